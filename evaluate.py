@@ -1,0 +1,161 @@
+"""Measure a model folder: prints, and writes metrics.json, report.md and figures into it.
+
+    python evaluate.py runs/NAME                                   the test part
+    python evaluate.py model/bundled --dataset ../shared/ham10000  where the data set has moved
+    python evaluate.py runs/NAME --part validation                 into runs/NAME/validation
+    python evaluate.py runs/NAME --part all --dataset MINE --output mine
+                                                                   your own labelled pictures
+
+`model.tflite` is measured, and the Keras weights too where the folder has them. All figures carry
+95 % intervals from a bootstrap over lesions. `--part all` takes every picture of the data set,
+which needs only the columns image and dx; the other parts are those of split.json.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+from tqdm import tqdm
+
+from model import dataset as data
+from model.classifier import Classifier
+from model.folder import (
+    METRICS, SPLIT, TFLITE, WEIGHTS, ModelFolderError, read_config, read_json, read_metrics,
+    write_checksums, write_json,
+)  # fmt: skip
+from model.metrics import age_band, classification_metrics, subgroup_metrics
+from model.report import print_report, write_report
+
+# The paper's number of calls in its Table 5.
+CALLS = 30
+
+
+def parse(arguments=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", help="model folder")
+    parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
+    parser.add_argument("--part", choices=("test", "validation", "all"), default="test")
+    parser.add_argument("--output", help="folder for metrics.json, report.md and figures")
+    parser.add_argument("--label-column", help="column of the labels (default: as in training)")
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
+    parser.add_argument("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    return parser.parse_args(arguments)
+
+
+def latency(call, image: np.ndarray) -> dict:
+    """Milliseconds of CALLS calls on one picture, the network alone, after three to warm up."""
+    for _ in range(3):
+        call(image)
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        call(image)
+        times.append((time.perf_counter() - start) * 1000)
+    figures = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "median": np.median}
+    return {k: round(float(f(times)), 3) for k, f in figures.items()} | {"calls": CALLS}
+
+
+def tflite_probabilities(folder: Path, images: np.ndarray) -> tuple[np.ndarray, dict]:
+    """Probabilities [n, k] of `model.tflite`, and its latency."""
+    classifier = Classifier(folder)
+    bar = tqdm(images, desc="TF Lite", file=sys.stdout, mininterval=1)
+    probabilities = np.stack([classifier.run(image)[0] for image in bar])
+    return probabilities, latency(classifier.run, images[0])
+
+
+def keras_probabilities(folder: Path, images: np.ndarray) -> tuple[np.ndarray, dict]:
+    """Probabilities [n, k] of the Keras weights, and the latency of `predict` on one picture."""
+    from model.network import load_network, predict_logits, softmax
+
+    network, config = load_network(folder)
+    temperature = config["calibration"]["temperature"]
+    times = latency(lambda image: predict_logits(network, image[None]), images[0])
+    print("Keras ...")
+    return softmax(predict_logits(network, images), temperature), times
+
+
+def main(arguments=None) -> dict:
+    args = parse(arguments)
+    folder = Path(args.folder)
+    config = read_config(folder)
+    runtimes = [name for name in (WEIGHTS, TFLITE) if (folder / name).is_file()]
+    if not runtimes:
+        raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
+    labels, calibration = config["labels"], config["calibration"]
+
+    # data
+    name = args.dataset or config["training"]["dataset"]
+    column = args.label_column or config["data"]["label_column"]
+    everything = args.part == "all"
+    rows = data.load_rows(name, column, () if everything else ("image_id",), labels=labels)
+    chosen = np.arange(len(rows)) if everything else rows.find(read_json(folder / SPLIT)[args.part])
+    images = data.decode(
+        rows, chosen, config["input"]["height"], config["input"]["width"], args.cache
+    )
+    truth = rows.truth[chosen]
+    by_lesion = rows.lesion_id is not None and config["data"]["split_by"] == "lesion"
+    lesions = (rows.lesion_id if by_lesion else rows.image_id)[chosen]
+
+    # predictions and figures
+    options = {
+        "suspicious": calibration.get("suspicious", []),
+        "threshold": calibration.get("threshold"),
+        "resamples": args.resamples,
+    }
+    metrics = {
+        "data": {
+            "dataset": Path(name).name if Path(name).exists() else name,
+            "part": args.part,
+            "images": len(chosen),
+            "lesions": len(set(lesions)),
+        }
+    }
+    if WEIGHTS in runtimes:
+        probabilities, times = keras_probabilities(folder, images)
+        metrics["keras"] = classification_metrics(labels, truth, probabilities, lesions, **options)
+        metrics["keras"]["latency_ms"] = times
+    if TFLITE in runtimes:
+        probabilities, times = tflite_probabilities(folder, images)
+        metrics["tflite"] = classification_metrics(labels, truth, probabilities, lesions, **options)
+        metrics["tflite"]["latency_ms"] = times
+    # softmax(l) from softmax(l / T): the same figures before the temperature.
+    before = probabilities ** calibration["temperature"]
+    plain = classification_metrics(
+        labels, truth, before / before.sum(axis=1, keepdims=True), lesions, resamples=0
+    )
+    metrics["uncalibrated"] = {"ece": plain["ece"], "reliability": plain["reliability"]}
+    groups = {k: rows.metadata[k][chosen] for k in ("dataset", "sex") if k in rows.metadata}
+    if "age" in rows.metadata:
+        groups["age"] = np.array([age_band(age) for age in rows.metadata["age"][chosen]])
+    metrics["subgroups"] = {
+        key: subgroup_metrics(labels, truth, probabilities, lesions, values, **options)
+        for key, values in groups.items()
+        if len(set(values)) > 1
+    }
+
+    # output
+    output = Path(args.output) if args.output else folder / ("" if args.part == "test" else args.part)
+    output.mkdir(parents=True, exist_ok=True)
+    conversion = read_metrics(folder).get("conversion")
+    if conversion:
+        metrics["conversion"] = conversion
+    write_json(output / METRICS, metrics)
+    write_report(output, config, metrics)
+    write_checksums(folder)
+    print(print_report(metrics))
+    print(f"metrics.json, report.md and figures are in {output}")
+    return metrics
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (data.DatasetError, ModelFolderError) as error:
+        sys.exit(f"evaluate.py: {error}")

@@ -1,0 +1,98 @@
+"""Classify pictures with a model folder's `model.tflite`; needs neither TensorFlow nor Keras.
+
+    from model.classifier import Classifier
+    classifier = Classifier("model/bundled")
+    prediction = classifier("lesion.jpg")
+    prediction.top(3)        # [("nv", 0.93), ("mel", 0.04), ("bkl", 0.02)]
+"""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from model.folder import (
+    BUNDLED, CONFIG, TFLITE, ModelFolderError, read_config, read_metrics, verify,
+)  # fmt: skip
+from model.preprocessing import load_picture
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`probabilities` {label: 0..1, summing to 1}, in the model's order of labels; `evidence`
+    float32 [h, w, classes], whose mean over places is the calibrated logits; `milliseconds` of
+    the network alone."""
+
+    probabilities: dict[str, float]
+    evidence: np.ndarray
+    milliseconds: float
+
+    def top(self, k: int = 1) -> list[tuple[str, float]]:
+        """The k likeliest labels with their probabilities, likeliest first."""
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
+
+
+class Classifier:
+    """A model folder, loaded and checked. Calls from several threads take turns.
+
+    Raises ModelFolderError with a sentence where a file is missing, altered or does not fit.
+    """
+
+    def __init__(self, folder: "str | Path" = BUNDLED, threads: int | None = None):
+        self.folder = Path(folder)
+        self.config = read_config(self.folder)
+        if not (self.folder / TFLITE).is_file():
+            raise ModelFolderError(
+                f"{self.folder} has no {TFLITE}; make it with: python convert.py {self.folder}"
+            )
+        verify(self.folder, [CONFIG, TFLITE])
+        self.metrics = read_metrics(self.folder)
+        self.labels = self.config["labels"]
+        self.height, self.width = self.config["input"]["height"], self.config["input"]["width"]
+        self._lock = threading.Lock()
+        try:
+            self._interpreter = Interpreter(
+                str(self.folder / TFLITE), num_threads=threads or os.cpu_count()
+            )
+            self._interpreter.allocate_tensors()
+            self._run = self._interpreter.get_signature_runner()
+            inputs = self._run.get_input_details()
+            outputs = self._run.get_output_details()
+        except (ValueError, RuntimeError) as error:
+            raise ModelFolderError(f"{self.folder / TFLITE} cannot be loaded: {error}") from None
+        shapes = {k: list(v["shape"]) for k, v in (inputs | outputs).items()}
+        if (
+            shapes.get("pixels") != [1, self.height, self.width, 3]
+            or shapes.get("probabilities") != [1, len(self.labels)]
+            or "evidence" not in shapes
+        ):
+            raise ModelFolderError(
+                f"{self.folder / TFLITE} does not fit {CONFIG}: its tensors are {shapes}. "
+                f"Make it anew with: python convert.py {self.folder}"
+            )
+        blank = np.full((self.height, self.width, 3), 128, np.uint8)
+        probabilities, _, _ = self.run(blank)
+        if not np.isfinite(probabilities).all() or abs(probabilities.sum() - 1) > 0.01:
+            raise ModelFolderError(f"{self.folder / TFLITE} gives no probabilities; train it anew.")
+
+    def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """uint8 [height, width, 3] to probabilities float32 [k], evidence float32 [h, w, k], and
+        the network's milliseconds."""
+        pixels = image[None].astype(np.float32)
+        with self._lock:
+            start = time.perf_counter()
+            out = self._run(pixels=pixels)
+            milliseconds = (time.perf_counter() - start) * 1000
+            return out["probabilities"][0].copy(), out["evidence"][0].copy(), milliseconds
+
+    def __call__(self, picture) -> Prediction:
+        """Classify a path, bytes, file or PIL image. Raises PictureError with a sentence."""
+        image = load_picture(picture, self.height, self.width)
+        probabilities, evidence, milliseconds = self.run(image)
+        return Prediction(
+            {label: float(p) for label, p in zip(self.labels, probabilities)}, evidence, milliseconds
+        )

@@ -1,0 +1,328 @@
+"""Data sets: load, clean, split by lesion, decode once.
+
+`load_rows` reads a Hub id or a local folder through `datasets.load_dataset`; `split_rows` makes
+the split of the published work; `decode` turns pictures into one uint8 array, cached on disk.
+"""
+
+import hashlib
+import io
+import os
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from tqdm import tqdm
+
+from model.folder import replacing
+from model.labels import LABELS, to_code
+from model.preprocessing import PREPROCESSING, PictureError, load_picture
+
+# A larger array stays on disk, memory-mapped; a smaller one is read into memory.
+MEMORY_BOUND = 4 * 2**30
+
+# What the metadata may hold beside image, image_id, lesion_id and dx.
+METADATA = ("dataset", "sex", "age", "localization", "dx_type")
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used; the message names the column, row or id, and what to do."""
+
+
+@dataclass
+class Rows:
+    """The rows of a data set, sorted by `image_id`.
+
+    `index` points into `source`, a list of (datasets.Dataset, row number): pictures stay there,
+    encoded, until `decode`.
+    """
+
+    name: str
+    labels: list[str]
+    image_id: np.ndarray
+    lesion_id: np.ndarray | None
+    dx: np.ndarray
+    repeated: int
+    metadata: dict[str, np.ndarray] = field(default_factory=dict)
+    tables: list = field(default_factory=list, repr=False)
+    index: np.ndarray | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.dx)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """int64 [n]: the position of each row's `dx` in `labels`."""
+        place = {label: i for i, label in enumerate(self.labels)}
+        return np.array([place[dx] for dx in self.dx], dtype=np.int64)
+
+    def encoded(self, i: int) -> bytes:
+        """The picture file of row `i`, as it is in the data set."""
+        table, row = self.index[i]
+        cell = self.tables[table][int(row)]["image"]
+        if cell is None or (cell.get("bytes") is None and cell.get("path") is None):
+            raise DatasetError(f"image {self.image_id[i]} of {self.name} is empty.")
+        if cell.get("bytes") is not None:
+            return cell["bytes"]
+        try:
+            return Path(cell["path"]).read_bytes()
+        except OSError as error:
+            raise DatasetError(f"image {self.image_id[i]}: {error}.") from None
+
+    def find(self, image_ids) -> np.ndarray:
+        """int64 row numbers of `image_ids`, in their order; raises DatasetError for one missing."""
+        place = {image_id: i for i, image_id in enumerate(self.image_id)}
+        missing = [image_id for image_id in image_ids if image_id not in place]
+        if missing:
+            raise DatasetError(
+                f"{len(missing)} images of the split are not in {self.name}, the first {missing[0]}. "
+                "Name the data set that the model was trained on."
+            )
+        return np.array([place[image_id] for image_id in image_ids], dtype=np.int64)
+
+
+def load_tables(name: str):
+    """All splits of a Hub id or local folder, pictures left encoded: a list of datasets.Dataset."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        found = datasets.load_dataset(str(name))
+    except Exception as error:  # the Hub, the network, the folder: many kinds
+        where = "the folder" if Path(name).exists() else "the Hub id"
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DatasetError(
+            f"The data set {name!r} could not be loaded ({lines[0]}). "
+            f"Check {where}, or name a local folder in its place."
+        ) from None
+    tables = []
+    for split, table in found.items():
+        if "image" not in table.column_names:
+            raise DatasetError(
+                f"{name} (part {split}) has no column 'image'; "
+                f"its columns are {', '.join(table.column_names)}."
+            )
+        tables.append(table.cast_column("image", datasets.Image(decode=False)))
+    return tables
+
+
+def load_rows(
+    name: str,
+    label_column: str = "dx",
+    need: tuple[str, ...] = ("image_id",),
+    labels: list[str] | None = None,
+) -> Rows:
+    """Read the rows of a data set, all its splits merged, one row an `image_id`.
+
+    The column `dx` holds HAM10000's codes or the public Hub copy's long names and gives the seven
+    labels in their order; any other `label_column` holds labels as they are, sorted, or `labels`
+    where given. `need` names columns that must be there. Without `image_id`, rows are numbered.
+    Prints how many rows repeat an image. Raises DatasetError.
+    """
+    tables = load_tables(name)
+    values: dict[str, list] = {}
+    index = []
+    for t, table in enumerate(tables):
+        column = _label_column(table, label_column, name)
+        for wanted in need:
+            if wanted not in table.column_names:
+                raise DatasetError(_missing(name, wanted, table.column_names))
+        for key in ("image_id", "lesion_id", *METADATA):
+            if key in table.column_names:
+                values.setdefault(key, [None] * len(index)).extend(table[key])
+        values.setdefault("label", []).extend(_label_values(table, column))
+        index += [(t, row) for row in range(len(table))]
+        for key, column_values in values.items():
+            column_values += [None] * (len(index) - len(column_values))
+    n = len(index)
+    if n == 0:
+        raise DatasetError(f"{name} has no rows.")
+    ids = values.get("image_id") or [f"{i:07d}" for i in range(n)]
+    for i, image_id in enumerate(ids):
+        if not image_id:
+            raise DatasetError(f"row {i} of {name} has no image_id.")
+    dx = _clean_labels(values["label"], ids, label_column, labels, name)
+
+    order = sorted(range(n), key=lambda i: ids[i])
+    kept = [i for k, i in enumerate(order) if k == 0 or ids[i] != ids[order[k - 1]]]
+    seen: dict[str, str] = {}
+    for i in order:
+        if seen.setdefault(ids[i], dx[i]) != dx[i]:
+            raise DatasetError(
+                f"image {ids[i]} of {name} stands there twice with different labels: "
+                f"{seen[ids[i]]} and {dx[i]}."
+            )
+    if n > len(kept):
+        print(f"{name}: {n} rows, {n - len(kept)} repeat an image and are dropped: {len(kept)} left")
+
+    def column(key, empty=""):
+        return np.array([empty if values[key][i] is None else values[key][i] for i in kept])
+
+    lesions = None
+    if "lesion_id" in values:
+        if None in values["lesion_id"]:
+            i = values["lesion_id"].index(None)
+            raise DatasetError(f"image {ids[i]} of {name} has no lesion_id.")
+        lesions = column("lesion_id").astype(str)
+    known = labels or (LABELS if label_column == "dx" else sorted(set(dx)))
+    return Rows(
+        name=str(name),
+        labels=list(known),
+        image_id=np.array([ids[i] for i in kept]).astype(str),
+        lesion_id=lesions,
+        dx=np.array([dx[i] for i in kept]),
+        repeated=n - len(kept),
+        metadata={
+            key: column(key, np.nan if key == "age" else "unknown") for key in METADATA if key in values
+        },
+        tables=tables,
+        index=np.array([index[i] for i in kept]),
+    )
+
+
+def _missing(name, column, columns):
+    hint = {
+        "lesion_id": " Without it, views of one lesion cannot be kept together; where every picture "
+        "is a lesion of its own, say --split-by image.",
+        "dx": " Name the column that holds the labels with --label-column.",
+    }
+    return (
+        f"{name} has no column {column!r}; its columns are {', '.join(columns)}."
+        + hint.get(column, "")
+    )
+
+
+def _label_column(table, label_column, name):
+    if label_column in table.column_names:
+        return label_column
+    raise DatasetError(_missing(name, label_column, table.column_names))
+
+
+def _label_values(table, column):
+    feature = table.features[column]
+    if hasattr(feature, "int2str"):  # ClassLabel: an imagefolder's folder names
+        return [None if v is None or v < 0 else feature.int2str(v) for v in table[column]]
+    return table[column]
+
+
+def _clean_labels(values, ids, label_column, labels, name):
+    known = {}
+    for i, value in enumerate(values):
+        if value is None or str(value).strip() == "":
+            raise DatasetError(f"image {ids[i]} of {name} has no value in column {label_column!r}.")
+        if value not in known:
+            try:
+                known[value] = to_code(value) if label_column == "dx" else str(value)
+            except ValueError as error:
+                raise DatasetError(f"image {ids[i]} of {name}: {error}.") from None
+            if labels is not None and known[value] not in labels:
+                raise DatasetError(
+                    f"image {ids[i]} of {name} has the label {known[value]!r}; "
+                    f"the model knows {', '.join(labels)}."
+                )
+    return [known[value] for value in values]
+
+
+def split_rows(rows: Rows, by: str = "lesion", seed: int = 101) -> dict[str, np.ndarray]:
+    """Row numbers {"train", "validation", "test"}, no lesion in two of them.
+
+    The split of the published work: the test part is a 15 % sample, stratified by `dx`, of the
+    lesions that have one image, drawn by scikit-learn with seed 101 from rows sorted by
+    `image_id`; on HAM10000, 828 images. Of the other lesions a stratified 10 % validates.
+    `by="image"` takes each image for a lesion of its own. Raises DatasetError.
+    """
+    if by == "lesion" and rows.lesion_id is None:
+        raise DatasetError(_missing(rows.name, "lesion_id", ["image_id", "label", *rows.metadata]))
+    group = rows.lesion_id if by == "lesion" else rows.image_id
+    views = Counter(group)
+    single = np.array([i for i, g in enumerate(group) if views[g] == 1], dtype=np.int64)
+    test = _sample(single, rows.dx, 0.15, seed, rows.name)
+    taken = set(test)
+    rest = np.array([i for i in range(len(rows)) if i not in taken], dtype=np.int64)
+    first = {}
+    for i in rest:
+        first.setdefault(group[i], i)
+    lesions = np.array(list(first.values()), dtype=np.int64)
+    validating = set(group[_sample(lesions, rows.dx, 0.10, seed, rows.name)])
+    validation = np.array([i for i in rest if group[i] in validating], dtype=np.int64)
+    train = np.array([i for i in rest if group[i] not in validating], dtype=np.int64)
+    return {"train": train, "validation": validation, "test": np.sort(test)}
+
+
+def _sample(candidates, dx, share, seed, name):
+    try:
+        _, drawn = train_test_split(
+            candidates, test_size=share, random_state=seed, stratify=dx[candidates]
+        )
+    except ValueError as error:
+        counts = dict(Counter(dx[candidates].tolist()))
+        raise DatasetError(
+            f"{name} is too small to split, with {counts} lesions to draw {share:.0%} from: {error}"
+        ) from None
+    return drawn
+
+
+def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
+    """About `limit` rows, 70/15/15 over the parts, the rare labels first: for a trial run."""
+    shares = {"train": 0.70, "validation": 0.15, "test": 0.15}
+    limited = {}
+    for part, rows in split.items():
+        queues = [[i for i in rows if dx[i] == label] for label in sorted(set(dx[rows]))]
+        picked = []
+        while len(picked) < min(len(rows), max(1, round(limit * shares[part]))):
+            for queue in queues:
+                if queue:
+                    picked.append(queue.pop(0))
+        limited[part] = np.sort(np.array(picked, dtype=np.int64))
+    return limited
+
+
+def default_cache() -> Path:
+    """Where decoded arrays are kept: LESION_CACHE, or ~/.cache/skin-lesion."""
+    return Path(os.environ.get("LESION_CACHE", Path.home() / ".cache" / "skin-lesion"))
+
+
+def decode(
+    rows: Rows, indices: np.ndarray, height: int, width: int, cache: Path | None = None
+) -> np.ndarray:
+    """Pictures of `indices` as uint8 [n, height, width, 3], decoded in parallel, with a bar.
+
+    Cached as `.npy` under a hash of the encoded pictures, the size and the preprocessing, so that
+    a second start only hashes; memory-mapped where larger than MEMORY_BOUND. Raises DatasetError
+    naming the `image_id` of a picture that cannot be decoded.
+    """
+    cache = Path(cache or default_cache())
+    cache.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.blake2b(f"{PREPROCESSING}{height}x{width}".encode(), digest_size=16)
+    for i in indices:
+        digest.update(hashlib.blake2b(rows.encoded(i), digest_size=16).digest())
+    path = cache / f"{digest.hexdigest()}.npy"
+    if not path.exists():
+        _decode_to(path, rows, indices, height, width)
+    size = len(indices) * height * width * 3
+    return np.load(path, mmap_mode="r" if size > MEMORY_BOUND else None)
+
+
+def _decode_to(path, rows, indices, height, width):
+    def one(i):
+        try:
+            return load_picture(io.BytesIO(rows.encoded(i)), height, width)
+        except PictureError as error:
+            raise DatasetError(f"image {rows.image_id[i]} of {rows.name}: {error}") from None
+
+    with replacing(path) as beside, ThreadPoolExecutor(os.cpu_count()) as pool:
+        array = np.lib.format.open_memmap(
+            beside, mode="w+", dtype=np.uint8, shape=(len(indices), height, width, 3)
+        )
+        with tqdm(total=len(indices), desc=f"decoding to {height}x{width}", file=sys.stdout) as bar:
+            # In slices, so that a picture that fails stops the work at once.
+            for start in range(0, len(indices), 256):
+                chunk = indices[start : start + 256]
+                for k, image in enumerate(pool.map(one, chunk)):
+                    array[start + k] = image
+                bar.update(len(chunk))
+        array.flush()
+        del array

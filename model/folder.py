@@ -1,0 +1,171 @@
+"""The model folder: what `train.py` makes, `convert.py` and `evaluate.py` complete, `app.py` serves.
+
+    config.json        architecture, input, preprocessing, labels, calibration, data, training
+    model.weights.h5   Keras weights            (absent in the bundled folder)
+    model.tflite       the graph that is served
+    metrics.json       what convert.py and evaluate.py measured
+    split.json         image ids of the training, validation and test parts
+    history.csv, *.png, report.md, README.md    for people
+    SHA256SUMS         checksums of all the above; `sha256sum -c SHA256SUMS` checks them too
+
+Every file is written beside its place and renamed, so a killed process leaves the old one.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+FORMAT = 1
+CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
+METRICS, SPLIT, SUMS = "metrics.json", "split.json", "SHA256SUMS"
+BUNDLED = Path(__file__).parent / "bundled"
+
+
+class ModelFolderError(ValueError):
+    """A model folder that cannot be used; the message says which file and what to do."""
+
+
+@contextlib.contextmanager
+def replacing(path: "str | Path"):
+    """A path beside `path` to write to; it takes `path`'s place when the block ends well.
+
+    The name ends as `path` does, as Keras and matplotlib go by the ending.
+    """
+    path = Path(path)
+    beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield beside
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: "str | Path"):
+    """A temporary folder beside `path` that becomes `path` when the block ends well.
+
+    Raises ModelFolderError where `path` exists and holds anything.
+    """
+    path = Path(path)
+    if path.is_dir() and any(path.iterdir()) or path.is_file():
+        raise ModelFolderError(f"{path} exists already; choose another folder or remove it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".partial-{path.name}-", dir=path.parent))
+    try:
+        beside.chmod(0o755)  # mkdtemp's 0700 would lock other users out of the model
+        yield beside
+        if path.is_dir():
+            path.rmdir()
+        os.replace(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(path: "str | Path", value) -> None:
+    """Write `value` as readable JSON, in one step."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def read_json(path: "str | Path"):
+    """Read JSON; raises ModelFolderError that names the file where it is missing or broken."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} is missing.") from None
+    except ValueError as error:
+        raise ModelFolderError(f"{path} is damaged: {error}.") from None
+
+
+def read_config(folder: "str | Path") -> dict:
+    """`config.json` of a model folder, checked for what every reader needs."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ModelFolderError(f"There is no model folder {folder}.")
+    if not (folder / CONFIG).is_file():
+        raise ModelFolderError(
+            f"{folder} is no model folder: it has no {CONFIG}. Make one with train.py."
+        )
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ModelFolderError(
+            f"{folder / CONFIG} has format {config.get('format') if isinstance(config, dict) else None!r}"
+            f"; this version of the program reads format {FORMAT}."
+        )
+    try:
+        labels, size = config["labels"], config["input"]
+        fine = (
+            len(labels) == len(set(labels)) >= 2
+            and all(isinstance(label, str) for label in labels)
+            and int(size["height"]) > 0
+            and int(size["width"]) > 0
+            and isinstance(config["architecture"], str)
+            and float(config["calibration"]["temperature"]) > 0
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFolderError(f"{folder / CONFIG} lacks or garbles {error}.") from None
+    if not fine:
+        raise ModelFolderError(f"{folder / CONFIG} has impossible labels, input or calibration.")
+    return config
+
+
+def read_metrics(folder: "str | Path") -> dict:
+    """`metrics.json`, or an empty dict where nothing has been measured yet."""
+    path = Path(folder) / METRICS
+    return read_json(path) if path.exists() else {}
+
+
+def sha256(path: "str | Path") -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: "str | Path") -> None:
+    """(Re)write SHA256SUMS over every visible file of the folder but itself."""
+    folder = Path(folder)
+    names = sorted(
+        p.name
+        for p in folder.iterdir()
+        if p.is_file() and not p.name.startswith(".") and p.name != SUMS
+    )
+    with replacing(folder / SUMS) as beside:
+        beside.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+
+
+def read_checksums(folder: "str | Path") -> dict[str, str]:
+    """{file name: hex digest} from SHA256SUMS."""
+    path = Path(folder) / SUMS
+    if not path.is_file():
+        raise ModelFolderError(f"{path} is missing: the folder is not complete.")
+    lines = [line.split("  ", 1) for line in path.read_text().splitlines() if line.strip()]
+    if any(len(line) != 2 or len(line[0]) != 64 for line in lines):
+        raise ModelFolderError(f"{path} is damaged.")
+    return {name: digest for digest, name in lines}
+
+
+def verify(folder: "str | Path", names: "list[str] | None" = None) -> None:
+    """Compare files with SHA256SUMS; all of them, or those named (which must then exist).
+
+    Raises ModelFolderError naming the first that is missing or differs.
+    """
+    folder = Path(folder)
+    sums = read_checksums(folder)
+    for name in sums if names is None else names:
+        if name not in sums:
+            raise ModelFolderError(f"{folder / SUMS} does not list {name}.")
+        if not (folder / name).is_file():
+            raise ModelFolderError(f"{folder / name} is missing.")
+        if sha256(folder / name) != sums[name]:
+            raise ModelFolderError(
+                f"{folder / name} does not match its checksum: it was altered or cut off. "
+                "Make or download it again."
+            )

@@ -1,0 +1,55 @@
+"""The seven diagnoses of HAM10000, their order, names and spellings.
+
+Order, codes and meaning: Tschandl, Rosendahl, Kittler, Scientific Data 5, 180161 (2018).
+"""
+
+import re
+
+DIAGNOSES = {
+    "akiec": "Actinic keratosis or Bowen's disease",
+    "bcc": "Basal cell carcinoma",
+    "bkl": "Benign keratosis",
+    "df": "Dermatofibroma",
+    "mel": "Melanoma",
+    "nv": "Melanocytic nevus",
+    "vasc": "Vascular lesion",
+}
+LABELS = list(DIAGNOSES)
+
+# Malignant, or an in-situ stage of it: what a doctor should look at soon.
+SUSPICIOUS = ["akiec", "bcc", "mel"]
+
+# The spellings of the public Hub copy marmal88/skin_cancer, after `_key`.
+_LONG_NAMES = {
+    "actinic_keratoses": "akiec",
+    "basal_cell_carcinoma": "bcc",
+    "benign_keratosis_like_lesions": "bkl",
+    "dermatofibroma": "df",
+    "melanocytic_nevi": "nv",
+    "melanoma": "mel",
+    "vascular_lesions": "vasc",
+}
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.strip().lower())
+
+
+def to_code(dx: str) -> str:
+    """One of the seven codes for a `dx` value, code or long name, in any case.
+
+    Raises ValueError where the value is neither.
+    """
+    key = _key(str(dx))
+    code = key if key in DIAGNOSES else _LONG_NAMES.get(key)
+    if code is None:
+        raise ValueError(
+            f"unknown diagnosis {dx!r}; known are {', '.join(LABELS)} "
+            f"and {', '.join(sorted(_LONG_NAMES))}"
+        )
+    return code
+
+
+def display_name(label: str) -> str:
+    """What the page shows: `Melanoma (mel)`; a label that is not a diagnosis, as it is."""
+    return f"{DIAGNOSES[label]} ({label})" if label in DIAGNOSES else label

@@ -1,0 +1,168 @@
+"""The report and the figures, from made metrics."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model import published
+from model.metrics import classification_metrics, subgroup_metrics
+from model.report import history_figure, print_report, write_report
+
+SEVEN = list(published.TEST_SUPPORT)
+FIGURES = ("confusion.png", "roc.png", "reliability.png")
+LATENCY = {"mean": 131.2, "std": 4.1, "min": 120.0, "max": 150.2, "median": 130.0, "calls": 30}
+
+
+def measured(labels, support, seed=0, **options):
+    """classification_metrics of a made model, as metrics.json gives it back."""
+    random = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(len(labels)), support)
+    logits = random.normal(size=(len(truth), len(labels)))
+    logits[np.arange(len(truth)), truth] += 2
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    lesions = [f"lesion {row}" for row in range(len(truth))]
+    entry = classification_metrics(labels, truth, probabilities, lesions, resamples=40, **options)
+    sexes = ["female" if row % 2 else "male" for row in range(len(truth))]
+    groups = subgroup_metrics(labels, truth, probabilities, lesions, sexes, resamples=20, **options)
+    return json.loads(json.dumps(entry)), json.loads(json.dumps(groups))
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    support = list(published.TEST_SUPPORT.values())
+    options = {"suspicious": ["mel", "bcc", "akiec"], "threshold": 0.3}
+    keras, groups = measured(SEVEN, support, seed=0, **options)
+    tflite, _ = measured(SEVEN, support, seed=1, **options)
+    return {
+        "data": {"dataset": "ham10000", "part": "test", "images": 828},
+        "keras": keras,
+        "tflite": tflite | {"latency_ms": LATENCY},
+        "conversion": {
+            "quantize": "dynamic",
+            "images": 843,
+            "top_1_agreement": 0.9935,
+            "largest_difference": 0.0412,
+            "megabytes": 55.31,
+        },
+        "subgroups": {"sex": groups},
+    }
+
+
+def test_report_holds_our_figures_beside_the_published(tmp_path, metrics):
+    config = {"architecture": "inception_resnet_v2", "input": {"height": 299, "width": 299}}
+    write_report(tmp_path, config, metrics)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# InceptionResNetV2: ham10000, test part, 828 images\n")
+    assert "Not comparable" not in text
+    mel = metrics["tflite"]["per_class"]["mel"]
+    rows = [line for line in text.splitlines() if line.startswith("| mel | 34 |")]
+    assert len(rows) == 2 and rows[1].endswith("| 0.45 | 0.65 | 0.53 |")
+    recall = mel["recall"]
+    assert f"{recall['value']:.2f} ({recall['low']:.2f}–{recall['high']:.2f})" in rows[1]
+    top = next(line for line in text.splitlines() if line.startswith("| top-1 accuracy"))
+    assert top.endswith("| 80.07 | 87.56 | 83.10 |")
+    assert f"{metrics['keras']['top_1']['value'] * 100:.2f}" in top
+    for words in ("0.885 (winner)", "Streamlit", "By sex", "99.35%", "no medical diagnosis",
+                  "doi:10.62146/ijecbe.v1i2.13", "mel + bcc + akiec"):  # fmt: skip
+        assert words in text
+    for name in FIGURES:
+        with Image.open(tmp_path / name) as image:
+            assert image.format == "PNG" and image.width == 1200
+            assert np.asarray(image.convert("L")).std() > 10  # something is drawn
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FIGURES, "report.md"])
+
+
+def test_every_table_has_as_many_cells_in_each_row(tmp_path, metrics):
+    write_report(tmp_path, {}, metrics)
+    width, tables = None, 0
+    for line in (tmp_path / "report.md").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            width = None
+            continue
+        tables += width is None
+        width = width or line.count("|")
+        assert line.count("|") == width, line
+    assert tables == 6
+
+
+def test_another_part_of_the_seven_classes_is_not_comparable(tmp_path):
+    tflite, _ = measured(SEVEN, [9, 8, 7, 0, 6, 30, 5])
+    write_report(tmp_path, {}, {"tflite": tflite, "data": {"part": "test"}})
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Not comparable" in text and "nv 663" in text
+    assert "| df | 0 | – | – | – |" in text
+
+
+def test_the_published_counts_of_another_part_do_not_compare(tmp_path, metrics):
+    write_report(tmp_path, {}, metrics | {"data": {"dataset": "mine", "part": "all"}})
+    assert "Not comparable" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("k", [2, 11, 25])
+def test_other_classes_stand_alone(tmp_path, k):
+    labels = [f"class {index}" for index in range(k)]
+    entry, _ = measured(labels, [6] * k)
+    write_report(tmp_path, {"architecture": "resnet50"}, {"keras": entry})
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "ublished" not in text and "melanoma" not in text and "# resnet50" in text
+    assert all((tmp_path / name).stat().st_size > 5000 for name in FIGURES)
+    assert "TF Lite" not in text
+
+
+def test_calibration_before_and_after_in_one_figure(tmp_path, metrics):
+    write_report(tmp_path, {}, metrics)
+    alone = (tmp_path / "reliability.png").read_bytes()
+    write_report(tmp_path, {}, metrics | {"uncalibrated": metrics["keras"]})
+    assert (tmp_path / "reliability.png").read_bytes() != alone
+
+
+def test_nothing_measured_is_said(tmp_path):
+    for metrics in ({}, {"keras": {}, "conversion": {"megabytes": 3}}):
+        with pytest.raises(ValueError, match="evaluate.py"):
+            write_report(tmp_path, {}, metrics)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_printed_report(metrics):
+    lines = print_report(metrics).splitlines()
+    assert lines[0] == "ham10000, test part, 828 images"
+    assert max(map(len, lines[:-1])) <= 100
+    top = next(line for line in lines if line.startswith("top-1")).split()
+    figure = metrics["tflite"]["top_1"]
+    assert top[-1] == "80.07" and f"{figure['value'] * 100:.2f}" in top
+    assert sum(line.startswith("mel  ") for line in lines) == 2
+    assert any("131 ms" in line and "30 calls" in line for line in lines)
+    assert "55.3 MB" in lines[-1]
+
+
+def test_history_figure_takes_csv_rows_and_missing_columns(tmp_path):
+    text = "epoch,loss,val_loss,val_balanced_accuracy\n1,2.0,nan,0.2\n2,1.0,1.5,\n3,0.5,1.0,0.6\n"
+    rows = list(csv.DictReader(text.splitlines()))
+    sizes = set()
+    for name, some in (("full", rows), ("one", rows[:1]), ("none", [])):
+        path = tmp_path / f"{name}.png"
+        history_figure(some, path)
+        with Image.open(path) as image:
+            assert image.width == 1200
+        sizes.add(path.stat().st_size)
+    assert len(sizes) == 3
+
+
+def test_published_figures_agree_with_each_other():
+    support, images = published.TEST_SUPPORT, published.TEST_IMAGES
+    assert sum(support.values()) == images == 828
+    assert round(support["nv"] / images, 4) == 0.8007
+    for key, count in published.TOP_K_COUNTS.items():
+        assert published.TOP_K["InceptionResNetV2"][key] == pytest.approx(count / images, abs=5e-6)
+    for runtime in published.RUNTIMES.values():
+        for label, (_, recall, _) in runtime["per_class"].items():
+            count = round(recall * support[label])
+            assert recall == pytest.approx(count / support[label], abs=0.0051), label
+        for column in range(3):
+            mean = sum(row[column] for row in runtime["per_class"].values()) / 7
+            assert mean == pytest.approx(runtime["macro"][column], abs=0.0101)
+    assert "doi:10.62146/ijecbe.v1i2.13" in published.cite("P1")
+    assert "doi" not in published.cite("P3")
