@@ -2,12 +2,14 @@
 
     python app.py                          the bundled model, on http://127.0.0.1:7860
     python app.py --model runs/NAME        another model folder; or the environment variable MODEL
+    python app.py --model USER/NAME        one on the Hugging Face Hub; USER/NAME@REVISION
     python app.py --share                  with a public link
 
 For programs: gradio_client's `predict(picture, api_name="/predict")`.
 """
 
 import argparse
+import base64
 import os
 import sys
 
@@ -35,7 +37,7 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         default=os.environ.get("MODEL") or str(BUNDLED),
-        help="model folder (default: MODEL, or the bundled one)",
+        help="model folder, or USER/NAME[@REVISION] on the Hub (default: MODEL, or the bundled one)",
     )
     parser.add_argument("--share", action="store_true", help="open a public link")
     return parser.parse_args(arguments)
@@ -62,10 +64,27 @@ def about(classifier: Classifier) -> str:
     return text
 
 
+class Picture(gr.Image):
+    """gr.Image that hands on the file as it was sent: gr.Image itself opens it with PIL, and
+    answers a file that is no picture with a stack trace instead of our sentence."""
+
+    is_template = True  # keep gr.Image's look in the browser
+
+    def preprocess(self, payload):
+        if payload is None:
+            return None
+        if payload.url and payload.url.startswith("data:"):
+            try:
+                return base64.b64decode(payload.url.partition(",")[2])
+            except ValueError:
+                return b""
+        return payload.path
+
+
 def build(classifier: Classifier) -> gr.Interface:
     """The page for a loaded model folder."""
 
-    def predict(picture: str | None) -> dict[str, float]:
+    def predict(picture: str | bytes | None) -> dict[str, float]:
         """Classify a dermatoscopic picture: {diagnosis: probability}."""
         if picture is None:
             raise gr.Error("Choose a picture first.", print_exception=False)
@@ -77,14 +96,13 @@ def build(classifier: Classifier) -> gr.Interface:
 
     return gr.Interface(
         predict,
-        # A path, not pixels: then one function of ours decodes, and the sentence is ours too.
-        gr.Image(
+        Picture(
             type="filepath", sources=["upload", "webcam", "clipboard"], label="Dermatoscopic picture",
             height=320,
         ),
         gr.Label(label="Probability of each diagnosis", num_top_classes=len(classifier.labels)),
         title=TITLE,
-        description=NO_DIAGNOSIS,
+        description=" ".join([NO_DIAGNOSIS, classifier.notice]).strip(),
         article=about(classifier),
         submit_btn="Classify",
         flagging_mode="never",
@@ -97,7 +115,7 @@ def build(classifier: Classifier) -> gr.Interface:
 def main(arguments=None) -> None:
     args = parse(arguments)
     try:
-        classifier = Classifier(args.model)
+        classifier = Classifier.from_pretrained(args.model)
     except ModelFolderError as error:
         sys.exit(f"app.py: {error}")
     build(classifier).launch(share=args.share)

@@ -3,6 +3,8 @@
     python convert.py runs/NAME                        dynamic-range int8 weights (default)
     python convert.py runs/NAME --quantize none        float32, four times as large
     python convert.py runs/NAME --dataset X            where the data set has moved
+    python convert.py USER/NAME --push-to-hub USER/NAME
+                                                       a model on the Hub, copied to runs/USER--NAME
 
 The graph takes plain RGB pixels, float32 [1, height, width, 3] with values 0-255, and gives
 `probabilities` [1, classes], calibrated, and `evidence` [1, h, w, classes], whose mean over
@@ -27,11 +29,13 @@ from ai_edge_litert.interpreter import Interpreter
 from tqdm import tqdm
 
 from model import dataset as data
+from model.card import write_card
 from model.folder import (
     METRICS, SPLIT, TFLITE, ModelFolderError, read_json, read_metrics, replacing, write_checksums,
     write_json,
 )  # fmt: skip
 from model.network import load_network, predict_logits, softmax, with_evidence
+from model.push import add_push_arguments, check_push, push_if_asked, working_copy
 
 AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
@@ -43,10 +47,11 @@ def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", help="model folder made by train.py")
+    parser.add_argument("folder", help="model folder made by train.py, or a model on the Hub")
     parser.add_argument("--quantize", choices=QUANTIZATIONS, default="dynamic")
     parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
     parser.add_argument("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    add_push_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -101,7 +106,8 @@ def compare(path: Path, probabilities: np.ndarray, images: np.ndarray) -> dict:
 
 def main(arguments=None) -> Path:
     args = parse(arguments)
-    folder = Path(args.folder)
+    check_push(args)
+    folder = working_copy(args.folder)
     network, config = load_network(folder)
     split = read_json(folder / SPLIT)
     rows = data.load_rows(
@@ -139,8 +145,10 @@ def main(arguments=None) -> Path:
     # What was measured on an earlier model.tflite does not hold for this one.
     metrics = {k: v for k, v in read_metrics(folder).items() if k == "keras" or k == "data"}
     write_json(folder / METRICS, metrics | {"conversion": result})
+    write_card(folder)
     write_checksums(folder)
     print(f"{folder / TFLITE} is ready; next: python evaluate.py {folder}")
+    push_if_asked(args, folder)
     return folder / TFLITE
 
 

@@ -5,6 +5,8 @@
     python evaluate.py runs/NAME --part validation                 into runs/NAME/validation
     python evaluate.py runs/NAME --part all --dataset MINE --output mine
                                                                    your own labelled pictures
+    python evaluate.py USER/NAME --push-to-hub USER/NAME           a model on the Hub, in a copy of
+                                                                   it, runs/USER--NAME
 
 `model.tflite` is measured, and the Keras weights too where the folder has them. All figures carry
 95 % intervals from a bootstrap over lesions. `--part all` takes every picture of the data set,
@@ -23,12 +25,14 @@ import numpy as np
 from tqdm import tqdm
 
 from model import dataset as data
+from model.card import write_card
 from model.classifier import Classifier
 from model.folder import (
     METRICS, SPLIT, TFLITE, WEIGHTS, ModelFolderError, read_config, read_json, read_metrics,
     write_checksums, write_json,
 )  # fmt: skip
 from model.metrics import age_band, classification_metrics, subgroup_metrics
+from model.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.report import print_report, write_report
 
 # The paper's number of calls in its Table 5.
@@ -39,13 +43,14 @@ def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", help="model folder")
+    parser.add_argument("folder", help="model folder, or a model on the Hub")
     parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
     parser.add_argument("--part", choices=("test", "validation", "all"), default="test")
     parser.add_argument("--output", help="folder for metrics.json, report.md and figures")
     parser.add_argument("--label-column", help="column of the labels (default: as in training)")
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    add_push_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -83,7 +88,8 @@ def keras_probabilities(folder: Path, images: np.ndarray) -> tuple[np.ndarray, d
 
 def main(arguments=None) -> dict:
     args = parse(arguments)
-    folder = Path(args.folder)
+    check_push(args)
+    folder = working_copy(args.folder)
     config = read_config(folder)
     runtimes = [name for name in (WEIGHTS, TFLITE) if (folder / name).is_file()]
     if not runtimes:
@@ -148,9 +154,12 @@ def main(arguments=None) -> dict:
         metrics["conversion"] = conversion
     write_json(output / METRICS, metrics)
     write_report(output, config, metrics)
+    if output == folder:
+        write_card(folder)
     write_checksums(folder)
     print(print_report(metrics))
     print(f"metrics.json, report.md and figures are in {output}")
+    push_if_asked(args, folder)
     return metrics
 
 

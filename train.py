@@ -12,9 +12,11 @@ start from, which serves where ImageNet weights cannot be downloaded:
 
     python train.py --dataset PICTURES --label-column label --split-by image --output runs/first
     python train.py --dataset X --weights runs/first --output runs/NAME
+    python train.py --dataset X --weights USER/NAME --output runs/NAME     one from the Hub
 
 While it runs, all is kept in runs/NAME.training; in the end runs/NAME appears, whole: config.json,
-model.weights.h5, split.json, history.csv, history.png. Then: convert.py, evaluate.py.
+model.weights.h5, split.json, history.csv, history.png, README.md. Then: convert.py, evaluate.py.
+--push-to-hub USER/NAME pushes it, as those two do.
 
 Keras runs on TensorFlow, JAX or PyTorch, whichever KERAS_BACKEND names.
 """
@@ -36,9 +38,11 @@ from keras import layers
 
 from model import dataset as data
 from model import training
+from model.card import write_card
 from model.folder import (
     CONFIG, FORMAT, SPLIT, WEIGHTS, ModelFolderError, new_folder, read_json, write_checksums, write_json,
 )  # fmt: skip
+from model.hub import START, find, parse_id
 from model.labels import LABELS, SUSPICIOUS
 from model.metrics import classification_metrics, fit_temperature, operating_point
 from model.network import (
@@ -46,6 +50,7 @@ from model.network import (
     set_batchnorm_momentum, softmax,
 )  # fmt: skip
 from model.preprocessing import PREPROCESSING
+from model.push import add_push_arguments, check_push, push_if_asked
 from model.report import history_figure
 
 RECIPES = {
@@ -81,7 +86,8 @@ def parse(arguments=None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on from the last whole epoch")
     add("--recipe", choices=RECIPES, default="default")
     add("--backbone", choices=BACKBONES, default="inception_resnet_v2")
-    add("--weights", default="imagenet", help="imagenet (default), none, a model folder or a file")
+    add("--weights", default="imagenet", help="imagenet (default), none, a model folder, a model on the "
+        "Hub (USER/NAME[@REVISION]) or a weights file")
     add("--size", help="input as HxW, e.g. 224x299 (default: the backbone's published size)")
     add("--seed", type=int, default=0)
     add("--precision", default="float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
@@ -103,6 +109,7 @@ def parse(arguments=None) -> argparse.Namespace:
     over.add_argument("--average", type=float, help="momentum of the moving average of weights; 0 none")
     over.add_argument("--batchnorm-momentum", type=float, help="0 leaves Keras' own")
     over.add_argument("--monitor", choices=("val_balanced_accuracy", "val_accuracy", "val_loss"))
+    add_push_arguments(parser)
     args = parser.parse_args(arguments)
     for key, value in RECIPES[args.recipe].items():
         if getattr(args, key, None) is None:
@@ -172,18 +179,22 @@ def calibrate(logits, truth, lesions, labels) -> dict:
 
 def main(arguments=None) -> Path:
     args = parse(arguments)
-    settings = {k: v for k, v in vars(args).items() if k not in ("resume", "output", "cache", "size")}
+    check_push(args)
+    aside = ("resume", "output", "cache", "size", "push_to_hub", "private", "revision")
+    settings = {k: v for k, v in vars(args).items() if k not in aside}
     output = Path(args.output)
     work = output.with_name(output.name + ".training")
     if (output / CONFIG).exists():
         if args.resume:
             print(f"{output} is finished; nothing to resume.")
+            push_if_asked(args, output)
             return output
         raise ModelFolderError(f"{output} holds a finished model; choose another --output.")
     if work.exists() and not args.resume:
         raise ModelFolderError(
             f"{work} holds an unfinished run: go on with --resume, or remove that folder."
         )
+    start = start_weights(args.weights)
     work.mkdir(parents=True, exist_ok=True)
     if (work / "settings.json").exists():
         before = read_json(work / "settings.json")
@@ -224,8 +235,8 @@ def main(arguments=None) -> Path:
         args.backbone, args.height, args.width, classes, scaling=args.scaling, head=args.head,
         dropout=args.dropout, weights="imagenet" if args.weights == "imagenet" else None,
     )  # fmt: skip
-    if args.weights not in ("imagenet", "none"):
-        load_backbone(network, args.backbone, args.weights)
+    if start:
+        load_backbone(network, args.backbone, start)
     if args.batchnorm_momentum:
         set_batchnorm_momentum(network, args.batchnorm_momentum)
     batches = training.Batches(
@@ -289,7 +300,7 @@ def main(arguments=None) -> Path:
             "split_seed": 101,
             "counts": counts,
         },
-        "weights": weights_record(args.weights),
+        "weights": weights_record(args.weights, start),
         "training": settings
         | {
             "command": "python train.py " + " ".join(sys.argv[1:] if arguments is None else arguments),
@@ -322,22 +333,36 @@ def main(arguments=None) -> Path:
     print(f"best epoch {checkpoint.state['best_epoch']}: validation top-1 {best['top_1']['value']:.2%}, "
           f"balanced accuracy {best['balanced_accuracy']['value']:.3f}\n{output} is ready; next: "
           f"python convert.py {output}")  # fmt: skip
+    push_if_asked(args, output)
     return output
 
 
-def weights_record(weights: str) -> dict:
+def start_weights(weights: str) -> Path | None:
+    """The folder or file of --weights, a model on the Hub pulled first; None for imagenet, none."""
+    if weights in ("imagenet", "none"):
+        return None
+    if Path(weights).exists() or weights.count("/") != 1:
+        return Path(weights)
+    pulled = find(weights, START)
+    if pulled.notice:
+        print(pulled.notice)
+    return pulled.folder
+
+
+def weights_record(weights: str, path: Path | None) -> dict:
     """What the backbone started from, and from what that had started, for config.json and card."""
-    path = Path(weights)
-    if path.is_dir():
+    if path is not None and path.is_dir():
         before = read_json(path / CONFIG)
+        on_hub = not Path(weights).is_dir()
         return {
-            "start": path.name,
+            "start": parse_id(weights)[0] if on_hub else path.name,
+            **({"commit": path.name} if on_hub else {}),
             "dataset": before["data"]["dataset"],
             "images": before["data"]["images"],
             "size": f"{before['input']['height']}x{before['input']['width']}",
             "before": before["weights"],
         }
-    return {"start": weights if weights in ("imagenet", "none") else path.name}
+    return {"start": path.name if path else weights}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Classify pictures with a model folder's `model.tflite`; needs neither TensorFlow nor Keras.
 
     from model.classifier import Classifier
-    classifier = Classifier("model/bundled")
+    classifier = Classifier.from_pretrained("USER/NAME")    # or a folder, as "model/bundled"
     prediction = classifier("lesion.jpg")
     prediction.top(3)        # [("nv", 0.93), ("mel", 0.04), ("bkl", 0.02)]
 """
@@ -18,6 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 from model.folder import (
     BUNDLED, CONFIG, TFLITE, ModelFolderError, read_config, read_metrics, verify,
 )  # fmt: skip
+from model.hub import PAGE, find
 from model.preprocessing import load_picture
 
 
@@ -44,6 +45,7 @@ class Classifier:
 
     def __init__(self, folder: "str | Path" = BUNDLED, threads: int | None = None):
         self.folder = Path(folder)
+        self.notice = ""
         self.config = read_config(self.folder)
         if not (self.folder / TFLITE).is_file():
             raise ModelFolderError(
@@ -78,6 +80,16 @@ class Classifier:
         probabilities, _, _ = self.run(blank)
         if not np.isfinite(probabilities).all() or abs(probabilities.sum() - 1) > 0.01:
             raise ModelFolderError(f"{self.folder / TFLITE} gives no probabilities; train it anew.")
+
+    @classmethod
+    def from_pretrained(cls, name: "str | Path" = BUNDLED, threads: int | None = None):
+        """A model folder, or USER/NAME[@REVISION] on the Hub, of which only what serving needs is
+        downloaded, into the Hub client's cache; `notice` then tells whether an older copy serves,
+        since the Hub could not be reached. Raises HubError, a ModelFolderError."""
+        pulled = find(name, PAGE)
+        classifier = cls(pulled.folder, threads)
+        classifier.notice = pulled.notice
+        return classifier
 
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """uint8 [height, width, 3] to probabilities float32 [k], evidence float32 [h, w, k], and

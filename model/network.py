@@ -20,12 +20,15 @@ class Backbone:
     """A network of keras.applications: its class, published input size, and pixel scaling.
 
     `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "torch" ImageNet's mean
-    and deviation, "inside" none, since the network holds its own.
+    and deviation, "inside" none, since the network holds its own. With `filters` it is a plain
+    stack of 3x3 convolutions, ReLU and max pooling, without weights to download.
     """
 
     name: str
     size: int
     scaling: str
+    filters: tuple[int, ...] = ()
+    padding: str = "same"
 
 
 BACKBONES = {
@@ -44,6 +47,10 @@ BACKBONES = {
     "efficientnet_v2_b0": Backbone("EfficientNetV2B0", 224, "inside"),
     "efficientnet_v2_s": Backbone("EfficientNetV2S", 384, "inside"),
     "convnext_tiny": Backbone("ConvNeXtTiny", 224, "inside"),
+    # The convolutions of the plain networks of P2 and P3 (model/published.py).
+    "cnn_16_32": Backbone("plain", 224, "unit", (16, 32)),
+    "cnn_32_32_64": Backbone("plain", 224, "unit", (32, 32, 64), "valid"),
+    "cnn_192": Backbone("plain", 192, "unit", (32, 64, 128)),
 }
 
 SCALINGS = {
@@ -84,9 +91,12 @@ def build_network(
     spec = BACKBONES[architecture]
     scale, offset = SCALINGS[scaling or spec.scaling]
     try:
-        backbone = getattr(keras.applications, spec.name)(
-            include_top=False, weights=weights, input_shape=(height, width, 3)
-        )
+        if spec.filters:
+            backbone = _plain(spec, height, width, weights)
+        else:
+            backbone = getattr(keras.applications, spec.name)(
+                include_top=False, weights=weights, input_shape=(height, width, 3)
+            )
     except Exception as error:
         if weights == "imagenet":
             raise NetworkError(
@@ -109,6 +119,16 @@ def build_network(
         evidence = layers.Dense(classes, dtype="float32", name="head")(x)
         logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(evidence)
     return keras.Model(pixels, logits, name=f"{architecture}_{head}")
+
+
+def _plain(spec: Backbone, height: int, width: int, weights: str | None) -> keras.Model:
+    if weights:
+        raise ValueError("a plain network has none")
+    stack = [keras.Input((height, width, 3))]
+    for filters in spec.filters:
+        stack.append(layers.Conv2D(filters, 3, padding=spec.padding, activation="relu"))
+        stack.append(layers.MaxPooling2D())
+    return keras.Sequential(stack)
 
 
 def _first_line(error: Exception) -> str:
@@ -164,7 +184,8 @@ def load_backbone(network: keras.Model, architecture: str, path: "str | Path") -
         return
     if not path.is_file():
         raise NetworkError(
-            f"--weights: there is no {path}. Use imagenet, none, a model folder or a weights file."
+            f"--weights: there is no {path}. Use imagenet, none, a model folder, a model "
+            "on the Hub (USER/NAME) or a weights file."
         )
     try:
         target.load_weights(path)
@@ -187,7 +208,7 @@ def with_evidence(network: keras.Model, config: dict) -> keras.Model:
         height, width, channels = features.shape[1:]
         kernel, bias = network.get_layer("head").get_weights()
         local = layers.EinsumDense(
-            "bhwc,hwck->bhwk", (None, None, len(bias)), bias_axes="k", name="evidence"
+            "bhwc,hwck->bhwk", (height, width, len(bias)), bias_axes="k", name="evidence"
         )
         local.build(features.shape)
         places = height * width

@@ -168,6 +168,8 @@ class Checkpoint(keras.callbacks.Callback):
         """Load weights and optimiser of the last whole epoch into the compiled `model`."""
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self.folder / self.state["state"])
+        for variable, value in zip(_seeds(model), self.state["seeds"]):
+            variable.assign(np.array(value, dtype=variable.dtype))
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -192,7 +194,10 @@ class Checkpoint(keras.callbacks.Callback):
             os.replace(self.folder / "candidate.weights.h5", self.folder / best)
         state = f"state-{epoch + 1}.weights.h5"
         self.model.save_weights(self.folder / state)
-        self.state = {"rows": rows, "state": state, "best": best, "best_epoch": best_epoch + 1}
+        seeds = [ops.convert_to_numpy(variable).tolist() for variable in _seeds(self.model)]
+        self.state = {
+            "rows": rows, "state": state, "best": best, "best_epoch": best_epoch + 1, "seeds": seeds,
+        }  # fmt: skip
         write_json(self.folder / "state.json", self.state)
         for old in self.folder.glob("*.weights.h5"):
             if old.name not in (state, best):
@@ -200,6 +205,11 @@ class Checkpoint(keras.callbacks.Callback):
         write_history(rows, self.folder / "history.csv")
         if self.finished:
             self.model.stop_training = True
+
+
+def _seeds(model) -> list:
+    """The state of each random layer, which Keras leaves out of a weights file."""
+    return [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
 
 
 def write_history(rows: list[dict], path: Path) -> None:

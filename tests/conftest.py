@@ -2,6 +2,7 @@ import os
 
 import pytest
 from hub_server import CLIENT_ENV, HubServer
+from made import made_rows, write_dataset
 
 os.environ.update(CLIENT_ENV)  # here, as huggingface_hub reads it when a test imports it
 
@@ -12,3 +13,28 @@ def hub(tmp_path_factory):
     with HubServer(tmp_path_factory.mktemp("hub")) as server:
         server.tokens |= {"hf_ann": "ann", "hf_bob": "bob"}
         yield server
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A small made data set of HAM10000's schema; see made.py."""
+    return write_dataset(tmp_path_factory.mktemp("made"), made_rows(20))
+
+
+@pytest.fixture(scope="session")
+def trained(made, tmp_path_factory):
+    """A model folder that train.py, convert.py and evaluate.py made on `made`. Not to be changed."""
+    import convert
+    import evaluate
+    import train
+
+    base = tmp_path_factory.mktemp("runs")
+    cache = ["--cache", str(base / "cache")]
+    folder = train.main([
+        "--dataset", str(made), "--output", str(base / "made"), "--backbone", "cnn_16_32", "--size",
+        "24x32", "--weights", "none", "--batch", "16", "--epochs", "40", "--learning-rate", "0.01",
+        "--augment", "0.3", "--average", "0.9", *cache,
+    ])  # fmt: skip
+    convert.main([str(folder), *cache])
+    evaluate.main([str(folder), "--resamples", "50", *cache])
+    return folder

@@ -1,0 +1,264 @@
+"""Model folders on the Hugging Face Hub: names, errors and pulls. model/push.py pushes.
+
+    from model.hub import find
+    find("USER/NAME@REVISION").folder      a branch, tag or commit; or a local folder as it is
+
+A pull goes into the Hub client's own cache (HF_HOME), one snapshot a commit. Only when the files
+match the SHA256SUMS that came with them does the cache's pointer of the branch (refs/BRANCH) move
+to that commit, so the pointer always names the last good copy, which serves while the Hub is out
+of reach or sends something damaged.
+
+The token is the client's business: it is where `hf auth login` keeps it, or in HF_TOKEN.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub.errors import (
+    EntryNotFoundError, GatedRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled,
+    RepositoryNotFoundError, RevisionNotFoundError,
+)  # fmt: skip
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import validate_repo_id
+
+from model.folder import (
+    CONFIG, METRICS, SUMS, TFLITE, WEIGHTS, ModelFolderError, read_checksums, replacing, sha256,
+)  # fmt: skip
+
+README = "README.md"
+PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json where there is one
+START = (CONFIG, WEIGHTS)  # what train.py --weights pulls
+TIMEOUT = 5  # seconds for an answer: a page that has a cached copy should not wait for long
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class HubError(ModelFolderError):
+    """What the Hub would not do, in a sentence with what to do about it. A ValueError."""
+
+
+class HubUnavailable(HubError):
+    """What may pass by itself, or be mended: meanwhile a cached copy serves."""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A model folder on disk; its commit on the Hub, None for a local one; and what to tell the
+    user about it, as that the Hub could not be reached, or ""."""
+
+    folder: Path
+    commit: str | None = None
+    notice: str = ""
+
+
+def parse_id(name: str) -> tuple[str, str]:
+    """USER/NAME or USER/NAME@REVISION to (USER/NAME, REVISION or "main"). Raises HubError."""
+    repo_id, at, revision = str(name).partition("@")
+    fine = not at or re.fullmatch(r"\w[\w./+-]*", revision) and ".." not in revision
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError:
+        fine = False
+    if not fine or repo_id.count("/") != 1:
+        raise HubError(
+            f"There is no folder {name}, and no model on the Hub can have that name: it would be "
+            "USER/NAME or USER/NAME@REVISION (branch, tag or commit)."
+        )
+    return repo_id, revision or "main"
+
+
+# --- errors
+
+
+@contextlib.contextmanager
+def sentences(name: str, api: HfApi):
+    """The client's errors, of many kinds, as HubError and HubUnavailable."""
+    try:
+        yield
+    except ModelFolderError:
+        raise
+    except Exception as error:
+        # A failed upload and a failed look-up come wrapped, with the reason inside.
+        while error.__cause__ is not None and not isinstance(error, httpx2.HTTPError):
+            error = error.__cause__
+        raise _explain(error, name, api) from None
+
+
+def _explain(error: Exception, name: str, api: HfApi) -> HubError:
+    repo_id, revision = parse_id(name)
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+    if isinstance(error, GatedRepoError):
+        return HubError(
+            f"{repo_id} is gated: ask for access at {api.endpoint}/{repo_id}, then sign in with: "
+            "hf auth login"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return HubError(f"{repo_id} on the Hub has no branch, tag or commit {revision}.")
+    if isinstance(error, EntryNotFoundError) and status:
+        return HubError(f"{name} on the Hub is no model folder of this program: it has no {SUMS}.")
+    if isinstance(error, RepositoryNotFoundError):
+        return HubError(
+            f"There is no model {repo_id} on the Hub, nor a folder of that name here. Check the "
+            "spelling; a private model needs a token that may read it: hf auth login"
+        )
+    if status == 401:
+        return HubError(
+            "The Hub refuses your token: it is wrong or no longer valid. Sign in again with "
+            "hf auth login, or correct or remove HF_TOKEN."
+        )
+    if status == 403:
+        return HubError(
+            f"Your token does not give the right to do this with {repo_id}. Is {repo_id} yours, "
+            "and may the token write? Make one that may, then: hf auth login"
+        )
+    if status == 412:
+        return HubError(
+            f"Someone else pushed to {repo_id} at the same time; nothing of yours was changed "
+            "there. Look at their commit, then push again."
+        )
+    if status in (408, 429) or status >= 500:
+        return HubUnavailable(f"The Hub is not available at the moment (it answers {status}).")
+    if isinstance(error, OfflineModeIsEnabled):
+        return HubUnavailable("The Hub was not asked, since HF_HUB_OFFLINE is set.")
+    if isinstance(error, httpx2.TransportError):
+        return HubUnavailable(f"The Hub cannot be reached ({type(error).__name__}).")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return HubUnavailable(
+            f"There is no room on the disk for {name}: clear some, or set HF_HOME to another disk."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return HubUnavailable(f"{error.strerror}: {error.filename or constants.HF_HUB_CACHE}.")
+    said = " ".join(str(getattr(error, "server_message", None) or error).split())[:300]
+    if token := token_of(api):
+        said = said.replace(token, "<token>")
+    if status:
+        return HubError(f"The Hub refuses this for {repo_id}, with {status}: {said}")
+    # Such as the page of a hotel's network in place of the Hub's answer.
+    return HubUnavailable(f"The Hub's answer cannot be used ({type(error).__name__}: {said}).")
+
+
+def token_of(api: HfApi) -> str | None:
+    """The token that the client would send, or None."""
+    return get_token() if api.token in (None, True) else api.token or None
+
+
+# --- pull
+
+
+def find(name: "str | Path", files: "tuple[str, ...] | None" = PAGE) -> Pulled:
+    """The model folder that `name` means: a local folder, or else a model on the Hub, pulled."""
+    return Pulled(Path(name)) if os.path.isdir(name) else pull(str(name), files)
+
+
+def pull(
+    name: str,
+    files: "tuple[str, ...] | None" = PAGE,
+    api: HfApi | None = None,
+    cache: "str | Path | None" = None,
+) -> Pulled:
+    """USER/NAME[@REVISION] from the Hub into the client's cache: `files`, or the whole folder.
+
+    Every file is compared with SHA256SUMS, but for README.md, which people edit on the Hub. Where
+    the Hub is out of reach, the disk full, or what came damaged even the second time, the last
+    good copy is returned, with a notice. Raises HubUnavailable where there is no such copy, and
+    HubError where the Hub knows no such model or will not give it.
+    """
+    repo_id, revision = parse_id(name)
+    api, cache = api or HfApi(), Path(cache or constants.HF_HUB_CACHE)
+    store = cache / repo_folder_name(repo_id=repo_id, repo_type="model")
+    pointer = store / "refs" / revision
+    known = revision if re.fullmatch("[0-9a-f]{40}", revision) else None
+    if known and not _faulty(store / "snapshots" / known, files):
+        return Pulled(store / "snapshots" / known, known)  # a commit never changes
+    try:
+        with sentences(name, api):
+            info = api.model_info(repo_id, revision=revision, expand=["sha"], timeout=TIMEOUT)
+            folder = store / "snapshots" / info.sha
+            if _faulty(folder, files):
+                _download(api, repo_id, folder, files, cache)
+    except HubUnavailable as error:
+        known = known or (pointer.read_text().strip() if pointer.is_file() else "none")
+        folder = store / "snapshots" / known
+        if _faulty(folder, files):
+            raise HubUnavailable(
+                f"{error} No good copy of {name} is kept here to serve meanwhile. Try again later, "
+                "or name a model folder on this machine."
+            ) from None
+        kept = f"This is the copy of {repo_id} that was kept here, commit {known[:7]}."
+        return Pulled(folder, known, f"{error} {kept}")
+    with contextlib.suppress(OSError):  # a cache that is read-only serves all the same
+        if not pointer.is_file() or pointer.read_text() != info.sha:
+            pointer.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(pointer) as beside:
+                beside.write_text(info.sha)
+    return Pulled(folder, info.sha)
+
+
+def _download(api, repo_id, folder, files, cache):
+    options = {"revision": folder.name, "cache_dir": cache, "etag_timeout": TIMEOUT}
+    altered = True
+    for _ in range(2):  # the client compares sizes only: bytes that came altered are had again
+        if altered:
+            api.hf_hub_download(repo_id, SUMS, **options)
+            with contextlib.suppress(ValueError):
+                wanted = _wanted(read_checksums(folder), files)
+                api.snapshot_download(repo_id, allow_patterns=wanted, **options)
+            faulty = _faulty(folder, files)
+            altered = [file for file in faulty if _evict(folder / file)]
+    if faulty:
+        at, file = f"{repo_id} on the Hub, commit {folder.name[:7]},", faulty[0]
+        if not altered and f"  {file}\n" not in (folder / SUMS).read_text():
+            made = f"; python convert.py {repo_id} --push-to-hub {repo_id} makes it"
+            raise HubUnavailable(f"{at} has no {file}{made if file == TFLITE else ''}.")
+        raise HubUnavailable(f"{at} is damaged: {file} does not match its checksum.")
+
+
+def _hash_in_cache(path: Path) -> str:
+    """The name of a file's contents in the cache: SHA-256 of a large file, git's hash of others."""
+    return Path(os.readlink(path)).name if path.is_symlink() else ""
+
+
+def _as_named(path: Path) -> bool:
+    name = _hash_in_cache(path)
+    if len(name) == 64:
+        return sha256(path) == name
+    data = path.read_bytes()
+    return len(name) != 40 or hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == name
+
+
+def _evict(path: Path) -> bool:
+    """Remove from the cache what is not what the Hub sent; other commits' files may share it."""
+    if not path.exists() or path.is_symlink() and _as_named(path):
+        return False
+    blob = path.parent / os.readlink(path) if path.is_symlink() else path
+    for each in (blob.resolve(), blob, path):
+        each.unlink(missing_ok=True)
+    return True
+
+
+def _wanted(sums: dict[str, str], files) -> list[str]:
+    if files is None:
+        return [file for file in sums if file == Path(file).name]
+    return [file for file in files if file != METRICS or file in sums]
+
+
+def _faulty(folder: Path, files) -> list[str]:
+    """What has to be downloaded (again) until `files` are there and match their checksums."""
+    try:
+        sums = read_checksums(folder)
+    except (OSError, ValueError):
+        return [SUMS]
+    faulty = [file for file in _wanted(sums, files) if not _fine(folder / file, sums.get(file))]
+    return faulty and [*faulty, SUMS]
+
+
+def _fine(path: Path, digest: str | None) -> bool:
+    if path.name == README:
+        return not path.is_file() or _as_named(path)
+    return path.is_file() and sha256(path) == digest

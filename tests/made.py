@@ -1,0 +1,62 @@
+"""Small made data of HAM10000's schema: drawn lesions, a colour for each diagnosis."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from model.labels import LABELS
+
+COLOURS = {
+    "akiec": (200, 60, 60), "bcc": (60, 160, 200), "bkl": (200, 180, 40), "df": (120, 60, 200),
+    "mel": (30, 30, 30), "nv": (120, 70, 30), "vasc": (230, 30, 120),
+}  # fmt: skip
+
+
+def drawing(dx: str, seed: int, size=(80, 60)) -> Image.Image:
+    """A blob of the diagnosis' colour on skin, with noise, of `size` (width, height)."""
+    rng = np.random.default_rng(seed)
+    picture = Image.new("RGB", size, (230, 190, 170))
+    x, y = rng.uniform(0.35, 0.65, 2) * size
+    r = rng.uniform(0.2, 0.35) * min(size)
+    ImageDraw.Draw(picture).ellipse((x - r, y - r, x + r, y + r), fill=COLOURS[dx])
+    noise = rng.normal(0, 6, (size[1], size[0], 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
+
+
+def encode(picture: Image.Image, kind: str = "JPEG") -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, quality=95)
+    return buffer.getvalue()
+
+
+def made_rows(per_label: int = 30, views: int = 3) -> list[dict]:
+    """Rows of HAM10000's columns; of each label's pictures the last `views` show one lesion."""
+    rows = []
+    for k, dx in enumerate(LABELS):
+        for i in range(per_label):
+            lesion = min(i, per_label - views)
+            number = k * per_label + i
+            rows.append({
+                "image": {"bytes": encode(drawing(dx, number)), "path": None},
+                "image_id": f"ISIC_{number * 7919 % 1000003:07d}",
+                "lesion_id": f"HAM_{k:03d}{lesion:04d}",
+                "dx": dx,
+                "dx_type": "histo",
+                "age": float(20 + number % 60),
+                "sex": "female" if number % 2 else "male",
+                "localization": "back",
+                "dataset": "rosendahl" if number % 3 else "vidir_modern",
+            })  # fmt: skip
+    return rows
+
+
+def write_dataset(folder: Path, rows: list[dict], split: str = "train") -> Path:
+    """Rows as a parquet file that `datasets.load_dataset(folder)` reads like a Hub id."""
+    import datasets
+
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    table = datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
+    table.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+    return folder

@@ -1,0 +1,325 @@
+"""The model card: what it says, what it leaves out, and what a person wrote in it."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+from huggingface_hub import ModelCard
+from test_report import LATENCY, SEVEN, measured
+
+from model import published
+from model.card import BEGIN, END, HAM10000, README, write_card
+from model.folder import ModelFolderError
+from model.tables import ARCHITECTURES
+
+SUPPORT = list(published.TEST_SUPPORT.values())
+OPTIONS = {"suspicious": ["mel", "bcc", "akiec"], "threshold": 0.3}
+DERMATOLOGY = ("HAM", "esion", "ermat", "elanoma", "linic", "kin ", "uspicious", "Vienna")
+
+
+def config_of(labels, dataset="marmal88/skin_cancer", **changes):
+    count = {label: 9 for label in labels}
+    return {
+        "format": 1,
+        "architecture": "inception_resnet_v2",
+        "input": {"height": 224, "width": 299, "channels": "RGB", "values": "0-255"},
+        "preprocessing": {"scaling": "tf"},
+        "labels": labels,
+        "calibration": {"temperature": 1.37, "part": "validation", "sensitivity": 0.95},
+        "data": {
+            "dataset": dataset, "label_column": "dx", "images": 10015, "split_by": "lesion",
+            "repeated_rows_dropped": 3339, "split_seed": 101,
+            "counts": {part: count for part in ("train", "validation", "test")},
+        },
+        "weights": {
+            "start": "second", "dataset": "isic2019_84px", "images": 15284, "size": "84x84",
+            "before": {
+                "start": "first", "dataset": "tiny_imagenet_64px", "images": 33334, "size": "64x64",
+                "before": {"start": "none"},
+            },
+        },
+        "training": {
+            "dataset": "/home/someone/pictures", "command": "python train.py --secret-path",
+            "monitor": "val_balanced_accuracy", "batch": 48, "learning_rate": 0.0007,
+            "patience": None, "epochs_run": 61, "best_epoch": 57, "minutes": 412.5,
+            "device": "NVIDIA H200",
+            "validation": {"top_1": {"value": 0.9137, "low": 0.9, "high": 0.93}},
+        },
+        "parameters": 54347495,
+        "versions": {"keras": "3.15.1"},
+    } | changes  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    keras, groups = measured(SEVEN, SUPPORT, seed=0, **OPTIONS)
+    tflite, _ = measured(SEVEN, SUPPORT, seed=1, **OPTIONS)
+    return {
+        "data": {"dataset": "ham10000", "part": "test", "images": 828},
+        "keras": keras,
+        "tflite": tflite | {"latency_ms": LATENCY},
+        "uncalibrated": {"ece": {"value": 0.0873, "low": None, "high": None}},
+        "conversion": {"quantize": "dynamic", "megabytes": 55.31, "images": 843,
+                       "top_1_agreement": 0.9935, "largest_difference": 0.0412},
+        "subgroups": {"dataset": groups, "sex": groups, "age": groups},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path):
+    """made(config, metrics) makes a folder of them; made.card() writes and reads its card."""
+
+    def make(config, metrics=None, converted=True):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        if metrics is not None:
+            (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+        if converted:
+            (tmp_path / "model.tflite").write_bytes(b"graph")
+        return tmp_path
+
+    def card(repo_id=None):
+        write_card(tmp_path, repo_id)
+        return ModelCard.load(tmp_path / README)
+
+    make.card, make.text = card, lambda repo_id=None: card(repo_id).text
+    return make
+
+
+def test_front_matter_is_what_the_hub_reads(made, metrics):
+    made(config_of(SEVEN), metrics)
+    data = made.card("ann/lesions").data
+    assert (data.license, data.library_name) == ("cc-by-nc-4.0", "litert")
+    assert data.pipeline_tag == "image-classification" and data.base_model is None
+    assert data.datasets == [HAM10000] and {"ham10000", "keras"} <= set(data.tags)
+    assert data.model_name == "lesions" and "accuracy" in data.metrics
+    shown = {(result.metric_type, result.metric_name): result for result in data.eval_results}
+    served = metrics["tflite"]
+    for kind, name, figure in (
+        ("accuracy", "Top-1 accuracy", served["top_1"]),
+        ("accuracy", "Top-3 accuracy", served["top_3"]),
+        ("f1", "Macro F1", served["macro_f1"]),
+        ("recall", "Melanoma sensitivity", served["per_class"]["mel"]["recall"]),
+    ):
+        result = shown[kind, name]
+        assert result.metric_value == pytest.approx(figure["value"], abs=5e-5)
+        assert (result.dataset_type, result.dataset_split) == (HAM10000, None)
+        assert result.dataset_name == "HAM10000, test part, 828 images"
+
+
+def test_the_text_holds_the_folders_figures(made, metrics):
+    made(config_of(SEVEN), metrics)
+    text = made.text()
+    for words in (
+        "# InceptionResNetV2 on HAM10000", "no medical diagnosis", "224x299", "54,347,495",
+        "10,015 images", "3,339 rows", "No lesion is in two parts".lower(), "| batch | 48 |",
+        "| learning rate | 0.0007 |", "412.5 minutes", "NVIDIA H200", "keras 3.15.1",
+        "| all | 63 |",
+        "61 epochs, of which number 57 was kept, for its balanced accuracy", "91.37",
+        "Temperature 1.37", "was 0.087 without it", "sensitivity of 95%", "By clinic of origin",
+        "By sex", "By age in years", "99.35%", "131 ms", "df 6", "moves its recall by 0.17",
+        "nv is 80% of the 828 images", "Tschandl", "doi:10.62146/ijecbe.v1i2.13", "dark skin",
+    ):  # fmt: skip
+        assert words in text, words
+    recall = metrics["tflite"]["per_class"]["mel"]["recall"]
+    row = next(line for line in text.splitlines() if line.startswith("| mel | 34 |"))
+    assert f"{recall['value']:.2f} ({recall['low']:.2f}–{recall['high']:.2f})" in row
+    assert row.endswith("| 0.45 | 0.65 | 0.53 |")  # the published, beside
+    assert "patience" not in text and "someone" not in text and "secret-path" not in text
+    chain = text[text.index("Start weights") :].splitlines()[0]
+    second, first = "15,284 images of isic2019_84px at 84x84", "33,334 images of tiny_imagenet_64px"
+    assert chain.index(second) < chain.index(first)
+    assert chain.endswith("before that: none, every weight began at random.")
+
+
+def test_every_table_has_as_many_cells_in_each_row(made, metrics):
+    made(config_of(SEVEN), metrics)
+    width, tables = None, 0
+    for line in made.text().splitlines():
+        tables += width is None and line.startswith("|")
+        width = line.count("|") if line.startswith("|") and width is None else width
+        width = width if line.startswith("|") else None
+        assert width is None or line.count("|") == width, line
+    assert tables == 7
+
+
+@pytest.mark.parametrize(
+    "where, key, gone",
+    [
+        ("config", "data", ("## Data and split", "Split by", "10,015")),
+        ("config", "training", ("412.5", "| batch |", "61 epochs", "NVIDIA")),
+        ("config", "weights", ("Start weights",)),
+        ("config", "parameters", ("parameters",)),
+        ("config", "versions", ("3.15.1",)),
+        ("metrics", "subgroups", ("By clinic", "By sex", "Clinics and cameras", "Age in years")),
+        ("metrics", "uncalibrated", ("0.087", "without it")),
+        ("metrics", "conversion", ("### Conversion", "99.35%")),
+    ],
+)
+def test_what_is_missing_leaves_its_sentences_out(made, metrics, where, key, gone):
+    config, metrics = config_of(SEVEN), copy.deepcopy(metrics)
+    made(config, metrics)
+    whole = made.text()
+    {"config": config, "metrics": metrics}[where].pop(key)
+    made(config, metrics)
+    text = made.text()
+    for words in gone:
+        assert words in whole and words not in text
+    assert "None" not in text and len(text) < len(whole)
+
+
+def test_nothing_measured_nothing_claimed(made, metrics):
+    config = {"labels": SEVEN, "input": {"height": 9, "width": 9}, "architecture": "resnet50_v2"}
+    config |= {"format": 1, "calibration": {"temperature": 1.0}}
+    made(config, converted=False)
+    card = made.card()
+    assert card.data.library_name == "keras" and card.data.datasets is None
+    for heading in ("Data", "Training", "Results", "Limits", "Use from Python", "Citation"):
+        assert f"## {heading}" not in card.text
+    made(config, {"tflite": metrics["tflite"]})
+    assert made.card().data.eval_results
+    made(config, {"conversion": metrics["conversion"]})  # as convert.py leaves it, figures gone
+    card = made.card()
+    assert card.data.eval_results is None and card.data.metrics is None
+    assert "Measured on" not in card.text and "99.35%" in card.text
+
+
+@pytest.mark.parametrize("labels", [["benign", "malignant"], [f"n{k:08d}" for k in range(200)]])
+def test_other_labels_get_no_words_of_dermatology(made, labels):
+    entry, _ = measured(labels, [4] * len(labels))
+    entry["interval"]["unit"] = "image"
+    config = config_of(labels, "tiny_imagenet_64px", weights={"start": "none"})
+    config["data"]["split_by"] = "image"
+    made(config, {"tflite": entry, "data": {"part": "test", "dataset": "tiny_imagenet_64px"}})
+    card = made.card()
+    for word in DERMATOLOGY:
+        assert word not in str(card), word
+    assert "ublished" not in card.text and "## Citation" not in card.text
+    assert card.data.datasets is None
+    assert card.data.eval_results[0].dataset_type == "tiny_imagenet_64px"
+    few = len(labels) <= 20
+    assert ("### Per class" in card.text) == few and (labels[-1] in card.text) == few
+    assert f"| all | {9 * len(labels)} |" in card.text
+
+
+def test_ham10000_is_known_from_its_images_not_from_its_labels(made):
+    folder = made(config_of(SEVEN, "pictures"))
+    split = {"train": ["ISIC_0024306", "ISIC_0030000"], "test": ["ISIC_0034320"]}
+    for images, last, known in ((10015, "ISIC_0034320", True), (10015, "ISIC_0034321", False),
+                                (10014, "ISIC_0034320", False)):  # fmt: skip
+        config = config_of(SEVEN, "pictures")
+        config["data"]["images"] = images
+        made(config)
+        (folder / "split.json").write_text(json.dumps(split | {"test": [last]}))
+        (folder / README).unlink(missing_ok=True)
+        card = made.card()
+        assert ("HAM10000" in card.text) == known
+        assert card.data.datasets == ([HAM10000] if known else None)
+        assert ("(a local copy, `pictures`)" in card.text) == known
+
+
+def test_other_images_do_not_stand_beside_the_published(made):
+    entry, _ = measured(SEVEN, [9, 8, 7, 0, 6, 30, 5], **OPTIONS)
+    made(config_of(SEVEN), {"tflite": entry, "data": {"part": "all", "dataset": "mine"}})
+    card = made.card()
+    assert "ublished" not in card.text and "Measured on mine, 65 images" in card.text
+    assert card.data.eval_results[0].dataset_type == "mine"
+    assert "Not measured, for want of an image: df." in card.text
+
+
+def test_base_model_is_named_where_it_is_on_the_hub(made):
+    config = config_of(SEVEN)
+    config["weights"]["start"] = "ann/backbone"
+    made(config)
+    assert made.card().data.base_model == "ann/backbone"
+
+
+def test_the_same_folder_gives_the_same_card(made, metrics):
+    folder = made(config_of(SEVEN), metrics)
+    made.card("ann/lesions")
+    first = (folder / README).read_bytes()
+    made.card("ann/lesions")
+    assert (folder / README).read_bytes() == first
+    (folder / README).unlink()
+    made.card("ann/lesions")
+    assert (folder / README).read_bytes() == first
+    assert sorted(path.name for path in folder.iterdir()) == [
+        README, "config.json", "metrics.json", "model.tflite",
+    ]  # fmt: skip
+
+
+def test_what_a_person_wrote_stays(made, metrics):
+    folder = made(config_of(SEVEN), metrics)
+    made.card()
+    text = (folder / README).read_text()
+    text = text.replace(BEGIN, f"> Read this first: Zürich.\r\n\n{BEGIN}\nscribbled inside")
+    text = text.replace(END, f"{END}\n\n## Thanks\n\nTo *everyone*.  \n")
+    added = "license: cc-by-sa-4.0\nlanguage: de\nthumbnail: a.png"
+    text = text.replace("license: cc-by-nc-4.0", added)
+    (folder / README).write_bytes(text.encode())
+    better = copy.deepcopy(metrics)
+    better["tflite"]["top_1"]["value"] = 0.98764
+    made(config_of(SEVEN), better)
+    card = made.card()
+    again = (folder / README).read_bytes().decode()
+    assert again.endswith(f"{END}\n\n## Thanks\n\nTo *everyone*.  \n\n")
+    assert f"> Read this first: Zürich.\r\n\n{BEGIN}\n# Inception" in again
+    assert "scribbled inside" not in again and "98.76" in again
+    assert (card.data.license, card.data.language) == ("cc-by-sa-4.0", "de")
+    assert card.data["thumbnail"] == "a.png"
+    assert max(result.metric_value for result in card.data.eval_results) == 0.9876
+
+
+@pytest.mark.parametrize("front", ["", "---\nlicense: mit\n---\n"])
+def test_a_card_that_was_there_before_stays_above(made, front):
+    folder = made(config_of(SEVEN))
+    (folder / README).write_text(f"{front}# My own words\n")
+    for _ in range(2):
+        text = str(made.card())
+        assert text.count("# My own words\n\n" + BEGIN) == 1 == text.count(END)
+        assert ("license: mit" in text) == bool(front)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [f"a\n{BEGIN}\nb", f"a\n{END}\nb\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}", "---\na: [\n---\n"],
+)
+def test_a_card_that_cannot_be_read_is_left_alone(made, card):
+    folder = made(config_of(SEVEN))
+    (folder / README).write_text(card)
+    with pytest.raises(ModelFolderError, match="README.md"):
+        write_card(folder)
+    assert (folder / README).read_text() == card
+
+
+def test_the_lines_of_python_run(made, metrics):
+    from model.classifier import Classifier
+
+    made(config_of(SEVEN), metrics)
+    code = made.text("ann/lesions").split("```python\n")[1].split("```")[0]
+    compile(code, README, "exec")
+    assert 'Classifier.from_pretrained("ann/lesions")' in code
+    assert callable(Classifier.from_pretrained)
+
+
+def test_needs_neither_network_nor_the_libraries_of_training(made, metrics):
+    folder = made(config_of(SEVEN), metrics)
+    code = (
+        "import socket, sys\n"
+        "def refuse(*_): raise AssertionError('network')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "from model.card import write_card\n"
+        f"write_card({str(folder)!r}, 'ann/lesions')\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'scipy', 'matplotlib', 'datasets', 'jinja2'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert (folder / README).is_file()
+
+
+def test_every_backbone_has_a_name_in_print():
+    from model.network import BACKBONES
+
+    assert {key: spec.name for key, spec in BACKBONES.items()} == ARCHITECTURES

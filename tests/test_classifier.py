@@ -1,0 +1,98 @@
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from made import drawing
+
+from model import folder as f
+from model.classifier import Classifier
+from model.labels import LABELS
+from model.preprocessing import PictureError
+
+
+@pytest.fixture()
+def copy(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "copy")
+
+
+def test_answer_is_seven_probabilities_and_evidence_whose_mean_is_the_logits(trained):
+    classifier = Classifier(trained)
+    prediction = classifier(drawing("mel", 7))
+    p = np.array([prediction.probabilities[label] for label in LABELS])
+    assert p.sum() == pytest.approx(1, abs=1e-4) and (p >= 0).all()
+    logits = prediction.evidence.mean(axis=(0, 1))
+    softmax = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(p, softmax, atol=1e-3)
+    top = prediction.top(3)
+    assert len(top) == 3 and top[0][1] == p.max() and prediction.milliseconds > 0
+
+
+def test_threads_get_the_answers_of_their_own_pictures(trained):
+    classifier = Classifier(trained)
+    pictures = [drawing(dx, i) for i, dx in enumerate(LABELS)]
+    alone = [classifier(picture).probabilities for picture in pictures]
+    together = [None] * len(pictures) * 4
+
+    def work(i):
+        together[i] = classifier(pictures[i % len(pictures)]).probabilities
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(together))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone * 4
+
+
+def test_no_picture_is_a_sentence(trained):
+    with pytest.raises(PictureError, match="not a picture"):
+        Classifier(trained)(b"hello")
+
+
+def altered(copy):
+    data = bytearray((copy / "model.tflite").read_bytes())
+    data[len(data) // 2] ^= 255
+    (copy / "model.tflite").write_bytes(data)
+
+
+def cut_off(copy):
+    data = (copy / "model.tflite").read_bytes()
+    (copy / "model.tflite").write_bytes(data[: len(data) // 2])
+    f.write_checksums(copy)
+
+
+def another_size(copy):
+    f.write_json(copy / "config.json", f.read_config(copy) | {"input": {"height": 48, "width": 64}})
+    f.write_checksums(copy)
+
+
+def more_labels(copy):
+    f.write_json(copy / "config.json", f.read_config(copy) | {"labels": [*LABELS, "scc"]})
+    f.write_checksums(copy)
+
+
+@pytest.mark.parametrize(
+    "damage, sentence",
+    [
+        (altered, "does not match its checksum"),
+        (cut_off, "cannot be loaded"),
+        (another_size, "does not fit config.json"),
+        (more_labels, "does not fit config.json"),
+        (lambda copy: (copy / "model.tflite").unlink(), "convert.py"),
+        (lambda copy: (copy / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
+    ],
+)
+def test_broken_folders_are_refused_with_a_sentence(copy, damage, sentence):
+    damage(copy)
+    with pytest.raises(f.ModelFolderError, match=sentence):
+        Classifier(copy)
+
+
+def test_bundled_model_is_whole():
+    classifier = Classifier()
+    assert classifier.labels == LABELS
+    f.verify(f.BUNDLED)
+    assert classifier.metrics["data"] == {
+        "dataset": "ham10000", "part": "test", "images": 828, "lesions": 828,
+    }  # fmt: skip

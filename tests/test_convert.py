@@ -1,0 +1,64 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+import convert
+from model import folder as f
+from model.network import load_network, predict_logits, softmax
+
+
+def test_every_dimension_is_fixed_and_the_batch_is_one(trained):
+    interpreter = Interpreter(str(trained / "model.tflite"))
+    interpreter.allocate_tensors()
+    for tensor in interpreter.get_tensor_details():
+        assert -1 not in tensor["shape_signature"].tolist(), tensor["name"]
+    signature = interpreter.get_signature_runner()
+    details = signature.get_input_details() | signature.get_output_details()
+    shapes = {name: detail["shape"].tolist() for name, detail in details.items()}
+    assert shapes == {
+        "pixels": [1, 24, 32, 3], "probabilities": [1, 7], "evidence": [1, 6, 8, 7],
+    }  # fmt: skip
+    assert all(detail["dtype"] == np.float32 for detail in details.values())
+
+
+def test_conversion_is_kept_in_the_metrics(trained):
+    conversion = json.loads((trained / "metrics.json").read_text())["conversion"]
+    assert conversion["quantize"] == "dynamic" and conversion["top_1_agreement"] >= 0.98
+    assert conversion["largest_difference"] < 0.1
+    f.verify(trained)
+
+
+@pytest.mark.parametrize("quantize", ["none", "float16", "int8"])
+def test_other_quantisations_answer_as_keras_does(trained, quantize):
+    network, config = load_network(trained)
+    images = np.random.default_rng(0).integers(0, 256, (8, 24, 32, 3), dtype=np.uint8)
+    path = trained.parent / f"{quantize}.tflite"
+    path.write_bytes(convert.to_tflite(network, config, quantize, images))
+    expected = softmax(predict_logits(network, images), config["calibration"]["temperature"])
+    largest = convert.compare(path, expected, images)["largest_difference"]
+    assert largest < {"none": 1e-4, "float16": 0.01, "int8": 0.2}[quantize]
+    sizes = {"none": 1.0, "float16": 0.8, "int8": 0.7}
+    whole = len(convert.to_tflite(network, config, "none"))
+    assert path.stat().st_size <= whole * sizes[quantize]
+
+
+def test_disagreement_fails_and_leaves_the_old_file(trained, tmp_path, monkeypatch):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    before = {p.name: p.read_bytes() for p in copy.iterdir()}
+    monkeypatch.setattr(convert, "softmax", lambda logits, t: np.roll(softmax(logits, t), 1, axis=1))
+    with pytest.raises(f.ModelFolderError, match="nothing was written"):
+        convert.main([str(copy), "--cache", str(tmp_path / "cache")])
+    assert {p.name: p.read_bytes() for p in copy.iterdir()} == before
+
+
+def test_folder_without_weights_is_a_sentence(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / "model.weights.h5").unlink()
+    with pytest.raises(f.ModelFolderError, match="no Keras weights"):
+        convert.main([str(copy)])
+    (copy / "model.weights.h5").write_bytes(b"junk")
+    with pytest.raises(f.ModelFolderError, match="damaged"):
+        convert.main([str(copy)])

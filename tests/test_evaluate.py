@@ -1,0 +1,73 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from made import made_rows, write_dataset
+
+import evaluate
+from model import folder as f
+from model.dataset import DatasetError
+
+SHARED = Path(__file__).parents[2] / "shared" / "ham10000"
+
+
+def test_metrics_hold_the_stable_keys_with_intervals(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    for runtime in ("keras", "tflite"):
+        figures = metrics[runtime]
+        for key in ("top_1", "top_2", "top_3", "balanced_accuracy", "macro_f1", "ece"):
+            assert figures[key].keys() == {"value", "low", "high"}
+            assert 0 <= figures[key]["value"] <= 1
+        assert figures["top_1"]["value"] <= figures["top_2"]["value"] <= figures["top_3"]["value"]
+        assert set(figures["per_class"]["mel"]) >= {"precision", "recall", "f1"}
+        latency = figures["latency_ms"]
+        assert latency["calls"] == 30
+        assert latency["min"] <= latency["median"] <= latency["max"]
+    # Colours tell the made diagnoses apart: well above the seventh that guessing gives.
+    assert metrics["tflite"]["balanced_accuracy"]["value"] > 0.5
+    assert set(metrics["subgroups"]) == {"dataset", "sex", "age"}
+    for name in ("report.md", "confusion.png", "roc.png", "reliability.png", "README.md"):
+        assert (trained / name).stat().st_size > 500
+    f.verify(trained)
+
+
+def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
+    rows = [{k: row[k] for k in ("image", "dx")} for row in made_rows(4, 1)]
+    mine = write_dataset(tmp_path / "mine", rows)
+    before = (trained / "metrics.json").read_bytes()
+    metrics = evaluate.main([
+        str(trained), "--part", "all", "--dataset", str(mine), "--output", str(tmp_path / "out"),
+        "--resamples", "20", "--cache", str(tmp_path / "cache"),
+    ])  # fmt: skip
+    assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": 28}
+    assert (tmp_path / "out" / "report.md").exists()
+    assert (trained / "metrics.json").read_bytes() == before
+
+
+def test_split_of_another_set_is_a_sentence(trained, tmp_path):
+    rows = [row | {"image_id": f"other_{i}"} for i, row in enumerate(made_rows(3, 1))]
+    other = write_dataset(tmp_path / "other", rows)
+    with pytest.raises(DatasetError, match="not in .*the model was trained on"):
+        evaluate.main([str(trained), "--dataset", str(other)])
+
+
+def test_folder_with_nothing_to_measure_is_a_sentence(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / "model.weights.h5").unlink()
+    (copy / "model.tflite").unlink()
+    with pytest.raises(f.ModelFolderError, match="nothing to evaluate"):
+        evaluate.main([str(copy)])
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real images (../shared) are not on this machine")
+def test_bundled_model_gives_its_stated_figures_on_the_real_test_part(tmp_path):
+    stated = f.read_metrics(f.BUNDLED)["tflite"]
+    metrics = evaluate.main([
+        str(f.BUNDLED), "--dataset", str(SHARED), "--output", str(tmp_path), "--resamples", "20",
+        "--cache", str(tmp_path / "cache"),
+    ])  # fmt: skip
+    assert metrics["data"]["images"] == 828
+    for key in ("top_1", "top_3", "balanced_accuracy", "macro_f1"):
+        # XNNPACK's kernels differ from one processor to another: a picture or two on the edge.
+        assert metrics["tflite"][key]["value"] == pytest.approx(stated[key]["value"], abs=0.01)

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from model import folder as f
+
+CONFIG = {
+    "format": 1, "architecture": "mobilenet_v2", "labels": ["a", "b"],
+    "input": {"height": 32, "width": 32}, "calibration": {"temperature": 1.0},
+}  # fmt: skip
+
+
+def test_replacing_keeps_the_old_file_when_the_writing_fails(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), f.replacing(path) as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_new_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(RuntimeError), f.new_folder(tmp_path / "run") as beside:
+        (beside / "a").write_text("1")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with f.new_folder(tmp_path / "run") as beside:
+        (beside / "a").write_text("1")
+        assert not (tmp_path / "run").exists()
+    assert (tmp_path / "run" / "a").read_text() == "1"
+    with pytest.raises(f.ModelFolderError, match="exists already"):
+        with f.new_folder(tmp_path / "run"):
+            pass
+
+
+def test_checksums_name_the_altered_and_the_missing_file(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "b.txt").write_text("b")
+    f.write_checksums(tmp_path)
+    f.verify(tmp_path)
+    (tmp_path / "a.txt").write_text("A")
+    with pytest.raises(f.ModelFolderError, match=r"a\.txt does not match"):
+        f.verify(tmp_path)
+    f.verify(tmp_path, ["b.txt"])
+    (tmp_path / "b.txt").unlink()
+    with pytest.raises(f.ModelFolderError, match=r"b\.txt is missing"):
+        f.verify(tmp_path, ["b.txt"])
+    with pytest.raises(f.ModelFolderError, match="does not list c"):
+        f.verify(tmp_path, ["c"])
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"format": 99}, "format 99"),
+        ({"labels": ["a"]}, "impossible labels"),
+        ({"labels": ["a", "a"]}, "impossible labels"),
+        ({"labels": None}, "lacks or garbles"),
+        ({"input": {"height": 32}}, "width"),
+        ({"calibration": {"temperature": 0}}, "impossible"),
+    ],
+)
+def test_config_that_cannot_be_right_is_refused(tmp_path, change, sentence):
+    f.write_json(tmp_path / "config.json", CONFIG)
+    assert f.read_config(tmp_path) == CONFIG
+    f.write_json(tmp_path / "config.json", CONFIG | change)
+    with pytest.raises(f.ModelFolderError, match=sentence):
+        f.read_config(tmp_path)
+
+
+def test_missing_and_damaged_config(tmp_path):
+    with pytest.raises(f.ModelFolderError, match="no model folder"):
+        f.read_config(tmp_path)
+    with pytest.raises(f.ModelFolderError, match="There is no model folder"):
+        f.read_config(tmp_path / "nothing")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG)[:-9])
+    with pytest.raises(f.ModelFolderError, match="damaged"):
+        f.read_config(tmp_path)

@@ -1,0 +1,565 @@
+"""Pushes and pulls against a Hub on localhost, through the real client: see hub_server.py."""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from model.folder import (
+    ModelFolderError, read_checksums, read_json, verify, write_checksums, write_json,
+)  # fmt: skip
+from model.hub import PAGE, START, HubError, HubUnavailable, find, parse_id, pull
+from model.labels import LABELS
+from model.push import check_push, push, working_copy
+
+ROOT = Path(__file__).parents[1]
+TOKEN = "hf_AnnsSecretThatNobodyMaySee"
+CONFIG = {
+    "format": 1, "architecture": "mobilenet_v2", "head": "pooling", "labels": LABELS, "seed": 0,
+    "input": {"height": 32, "width": 32}, "preprocessing": {"scaling": "tf"},
+    "calibration": {"temperature": 1.5}, "data": {"dataset": "made", "images": 10},
+    "weights": {"start": "none"}, "training": {"epochs_run": 2},
+}  # fmt: skip
+
+
+def made(folder, tflite=b"tflite", **more):
+    """A model folder, with contents that only look like a model's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", CONFIG)
+    write_json(folder / "split.json", {"train": ["a"], "validation": ["b"], "test": ["c"]})
+    write_json(folder / "metrics.json", {})
+    contents = {"model.tflite": tflite, "model.weights.h5": b"weights", "roc.png": b"png", **more}
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    write_checksums(folder)
+    return folder
+
+
+def api(hub, token=TOKEN):
+    return HfApi(endpoint=hub.url, token=token)
+
+
+@pytest.fixture
+def ann(hub):
+    hub.tokens[TOKEN] = "ann"
+    return api(hub)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def seed(hub, tmp_path, tflite=b"tflite", name="ann/skin", revision="main", **more):
+    """Put a model folder on the Hub without a client; its commit."""
+    made(tmp_path / "seed", tflite, **more)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "seed").iterdir()}
+    return hub.put(name, files, revision=revision)
+
+
+# --- push
+
+
+def test_push_is_one_commit_and_comes_back(hub, ann, cache, tmp_path):
+    folder = made(tmp_path / "run")
+    url = push(folder, "ann/skin", private=True, api=ann)
+    commits = hub.commits("ann/skin")
+    assert len(commits) == 2 and url == f"{hub.url}/ann/skin/commit/{commits[0].oid}"
+    assert hub.repo("ann/skin").private
+    verify(folder)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {k: v for k, v in hub.files("ann/skin").items() if k != ".gitattributes"} == files
+    assert b"license: cc-by-nc-4.0" in files["README.md"] and b"ann/skin" in files["README.md"]
+
+    pulled = pull("ann/skin", None, ann, cache)
+    assert (pulled.commit, pulled.notice) == (commits[0].oid, "")
+    assert {path.name: path.read_bytes() for path in pulled.folder.iterdir()} == files
+
+    push(folder, "ann/skin", api=ann)
+    assert hub.commits("ann/skin") == commits  # nothing new, no commit
+
+
+def test_push_deletes_what_the_folder_no_longer_has_and_nothing_else(hub, ann, tmp_path):
+    push(made(tmp_path / "run"), "ann/skin", api=ann)
+    hub.put("ann/skin", {"LICENSE": b"by hand", "figures/mine.png": b"by hand"})
+    before = len(hub.commits("ann/skin"))
+    for name in ("roc.png", "model.tflite"):
+        (tmp_path / "run" / name).unlink()
+    write_checksums(tmp_path / "run")
+    push(tmp_path / "run", "ann/skin", api=ann)
+    assert len(hub.commits("ann/skin")) == before + 1
+    assert hub.files("ann/skin").keys() == {
+        ".gitattributes", "LICENSE", "figures/mine.png", "README.md", "SHA256SUMS", "config.json",
+        "metrics.json", "model.weights.h5", "split.json",
+    }  # fmt: skip
+
+
+def test_push_to_a_branch_and_pull_of_branch_tag_and_commit(hub, ann, cache, tmp_path):
+    push(made(tmp_path / "run", b"one"), "ann/skin", api=ann)
+    ann.create_tag("ann/skin", tag="v1")
+    push(made(tmp_path / "run", b"two"), "ann/skin", revision="try/two", api=ann)
+    two = hub.commits("ann/skin", "try/two")[0].oid
+    for revision, data in {"main": b"one", "v1": b"one", "try/two": b"two", two: b"two"}.items():
+        folder = pull(f"ann/skin@{revision}", PAGE, ann, cache).folder
+        assert (folder / "model.tflite").read_bytes() == data
+    with pytest.raises(HubError, match="v1 is a tag"):
+        push(tmp_path / "run", "ann/skin", revision="v1", api=ann)
+    with pytest.raises(HubError, match="is a commit"):
+        push(tmp_path / "run", "ann/skin", revision=two, api=ann)
+
+
+def test_a_public_model_is_not_pushed_to_in_private(hub, ann, tmp_path):
+    seed(hub, tmp_path)
+    before = hub.commits("ann/skin")
+    with pytest.raises(HubError, match="public"):
+        push(made(tmp_path / "run"), "ann/skin", private=True, api=ann)
+    assert hub.commits("ann/skin") == before
+
+
+@pytest.mark.parametrize(
+    "fault, sentence",
+    [
+        (("POST .*/commit/", {"status": 500}), "answers 500"),
+        (("POST .*/commit/", {"status": 412}), "Someone else pushed"),
+        (("PUT /cdn/", {"status": 507}), "answers 507"),
+        (("POST .*/commit/", {"status": 403}), "does not give the right"),
+    ],
+)
+def test_push_that_fails_changes_nothing(hub, ann, tmp_path, fault, sentence):
+    seed(hub, tmp_path)
+    before = dict(hub.repo("ann/skin").branches)
+    folder = made(tmp_path / "run", b"another")
+    for revision in ("main", "new"):
+        hub.faults.clear()
+        hub.fault(fault[0], times=None, **fault[1])
+        with pytest.raises(HubError, match=sentence):
+            push(folder, "ann/skin", revision=revision, api=ann)
+    assert hub.repo("ann/skin").branches == before
+    verify(folder)
+    hub.faults.clear()
+    push(folder, "ann/skin", api=ann)
+    assert hub.files("ann/skin")["model.tflite"] == b"another"
+
+
+def test_push_whose_answer_is_lost_is_known_to_have_arrived(hub, ann, tmp_path):
+    hub.fault("POST .*/commit/", after=True, cut=0)
+    url = push(made(tmp_path / "run"), "ann/skin", api=ann)
+    assert url.endswith(hub.commits("ann/skin")[0].oid)
+    assert len(hub.commits("ann/skin")) == 2
+
+
+def test_what_is_damaged_or_no_part_of_a_model_is_not_pushed(hub, ann, tmp_path):
+    folder = made(tmp_path / "run")
+    (folder / "patients.csv").write_text("names")
+    with pytest.raises(HubError, match="patients.csv is no part"):
+        push(folder, "ann/skin", api=ann)
+    (folder / "patients.csv").unlink()
+    (folder / "model.tflite").write_bytes(b"TFLITE")
+    with pytest.raises(ModelFolderError, match="model.tflite does not match"):
+        push(folder, "ann/skin", api=ann)
+    with pytest.raises(ModelFolderError, match="no model folder"):
+        push(tmp_path, "ann/skin", api=ann)
+    assert hub.requests == []
+
+
+def test_what_people_write_into_the_card_on_the_hub_stays(hub, ann, cache, tmp_path):
+    push(made(tmp_path / "run"), "ann/skin", api=ann)
+    card = hub.files("ann/skin")["README.md"].decode()
+    card = card.replace("license:", "language: en\nlicense:", 1) + "\nAsk Ann about the camera.\n"
+    hub.put("ann/skin", {"README.md": card.encode()})
+    pulled = pull("ann/skin", None, ann, cache)  # though SHA256SUMS knows another README.md
+    assert "Ask Ann" in (pulled.folder / "README.md").read_text()
+
+    push(made(tmp_path / "other", b"newer"), "ann/skin", api=ann)
+    pushed = hub.files("ann/skin")
+    assert b"Ask Ann" in pushed["README.md"] and b"language: en" in pushed["README.md"]
+    assert pushed["model.tflite"] == b"newer"
+
+    made(tmp_path / "third", **{"README.md": card.replace("Ann", "Bob").encode()})
+    push(tmp_path / "third", "ann/skin", api=ann)
+    assert b"Ask Bob" in hub.files("ann/skin")["README.md"]
+    assert b"Ask Ann" not in hub.files("ann/skin")["README.md"]
+
+
+def asked(repo="ann/skin", private=False, revision=None):
+    return argparse.Namespace(push_to_hub=repo, private=private, revision=revision)
+
+
+def test_a_push_that_cannot_succeed_is_refused_before_the_work(hub, ann, capsys):
+    check_push(asked(), ann)
+    check_push(asked(None), ann)
+    refused = [
+        (asked(None, private=True), ann, "are for --push-to-hub"),
+        (asked("skin"), ann, "USER/NAME"),
+        (asked("ann/skin@v1"), ann, "--revision"),
+        (asked("bob/skin"), ann, "signed in to the Hub as ann"),
+        (asked(), api(hub, False), "not signed in"),
+        (asked(), api(hub, "hf_wrong"), "refuses your token"),
+    ]
+    for args, client, sentence in refused:
+        with pytest.raises(HubError, match=sentence):
+            check_push(args, client)
+    hub.stop()
+    check_push(asked(), ann)
+    assert "cannot be reached" in capsys.readouterr().out
+
+
+def test_push_without_the_right_to(hub, tmp_path):
+    folder = made(tmp_path / "run")
+    seed(hub, tmp_path)
+    hub.tokens["hf_read"] = "ann"
+    hub.read_only.add("hf_read")
+    for token, repo, sentence in [
+        (False, "ann/skin", "not signed in"),
+        ("hf_wrong", "ann/skin", "refuses your token"),
+        ("hf_bob", "ann/skin", "does not give the right"),
+        ("hf_bob", "ann/new", "does not give the right"),
+        ("hf_read", "ann/skin", "does not give the right"),
+    ]:
+        with pytest.raises(HubError, match=sentence):
+            push(folder, repo, api=api(hub, token))
+    assert len(hub.commits("ann/skin")) == 2 and len(hub.repos) == 1
+
+
+# --- pull
+
+
+def test_only_what_is_needed_is_downloaded(hub, cache, tmp_path):
+    seed(hub, tmp_path)
+    client = api(hub, False)
+    for _ in range(2):
+        pulled = pull("ann/skin", PAGE, client, cache)
+        assert sorted(hub.downloads()) == ["SHA256SUMS", "config.json", "metrics.json", "model.tflite"]
+    assert (pulled.folder / "model.tflite").read_bytes() == b"tflite"
+    pull("ann/skin", START, client, cache)
+    assert hub.downloads()[4:] == ["model.weights.h5"]
+
+
+def test_a_local_folder_wins(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made(tmp_path / "ann" / "skin")
+    assert find("ann/skin").folder == Path("ann/skin")
+    assert working_copy("ann/skin") == Path("ann/skin")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "skin", "a/b/c", "/ann/skin", "ann/", "ann/skin@", "ann/s kin", "ann/skin@../../x", "../skin",
+     "ann/skin@v1 2", "ann--x/skin", "ann/skin.git", "a/" + "n" * 100, "ann/skin@/v1", "runs\x00/x"],
+)  # fmt: skip
+def test_names_that_no_model_can_have(name):
+    with pytest.raises(HubError, match="USER/NAME"):
+        find(name)
+
+
+def test_names():
+    assert parse_id("ann/skin") == ("ann/skin", "main")
+    assert parse_id("ann/skin-2.0@refs/pr/1") == ("ann/skin-2.0", "refs/pr/1")
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.tflite"])
+def test_altered_bytes_are_had_again(hub, cache, tmp_path, file):
+    seed(hub, tmp_path)
+    fault = hub.fault(rf"GET .*{file}", alter=True)
+    pulled = pull("ann/skin", PAGE, api(hub, False), cache)
+    assert fault.times == 0 and pulled.notice == ""
+    verify(pulled.folder, list(PAGE))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ("GET .*metrics.json", {"alter": True}),
+        ("GET .*model.tflite", {"alter": True}),
+        ("GET .*SHA256SUMS", {"cut": 3, "reset": True}),
+        ("GET .*model.tflite", {"cut": 3, "reset": True}),
+        ("GET .*model.tflite", {"status": 500}),
+        ("GET /api/", {"status": 503}),
+        ("GET /api/", {"reset": True, "cut": 0}),
+        ("GET /api/", {"cut": 5}),
+        ("GET /api/", {"status": 200, "message": "Sign in to this hotel's network."}),
+    ],
+)
+def test_a_good_copy_stays_until_a_better_one_is_whole(hub, cache, tmp_path, fault):
+    client = api(hub, False)
+    one = seed(hub, tmp_path, b"the one")
+    good = pull("ann/skin", PAGE, client, cache)
+    two = seed(hub, tmp_path, b"the two", **{"metrics.json": b'{"a": 2}'})
+    hub.fault(fault[0], times=None, **fault[1])
+    for _ in range(2):
+        pulled = pull("ann/skin", PAGE, client, cache)
+        assert (pulled.folder, pulled.commit) == (good.folder, one)
+        assert one[:7] in pulled.notice and (pulled.folder / "model.tflite").read_bytes() == b"the one"
+        verify(pulled.folder, list(PAGE))
+    with pytest.raises(HubUnavailable, match="No good copy of ann/skin is kept here"):
+        pull("ann/skin", PAGE, client, tmp_path / "empty")
+
+    hub.faults.clear()
+    for place in (cache, tmp_path / "empty"):
+        pulled = pull("ann/skin", PAGE, client, place)
+        assert (pulled.commit, pulled.notice) == (two, "")
+        assert (pulled.folder / "model.tflite").read_bytes() == b"the two"
+
+
+def test_a_commit_that_does_not_match_its_own_checksums(hub, cache, tmp_path):
+    client = api(hub, False)
+    one = seed(hub, tmp_path)
+    good = pull("ann/skin", PAGE, client, cache)
+    sums = hub.files("ann/skin")["SHA256SUMS"]
+    for damaged in (sums[:20], b"", sums.replace(b"  config", b"\n config"), b"0" + sums[1:]):
+        hub.put("ann/skin", {"SHA256SUMS": damaged})
+        pulled = pull("ann/skin", PAGE, client, cache)
+        assert (pulled.folder, pulled.commit) == (good.folder, one) and pulled.notice
+        verify(good.folder, list(PAGE))
+    hub.put("ann/skin", {"SHA256SUMS": sums, "model.tflite": b"by hand"})
+    assert "model.tflite does not match" in pull("ann/skin", PAGE, client, cache).notice
+    verify(good.folder, list(PAGE))
+
+
+def test_hub_out_of_reach(hub, cache, tmp_path):
+    client = api(hub, False)
+    commit = seed(hub, tmp_path)
+    pull("ann/skin", PAGE, client, cache)
+    hub.stop()
+    start = time.monotonic()
+    pulled = pull("ann/skin", PAGE, client, cache)
+    assert pulled.commit == commit
+    assert "cannot be reached" in pulled.notice and commit[:7] in pulled.notice
+    assert pull(f"ann/skin@{commit}", PAGE, client, cache).notice == ""  # a commit never changes
+    for name, files in [("ann/other", PAGE), ("ann/skin@v1", PAGE), ("ann/skin", None)]:
+        with pytest.raises(HubUnavailable, match=f"No good copy of {name} is kept here"):
+            pull(name, files, client, cache)
+    assert time.monotonic() - start < 5
+    hub.start()
+    assert pull("ann/skin", PAGE, client, cache).notice == ""
+
+
+def test_hub_that_does_not_answer_in_time(hub, cache, tmp_path, monkeypatch):
+    client = api(hub, False)
+    seed(hub, tmp_path)
+    pull("ann/skin", PAGE, client, cache)
+    monkeypatch.setattr("model.hub.TIMEOUT", 0.2)
+    hub.fault("GET /api/", delay=30)
+    start = time.monotonic()
+    assert "cannot be reached" in pull("ann/skin", PAGE, client, cache).notice
+    assert time.monotonic() - start < 3
+
+
+def test_a_copy_damaged_on_disk_is_had_again_or_not_served(hub, cache, tmp_path):
+    client = api(hub, False)
+    seed(hub, tmp_path)
+    folder = pull("ann/skin", PAGE, client, cache).folder
+    (folder / "model.tflite").resolve().write_bytes(b"tflitE")
+    hub.stop()
+    with pytest.raises(HubUnavailable, match="No good copy"):
+        pull("ann/skin", PAGE, client, cache)
+    hub.start()
+    pulled = pull("ann/skin", PAGE, client, cache)
+    assert pulled.notice == "" and (folder / "model.tflite").read_bytes() == b"tflite"
+
+
+def test_no_room_on_the_disk(hub, cache, tmp_path):
+    client = api(hub, False)
+    one = seed(hub, tmp_path, b"one")
+    pull("ann/skin", PAGE, client, cache)
+    seed(hub, tmp_path, b"two" * 2**19)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))  # stands in for a full disk
+    try:
+        pulled = pull("ann/skin", PAGE, client, cache)
+        with pytest.raises(HubUnavailable, match="no room on the disk for ann/skin"):
+            pull("ann/skin", PAGE, client, tmp_path / "empty")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert pulled.commit == one and "no room on the disk" in pulled.notice
+    assert not list(tmp_path.rglob("*.incomplete"))
+    assert pull("ann/skin", PAGE, client, cache).notice == ""
+
+
+@pytest.mark.parametrize(
+    "name, token, sentence",
+    [
+        ("ann/nothing", False, "There is no model ann/nothing on the Hub, nor a folder"),
+        ("ann/nothing", "hf_bob", "There is no model ann/nothing on the Hub, nor a folder"),
+        ("ann/secret", False, "a private model needs a token"),
+        ("ann/secret", "hf_bob", "a private model needs a token"),
+        ("ann/skin@v9", False, "ann/skin on the Hub has no branch, tag or commit v9"),
+        ("ann/skin@" + "0" * 40, False, "no branch, tag or commit 000"),
+        ("ann/gated", False, "ann/gated is gated: ask for access at http"),
+        ("ann/gated", "hf_bob", "ann/gated is gated"),
+        ("ann/skin", "hf_wrong", "The Hub refuses your token"),
+        ("ann/foreign", False, "no model folder of this program: it has no SHA256SUMS"),
+    ],
+)
+def test_what_the_hub_does_not_give(hub, cache, tmp_path, name, token, sentence):
+    seed(hub, tmp_path)
+    kept = pull("ann/skin", PAGE, api(hub, False), cache)
+    seed(hub, tmp_path, name="ann/secret")
+    seed(hub, tmp_path, name="ann/gated")
+    hub.repo("ann/secret").private = hub.repo("ann/gated").gated = True
+    hub.put("ann/foreign", {"pytorch_model.bin": b""})
+    with pytest.raises(HubError, match=sentence) as refused:
+        pull(name, PAGE, api(hub, token), cache)
+    assert "\n" not in str(refused.value)
+    verify(kept.folder, list(PAGE))
+    assert pull("ann/skin", PAGE, api(hub, False), cache) == kept
+
+
+def test_newest_commit_without_a_converted_model(hub, cache, tmp_path):
+    client = api(hub, False)
+    one = seed(hub, tmp_path)
+    pull("ann/skin", PAGE, client, cache)
+    (tmp_path / "seed" / "model.tflite").unlink()
+    write_checksums(tmp_path / "seed")
+    hub.put("ann/skin", {"SHA256SUMS": (tmp_path / "seed" / "SHA256SUMS").read_bytes()})
+    pulled = pull("ann/skin", PAGE, client, cache)
+    assert pulled.commit == one and "convert.py ann/skin --push-to-hub ann/skin" in pulled.notice
+    with pytest.raises(HubUnavailable, match="has no model.tflite"):
+        pull("ann/skin", PAGE, client, tmp_path / "empty")
+
+
+def test_checksums_cannot_lead_out_of_the_folder(hub, cache, tmp_path):
+    seed(hub, tmp_path)
+    sums = hub.files("ann/skin")["SHA256SUMS"] + b"0" * 64 + b"  ../../refs/main\n"
+    hub.put("ann/skin", {"SHA256SUMS": sums})
+    pulled = pull("ann/skin", None, api(hub, False), cache)
+    assert (cache / "models--ann--skin" / "refs" / "main").read_text() == pulled.commit
+
+
+def test_training_starts_from_a_model_on_the_hub(hub, tmp_path):
+    commit = seed(hub, tmp_path)
+    code = """
+import train
+start = train.start_weights("ann/skin@main")
+print(sorted(path.name for path in start.iterdir()))
+print(train.weights_record("ann/skin@main", start))
+print(train.start_weights("imagenet"), train.start_weights("nothing.h5"))
+train.main(["--output", "runs/new", "--weights", "ann/skin@v9"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=hub.env(tmp_path / "home") | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    files, record, others = done.stdout.splitlines()
+    assert files == "['SHA256SUMS', 'config.json', 'model.weights.h5']"
+    assert "'start': 'ann/skin'" in record and commit in record and "{'start': 'none'}" in record
+    assert others == "None nothing.h5"
+    assert "ann/skin on the Hub has no branch, tag or commit v9" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+# --- working copies
+
+
+def test_working_copy(hub, ann, cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    one = seed(hub, tmp_path, b"one")
+    folder = working_copy("ann/skin", ann, cache)
+    assert folder == Path("runs/ann--skin")
+    verify(folder)
+    assert read_json(folder / ".hub.json")["commit"] == one
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+    two = seed(hub, tmp_path, b"two")  # nothing was changed here: the newer one comes
+    assert working_copy("ann/skin", ann, cache) == folder
+    assert (folder / "model.tflite").read_bytes() == b"two"
+    assert read_json(folder / ".hub.json")["commit"] == two
+
+    (folder / "report.md").write_text("mine")  # changed here only: the work goes on
+    write_checksums(folder)
+    assert working_copy("ann/skin", ann, cache) == folder
+    assert (folder / "report.md").read_text() == "mine"
+
+    seed(hub, tmp_path, b"three")  # changed here and there
+    with pytest.raises(HubError, match="holds work that is not on the Hub"):
+        working_copy("ann/skin", ann, cache)
+    with pytest.raises(HubError, match="has changed since"):
+        push(folder, "ann/skin", api=ann)
+    assert hub.files("ann/skin")["model.tflite"] == b"three"
+    assert (folder / "report.md").read_text() == "mine"
+
+    hub.stop()
+    assert working_copy("ann/skin", ann, cache) == folder
+    assert "Going on with runs/ann--skin" in capsys.readouterr().out
+
+
+def test_working_copy_after_a_push_is_up_to_date(hub, ann, cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seed(hub, tmp_path)
+    folder = working_copy("ann/skin@main", ann, cache)
+    assert folder == Path("runs/ann--skin@main")
+    (folder / "report.md").write_text("measured")
+    write_checksums(folder)
+    push(folder, "ann/skin", api=ann)
+    assert hub.files("ann/skin")["report.md"] == b"measured"
+    assert ".hub.json" not in hub.files("ann/skin")
+    sent = len(hub.downloads())
+    assert working_copy("ann/skin@main", ann, cache) == folder
+    assert len(hub.downloads()) == sent
+
+
+def test_working_copy_does_not_take_a_folder_that_it_did_not_make(
+    hub, ann, cache, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    seed(hub, tmp_path)
+    (tmp_path / "runs" / "ann--skin").mkdir(parents=True)
+    (tmp_path / "runs" / "ann--skin" / "notes.txt").write_text("mine")
+    with pytest.raises(HubError, match="move it away"):
+        working_copy("ann/skin", ann, cache)
+    assert (tmp_path / "runs" / "ann--skin" / "notes.txt").read_text() == "mine"
+
+
+# --- the token
+
+
+def test_the_token_of_hf_auth_login_serves_and_is_never_shown(hub, ann, tmp_path):
+    folder = made(tmp_path / "run")
+    env = hub.env(tmp_path / "home") | {"PYTHONPATH": str(ROOT), "HF_DEBUG": "1"}
+    hf = str(Path(sys.executable).with_name("hf"))
+    login = subprocess.run(
+        [hf, "auth", "login", "--token", TOKEN], env=env, text=True, capture_output=True, timeout=120
+    )
+    assert login.returncode == 0, login.stderr
+    code = f"""
+import logging; logging.basicConfig(level="INFO")
+import traceback
+from model.hub import pull
+from model.push import push
+print(push({str(folder)!r}, "ann/skin", private=True))
+print(pull("ann/skin", None))
+for repo in ("bob/skin", "ann/skin@v9", "ann/refused", "ann/echo"):
+    try:
+        push({str(folder)!r}, repo) if "@" not in repo else pull(repo)
+    except Exception:
+        traceback.print_exc()
+"""
+    hub.fault("POST /api/models/ann/refused/commit", times=None, status=400, message=f"Bad {TOKEN}.")
+    hub.fault("GET /api/models/ann/echo", times=None, status=401, message=f"No such token {TOKEN}.")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, text=True, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0 and hub.repo("ann/skin").private, done.stderr
+    printed = done.stdout + done.stderr
+    assert printed.count("model.hub.HubError: ") == 4 and "Bad <token>." in printed
+    assert TOKEN not in printed
+    for path in [*folder.iterdir(), *(tmp_path / "home" / "hub").rglob("*")]:
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
+    assert not any(TOKEN.encode() in data for data in hub.files("ann/skin").values())
+
+
+def test_serving_needs_no_training_library():
+    code = (
+        "import sys, model.hub, model.push\n"
+        "assert not {'tensorflow', 'keras', 'datasets', 'sklearn', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr

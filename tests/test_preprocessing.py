@@ -1,0 +1,111 @@
+import io
+
+import numpy as np
+import pytest
+from made import drawing, encode
+from PIL import Image
+
+from model.preprocessing import PictureError, load_picture, open_picture
+
+SIZE = 48, 64
+
+
+def closest(a, b):
+    return np.abs(a.astype(int) - b.astype(int)).max()
+
+
+def test_shape_and_kinds_of_source(tmp_path):
+    picture = drawing("mel", 1)
+    path = tmp_path / "x.png"
+    picture.save(path)
+    arrays = [
+        load_picture(source, *SIZE) for source in (picture, path, str(path), path.read_bytes(), open(path, "rb"))
+    ]  # fmt: skip
+    assert arrays[0].shape == (48, 64, 3) and arrays[0].dtype == np.uint8
+    for array in arrays[1:]:
+        assert (array == arrays[0]).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_gives_the_upright_picture(orientation):
+    upright = drawing("nv", 2, (400, 300))
+    turned = {
+        1: [], 2: [Image.Transpose.FLIP_LEFT_RIGHT], 3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM], 5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90], 7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }[orientation]  # fmt: skip
+    stored = upright
+    for step in turned:
+        stored = stored.transpose(step)
+    exif = Image.Exif()
+    exif[274] = orientation
+    buffer = io.BytesIO()
+    stored.save(buffer, "PNG", exif=exif)
+    assert closest(load_picture(buffer.getvalue(), *SIZE), load_picture(upright, *SIZE)) <= 1
+
+
+def test_alpha_palette_and_grey_equal_their_rgb_copies():
+    picture = drawing("bkl", 3)
+    expected = load_picture(picture, *SIZE)
+    assert (load_picture(picture.convert("RGBA"), *SIZE) == expected).all()
+    palette = picture.quantize(64)
+    assert (load_picture(palette, *SIZE) == load_picture(palette.convert("RGB"), *SIZE)).all()
+    grey = picture.convert("L")
+    assert (load_picture(grey, *SIZE) == load_picture(grey.convert("RGB"), *SIZE)).all()
+
+
+def test_transparency_is_laid_on_white():
+    clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    assert (load_picture(clear, *SIZE) == 255).all()
+
+
+def test_sixteen_bit_is_scaled_not_clipped():
+    values = np.linspace(0, 65535, 60 * 80).reshape(60, 80).astype(np.uint16)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    array = np.asarray(open_picture(buffer.getvalue()))[..., 0]
+    assert abs(int(array[30, 0]) - 127) <= 2
+
+
+def test_portrait_is_turned_not_squeezed():
+    landscape = drawing("df", 4)
+    portrait = landscape.transpose(Image.Transpose.ROTATE_270)
+    assert (load_picture(portrait, *SIZE) == load_picture(landscape, *SIZE)).all()
+    assert load_picture(portrait, 64, 64).shape == (64, 64, 3)
+
+
+def test_large_jpeg_decoded_at_a_fraction_stays_close():
+    y, x = np.mgrid[:1200, :1600]
+    waves = np.stack([128 + 100 * np.sin(x / 200), 128 + 100 * np.cos(y / 150), x / 8], axis=-1)
+    jpeg = encode(Image.fromarray(waves.astype(np.uint8)))
+    whole = load_picture(Image.open(io.BytesIO(jpeg)).convert("RGB"), *SIZE)
+    assert open_picture(jpeg, *SIZE).width < 1600
+    assert closest(load_picture(jpeg, *SIZE), whole) <= 4
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"<svg></svg>", b"\xff\xd8\xff\xe0" + b"\0" * 50])
+def test_no_picture_gives_a_sentence(data):
+    with pytest.raises(PictureError, match="picture"):
+        load_picture(data, *SIZE)
+
+
+def test_cut_off_pictures_give_a_sentence():
+    data = encode(drawing("mel", 5), "PNG")
+    for end in range(1, len(data) - 20, len(data) // 10):
+        with pytest.raises(PictureError, match="picture"):
+            load_picture(data[:end], *SIZE)
+
+
+def test_bomb_is_refused_before_decoding():
+    buffer = io.BytesIO()
+    Image.new("1", (50_000, 50_000)).save(buffer, "PNG")
+    with pytest.raises(PictureError, match="too large"):
+        load_picture(buffer.getvalue(), *SIZE)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(PictureError, match="no file"):
+        load_picture(tmp_path / "nothing.png", *SIZE)
+    with pytest.raises(PictureError, match="folder"):
+        load_picture(tmp_path, *SIZE)

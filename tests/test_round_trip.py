@@ -1,0 +1,173 @@
+"""From data on the Hub to a label in the page: every command as a user runs it, nothing patched."""
+
+import contextlib
+import io
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import datasets
+import pytest
+from made import drawing, encode, made_rows
+
+from model.folder import read_config, read_json, verify
+
+ROOT = Path(__file__).parents[1]
+TOKEN = "hf_AnnsSecretThatNobodyMaySee"
+# As the public copy of HAM10000 spells them.
+LONG_NAMES = {
+    "akiec": "actinic_keratoses", "bcc": "basal_cell_carcinoma", "df": "dermatofibroma",
+    "bkl": "benign_keratosis-like_lesions", "mel": "melanoma", "nv": "melanocytic_Nevi",
+    "vasc": "vascular_lesions",
+}  # fmt: skip
+CARD = """---
+license: cc-by-nc-4.0
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: data/train-*.parquet}
+  - {split: validation, path: data/validation-*.parquet}
+  - {split: test, path: data/test-*.parquet}
+---
+"""
+COLUMNS = "image image_id lesion_id dx dx_type age sex localization".split()
+
+
+def public_copy():
+    """A data set with the schema and the faults of the public copy: (files, number of images)."""
+    rows = [{k: row[k] for k in COLUMNS} | {"dx": LONG_NAMES[row["dx"]]} for row in made_rows(18)]
+    parts = {"train": rows[:90], "validation": rows[80:110], "test": rows[100:] + rows[:5]}
+    files = {"README.md": CARD.encode()}
+    for part, chosen in parts.items():
+        table, file = datasets.Dataset.from_list(chosen), io.BytesIO()
+        table.cast_column("image", datasets.Image()).to_parquet(file)
+        files[f"data/{part}-00000-of-00001.parquet"] = file.getvalue()
+    return files, len(rows)
+
+
+@pytest.fixture
+def printed(tmp_path):
+    """Whatever the commands print, gathered; in the end nobody may have seen the token."""
+    lines = []
+    yield lines
+    assert TOKEN not in "".join(lines)
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+def run(printed, script, *arguments, env, cwd):
+    done = subprocess.run(
+        [sys.executable, ROOT / script, *arguments], env=env, cwd=cwd, text=True, timeout=400,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    printed.append(done.stdout)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
+    hub.tokens[TOKEN] = "ann"
+    files, images = public_copy()
+    hub.put("marmal88/skin_cancer", files, repo_type="dataset")
+    env = hub.env(tmp_path / "home", TOKEN, LESION_CACHE=str(tmp_path / "decoded"), HF_DEBUG="1")
+    push = ["--push-to-hub", "ann/skin"]
+
+    trained = run(
+        printed, "train.py", "--backbone", "mobilenet_v2", "--size", "32x32", "--weights", "none",
+        "--batch", "16", "--epochs", "2", "--output", "runs/first", *push, "--private",
+        env=env, cwd=tmp_path,
+    )  # fmt: skip
+    assert f"repeat an image and are dropped: {images} left" in trained
+    assert hub.repo("ann/skin").private
+    run(printed, "convert.py", "ann/skin", "--quantize", "none", *push, env=env, cwd=tmp_path)
+    run(printed, "evaluate.py", "ann/skin", "--resamples", "20", *push, env=env, cwd=tmp_path)
+    assert len(hub.commits("ann/skin")) == 1 + 3  # the Hub's first, and one a push
+    copy = tmp_path / "runs" / "ann--skin"
+    verify(copy)
+    assert read_config(copy)["data"]["dataset"] == "marmal88/skin_cancer"
+    assert read_json(copy / "metrics.json")["tflite"]["n"] > 7
+    there = {k: v for k, v in hub.files("ann/skin").items() if k != ".gitattributes"}
+    assert there == {p.name: p.read_bytes() for p in copy.iterdir() if p.name != ".hub.json"}
+
+    hub.repo("ann/skin").private = False
+    sent = len(hub.downloads())
+    home, picture = tmp_path / "another home", tmp_path / "lesion.jpg"
+    picture.write_bytes(encode(drawing("vasc", 1)))
+    with serving(hub, tmp_path, home, printed) as url:
+        assert sorted(hub.downloads()[sent:]) == [
+            "SHA256SUMS", "config.json", "metrics.json", "model.tflite",
+        ]  # fmt: skip
+        answer = predict(url, picture)
+        assert len(answer["confidences"]) == 7
+        assert sum(each["confidence"] for each in answer["confidences"]) == pytest.approx(1, abs=1e-3)
+        if shutil.which("chromium"):
+            page = label_in_the_page(url, picture)
+            assert answer["label"] in page and "no medical diagnosis" in page
+            assert "cannot be reached" not in page
+            printed.append(page)
+
+    hub.stop()
+    with serving(hub, tmp_path, home, printed) as url:
+        assert predict(url, picture) == answer
+        with urllib.request.urlopen(url) as page:
+            assert "The Hub cannot be reached" in page.read().decode()
+    refused = subprocess.run(
+        [sys.executable, ROOT / "app.py", "--model", "ann/skin"], env=hub.env(tmp_path / "empty"),
+        cwd=tmp_path, text=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert "No good copy of ann/skin is kept here" in refused.stderr
+    if not shutil.which("chromium"):
+        pytest.skip("all but the label in a browser, as there is no chromium")
+
+
+@contextlib.contextmanager
+def serving(hub, cwd, home, printed):
+    """The page of ann/skin in a process of its own; its address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    app = subprocess.Popen(
+        [sys.executable, ROOT / "app.py", "--model", "ann/skin"], cwd=cwd, text=True,
+        env=hub.env(home, GRADIO_SERVER_PORT=str(port)), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while app.poll() is None and time.monotonic() < deadline:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        app.terminate()
+        printed.append(app.communicate(timeout=30)[0])
+
+
+def predict(url, picture):
+    from gradio_client import Client, handle_file
+
+    return Client(url, verbose=False).predict(handle_file(picture), api_name="/predict")
+
+
+def label_in_the_page(url, picture):
+    """The page's text after a picture is uploaded and classified in a browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        page.goto(url, wait_until="domcontentloaded", timeout=60_000)
+        page.locator("input[type=file]").first.set_input_files(picture, timeout=60_000)
+        page.get_by_role("button", name="Classify").click(timeout=60_000)
+        page.locator("[data-testid=label-output-value]").wait_for(timeout=60_000)
+        text = page.locator("body").inner_text()
+        browser.close()
+        return text

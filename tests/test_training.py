@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from model import training as t
+
+TRUTH = np.repeat([0, 1, 2], [100, 20, 4])
+
+
+def counts(balance, power=1.0, truth=TRUTH, classes=3):
+    order = t.epoch_order(truth, classes, balance, power, np.random.default_rng(0))
+    return np.bincount(truth[order], minlength=classes).tolist(), order
+
+
+def test_balances_bring_the_classes_to_their_sizes():
+    assert counts("none")[0] == [100, 20, 4]
+    assert counts("class-weight")[0] == [100, 20, 4]
+    assert counts("oversample", 1.0)[0] == [100, 100, 100]
+    assert counts("oversample", 0.5)[0] == [100, 45, 20]
+    assert counts("under-over")[0] == [41, 41, 41]
+
+
+def test_oversampling_keeps_every_image_and_skips_absent_classes():
+    _, order = counts("oversample", 0.5)
+    assert set(order) == set(range(124))
+    shown, _ = counts("oversample", 1.0, np.repeat([0, 2], [10, 5]), 3)
+    assert shown == [10, 0, 10]
+
+
+def test_batches_depend_on_seed_and_epoch_alone():
+    images = np.arange(124, dtype=np.uint8).reshape(-1, 1, 1, 1)
+
+    def firsts(**options):
+        return t.Batches(images, TRUTH, 3, 16, **options)[0][0].ravel().tolist()
+
+    batches = t.Batches(images, TRUTH, 3, 16, seed=5)
+    x, y, weight = batches[0]
+    assert x.dtype == np.uint8 and y.shape == (16, 3) and (weight == 1).all()
+    assert len(batches) == 7  # the remainder is dropped: one shape, one compilation
+    zero = x.ravel().tolist()
+    batches.on_epoch_end()
+    one = batches[0][0].ravel().tolist()
+    assert zero != one
+    assert firsts(seed=5) == zero and firsts(seed=5, epoch=1) == one and firsts(seed=6) != zero
+
+
+def test_class_weights_give_each_class_the_same_say():
+    batches = t.Batches(np.zeros((124, 1, 1, 3), np.uint8), TRUTH, 3, 124, balance="class-weight")
+    _, y, weight = batches[0]
+    np.testing.assert_allclose((y * weight[:, None]).sum(axis=0), [124 / 3] * 3, rtol=1e-5)
+
+
+def test_balanced_accuracy_is_sklearns():
+    from sklearn.metrics import balanced_accuracy_score
+
+    rng = np.random.default_rng(0)
+    truth, logits = rng.choice([0, 1, 3], 50), rng.normal(size=(50, 4))
+    metric = t.BalancedAccuracy(4)
+    for part in (slice(0, 20), slice(20, 50)):
+        metric.update_state(np.eye(4)[truth[part]], logits[part])
+    expected = np.mean([(logits[truth == c].argmax(1) == c).mean() for c in (0, 1, 3)])
+    assert float(metric.result()) == pytest.approx(expected)
+    known = truth[np.isin(logits.argmax(1), [0, 1, 3])]
+    guessed = logits.argmax(1)[np.isin(logits.argmax(1), [0, 1, 3])]
+    metric.reset_state()
+    metric.update_state(np.eye(4)[known], np.eye(4)[guessed])
+    assert float(metric.result()) == pytest.approx(balanced_accuracy_score(known, guessed))
+
+
+def test_augmentation_keeps_shape_and_range_and_rests_in_use():
+    import keras
+
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 3)).astype("float32")
+    model = keras.Sequential([keras.Input((24, 32, 3)), *t.augmentation(1.0, 0)])
+    moved = np.asarray(model(pixels, training=True))
+    assert moved.shape == pixels.shape and moved.min() >= 0 and moved.max() <= 255
+    assert np.abs(moved - pixels).mean() > 5
+    np.testing.assert_array_equal(np.asarray(model(pixels, training=False)), pixels)
+    assert t.augmentation(0, 0) == []
