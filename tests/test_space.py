@@ -293,7 +293,8 @@ def test_space_starts_from_what_was_published(app, python, as_user, machine, pic
     with capsys.disabled():
         print(f"\nSpace, bundled model: first answer {seconds:.1f} s after the start ({busy:.1f} s "
               f"of them computing), peak memory {megabytes:.0f} MB, port {page.port}")  # fmt: skip
-    assert seconds < 30  # 5 on a quiet machine with two cores; this one may be busy
+    # Within 5 s on a quiet machine; on a busy one the wall clock says little (38 s were seen).
+    assert busy < 10 and seconds < 120
     assert megabytes < 2048
 
 
