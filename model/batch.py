@@ -1,17 +1,15 @@
-"""Several pictures at once: pictures, and zips of them, to a table and a CSV.
-
-A zip is read member by member, within the bounds below, and nothing of it is written to disk.
-"""
+"""Several pictures, or zips of them (never unpacked to disk), to a table and a CSV."""
 
 import contextlib
 import csv
 import io
 import itertools
+import re
 import stat
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +23,16 @@ from model.preprocessing import PictureError, open_picture
 MAX_PICTURES = 200
 MAX_BYTES = 200_000_000
 MAX_PICTURE_BYTES = 25_000_000
-
-MAX_MEMBERS = 10 * MAX_PICTURES  # a zip's folders and hidden files, too
-MAX_DIRECTORY = 500_000  # bytes of a zip's table of contents; 200 pictures need some 20,000
-MAX_NAME = 80
-THUMBNAIL = 96
+MAX_DIRECTORY = 250_000  # bytes of a zip's table of contents; 200 pictures need some 20,000
+MAX_NAME, THUMBNAIL = 80, 96  # characters; pixels a side
+FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 ZIP_STARTS = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty zip
 
 TOO_MANY = f"These are more than {MAX_PICTURES} pictures. Send them in several parts."
 TOO_LARGE = f"These are more than {MAX_BYTES // 10**6} MB together. Send them in several parts."
-PICTURE_TOO_LARGE = f"The picture has more than {MAX_PICTURE_BYTES // 10**6} MB. Send a smaller one."
+TOO_LARGE_ONE = f"The picture has more than {MAX_PICTURE_BYTES // 10**6} MB. Send a smaller one."
+DAMAGED = "This part of the zip is damaged. Make the zip anew."
+GONE = "The file is not there any more. Send it again."
 
 
 class BatchError(ValueError):
@@ -66,42 +64,31 @@ def classify_many(
     `classifier` is a `model.classifier.Classifier`. `progress` is called with (done, total) before
     the first picture and after each. Memory holds one picture at a time, and the thumbnails. A
     picture or zip that cannot be used becomes a row with an error; folders and hidden files in a
-    zip are left out. Raises BatchError, before any picture is read, where there is no file or a
-    bound is passed.
+    zip are left out. Raises BatchError, before any picture is read, without files or over a bound.
     """
     jobs = _list(Path(file) for file in files)
     rows, seen = [], Counter()
     progress and progress(0, len(jobs))
-    for row in _classify(classifier, jobs):
-        seen[row.name] += 1
-        again = seen[row.name] > 1
-        rows.append(replace(row, name=f"{row.name} ({seen[row.name]})") if again else row)
+    for name, data, error in _contents(jobs):
+        seen[name] += 1
+        name = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        rows.append(BatchRow(name, error=error) if error else _classify(classifier, name, data))
         progress and progress(len(rows), len(jobs))
     return rows
 
 
 def _list(paths: Iterable[Path]) -> list[tuple[Path, zipfile.ZipInfo | None, str]]:
-    """What becomes a row: file, member where the file is a zip, and why it cannot be read or ""."""
-    jobs, sent, unpacked, members = [], 0, 0, 0
+    """What becomes a row: file, member where the file is a zip, and why it is not read or ""."""
+    jobs, sent, unpacked = [], 0, 0
     for path in paths:
-        if not path.is_file():
-            jobs.append((path, None, "There is no such file any more. Send it again."))
-            continue
-        sent += (size := path.stat().st_size)
-        if _is_zip(path):
-            infos, error = _members(path)
-            members += len(infos)
-            infos = [info for info in infos if not _left_out(info)]
-            checked = [(info, _refusal(info)) for info in infos]
-            jobs += [(path, info, refusal) for info, refusal in checked]
-            unpacked += sum(info.file_size for info, refusal in checked if not refusal)
-            if not infos:
-                jobs.append((path, None, error or "The zip holds no pictures."))
-        else:
-            large = size > MAX_PICTURE_BYTES
-            jobs.append((path, None, PICTURE_TOO_LARGE if large else ""))
-            unpacked += size
-        if len(jobs) > MAX_PICTURES or members > MAX_MEMBERS:
+        size, members, error = _look(path)
+        sent += size
+        for member in members:
+            length = member.file_size if member else size
+            refusal = error or _refusal(member, length)
+            unpacked += 0 if refusal else length
+            jobs.append((path, member, refusal))
+        if len(jobs) > MAX_PICTURES:
             raise BatchError(TOO_MANY)
         if max(sent, unpacked) > MAX_BYTES:
             raise BatchError(TOO_LARGE)
@@ -110,40 +97,104 @@ def _list(paths: Iterable[Path]) -> list[tuple[Path, zipfile.ZipInfo | None, str
     return jobs
 
 
-def _classify(classifier, jobs) -> Iterator[BatchRow]:
+def _look(path: Path) -> tuple[int, list[zipfile.ZipInfo | None], str]:
+    """Bytes, a zip's members or [None], and a sentence where there is nothing to read."""
+    try:
+        if not path.is_file():  # a folder, a pipe, or nothing any more
+            return 0, [None], GONE
+        with _Bounded(io.FileIO(path)) as file:
+            size = path.stat().st_size
+            if file.read(4) not in ZIP_STARTS:
+                return size, [None], ""
+            with zipfile.ZipFile(file) as archive:
+                members = [info for info in archive.infolist() if not _left_out(info)]
+    except BatchError:
+        raise
+    except OSError:
+        return 0, [None], GONE
+    except Exception:  # zipfile raises many kinds on damaged files
+        return 0, [None], "The zip is damaged or cut off. Make it anew."
+    return size, members or [None], "" if members else "The zip has no pictures."
+
+
+def _contents(jobs) -> Iterator[tuple[str, bytes, str]]:  # name, bytes, error
     for path, group in itertools.groupby(jobs, key=lambda job: job[0]):
         with contextlib.ExitStack() as stack:
-            archive = None
+            archive, data = None, b""
             for _, member, error in group:
-                name = safe_name(member.filename if member else path.name)
                 try:
-                    if error:
-                        raise PictureError(error)
                     if member and not archive:
                         archive = stack.enter_context(zipfile.ZipFile(path))
-                    with archive.open(member) if member else open(path, "rb") as file:
-                        # Bounded, whatever size was declared; a member that has another is damaged.
-                        data = file.read(MAX_PICTURE_BYTES)
-                    yield _classify_one(classifier, name, data)
-                except PictureError as error:
-                    yield BatchRow(name, error=str(error))
-                except (zipfile.BadZipFile, zlib.error, EOFError):
-                    yield BatchRow(name, error="This part of the zip is damaged. Make the zip anew.")
-                except Exception as error:  # whatever it is, the others get their answer
-                    reason = type(error).__name__
-                    yield BatchRow(name, error=f"The picture cannot be classified ({reason}).")
+                    if not error:
+                        # Bounded whatever the declared size; zipfile's checksum tells the rest.
+                        with archive.open(member) if member else open(path, "rb") as file:
+                            data = file.read(MAX_PICTURE_BYTES)
+                except Exception:  # see _look
+                    error = DAMAGED if member else GONE
+                yield safe_name(member.filename if member else path.name), data, error
 
 
-def _classify_one(classifier, name: str, data: bytes) -> BatchRow:
+def _classify(classifier, name: str, data: bytes) -> BatchRow:
     if data.startswith(ZIP_STARTS):
-        raise PictureError("This is a zip within a zip. Send it by itself.")
-    picture = open_picture(data, classifier.height, classifier.width)
-    prediction = classifier(picture)
-    label, probability = prediction.top(1)[0]
-    if not getattr(prediction, "confident", True):
-        label = probability = None
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    # Through an array: the picture's metadata, megabytes at times, stay behind.
-    thumbnail = Image.fromarray(np.asarray(picture))
+        return BatchRow(name, error="This is a zip within a zip. Send it by itself.")
+    try:
+        picture = open_picture(data, classifier.height, classifier.width)
+        prediction = classifier(picture)
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    except PictureError as error:
+        return BatchRow(name, error=str(error))
+    except Exception as error:  # whatever it is, the other pictures get their answer
+        return BatchRow(name, error=f"The picture cannot be classified ({type(error).__name__}).")
+    thumbnail = Image.fromarray(np.asarray(picture))  # without metadata, at times megabytes
+    confident = getattr(prediction, "confident", True)
+    label, probability = prediction.top(1)[0] if confident else (None, None)
     notices = list(getattr(prediction, "notices", []))
     return BatchRow(name, thumbnail, label, probability, prediction.probabilities, notices)
+
+
+class _Bounded(io.BufferedReader):
+    """ZipFile reads the whole table of contents at once, however long it is; not from this."""
+
+    def read(self, size=-1):
+        if size > MAX_DIRECTORY:
+            raise BatchError(TOO_MANY)
+        return super().read(size)
+
+
+def _left_out(member: zipfile.ZipInfo) -> bool:
+    *folders, name = member.filename.replace("\\", "/").split("/")
+    return not name or name.startswith(".") or "__MACOSX" in folders
+
+
+def _refusal(member: zipfile.ZipInfo | None, size: int) -> str:
+    if member and stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+        return "This is a link or a device, not a picture. Put the picture in the zip."
+    if member and member.flag_bits & 1:
+        return "The zip asks for a password. Make one without."
+    if member and member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # zipfile unpacks the other kinds without a bound on memory.
+        return "The zip is packed in an unusual way. Make it anew, by the usual method."
+    return TOO_LARGE_ONE if size > MAX_PICTURE_BYTES else ""
+
+
+def safe_name(name: str) -> str:
+    """The printable base name of a path of any system, at most MAX_NAME characters."""
+    name = "".join(c for c in name.replace("\\", "/").rsplit("/", 1)[-1] if c.isprintable())
+    cut = f"{name[: MAX_NAME - 20]}…{name[-19:]}"
+    return (name if len(name) <= MAX_NAME else cut) or "unnamed"
+
+
+def write_csv(rows: list[BatchRow], path: "str | Path") -> None:
+    """Write a UTF-8 CSV, a line a row, in one step: name, top_diagnosis, probability, a column for
+    each label, notices (codes, a blank between), error; empty where there is nothing to say. Text
+    that a spreadsheet would take for a formula gets a ' in front (OWASP, "CSV Injection")."""
+    labels = next((list(row.probabilities) for row in rows if row.probabilities), LABELS)
+    with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # ; in a name parts no cells
+        writer.writerow(["name", "top_diagnosis", "probability", *labels, "notices", "error"])
+        for row in rows:
+            values = [row.probability, *map(row.probabilities.get, labels)]
+            numbers = ["" if value is None else round(value, 6) for value in values]
+            texts = [row.name, row.label or "", " ".join(row.notices), row.error]
+            name, label, *rest = ["'" + text if FORMULA.match(text) else text for text in texts]
+            writer.writerow([name, label, *numbers, *rest])

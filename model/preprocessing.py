@@ -15,8 +15,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # Kept in config.json and part of the cache key: change it with any change to what comes out.
 PREPROCESSING = {"resize": "bilinear, antialiased", "portrait": "turned to landscape", "version": 1}
 
-# 12-megapixel phones and 48-megapixel cameras pass; a 50,000 x 50,000 bomb does not.
-MAX_PIXELS = 100_000_000
+# Phones of 12 and 48 megapixels pass; a 50,000 x 50,000 bomb does not.
+MAX_PIXELS = 64_000_000
+
+# What cameras and programs save pictures as. PIL reads more, EPS by way of Ghostscript among them.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
 
 
 class PictureError(ValueError):
@@ -38,7 +41,8 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
         with warnings.catch_warnings():
             # PIL's own warning about size; the bound below is an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = source if isinstance(source, Image.Image) else Image.open(source)
+            known = isinstance(source, Image.Image)
+            picture = source if known else Image.open(source, formats=FORMATS)
         if picture.width * picture.height > MAX_PIXELS:
             raise PictureError(
                 f"The picture is too large: {picture.width} x {picture.height} pixels. "
