@@ -188,7 +188,7 @@ def pull(
         if _faulty(folder, files):
             raise HubUnavailable(
                 f"{error} No good copy of {name} is kept here to serve meanwhile. Try again later, "
-                "or name a model folder on this machine."
+                f"or name a model folder on this machine, which {name} is not."
             ) from None
         kept = f"This is the copy of {repo_id} that was kept here, commit {known[:7]}."
         return Pulled(folder, known, f"{error} {kept}")

@@ -58,13 +58,13 @@ def working_copy(name: str, api: HfApi | None = None, cache: "str | Path | None"
     if pulled.notice:
         print(pulled.notice)
     if folder.is_dir():
+        if record and pulled.notice:
+            return folder
         if not record or record["files"] != _contents(folder):
             raise HubError(
                 f"{folder} holds work that is not on the Hub, where {name} is another by now. Give "
                 f"that folder in place of {name} to go on with it, or move it away."
             )
-        if pulled.notice:
-            return folder
         shutil.rmtree(folder)
     with new_folder(folder) as beside:
         for file in [*read_checksums(pulled.folder), SUMS]:
@@ -88,7 +88,7 @@ def _write_record(folder, name, commit):
 def add_push_arguments(parser: argparse.ArgumentParser) -> None:
     """--push-to-hub, --private, --revision, as train.py, convert.py and evaluate.py take them."""
     group = parser.add_argument_group("Hugging Face Hub")
-    group.add_argument("--push-to-hub", metavar="USER/NAME", help="push the model folder at the end")
+    group.add_argument("--push-to-hub", metavar="USER/NAME", help="push the folder at the end")
     group.add_argument("--private", action="store_true", help="of a model that the push makes")
     group.add_argument("--revision", metavar="BRANCH", help="branch to push to (default: main)")
 
@@ -118,7 +118,13 @@ def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
 def _check_target(repo_id, revision, api):
     if "@" in repo_id:
         raise HubError(f"{repo_id}: name the branch to push to with --revision, not with @.")
-    parse_id(f"{repo_id}@{revision}")
+    try:
+        parse_id(f"{repo_id}@{revision}")
+    except HubError:
+        raise HubError(
+            f"{repo_id}, branch {revision}, is no name that can be pushed to: name a model as "
+            "USER/NAME, of letters, digits, and - _ . between them."
+        ) from None
     if re.fullmatch("[0-9a-f]{40}", revision):
         raise HubError(f"{revision} is a commit; only a branch can be pushed to.")
     if not token_of(api):
@@ -167,11 +173,11 @@ def push(
         card = card and ModelCard(card, ignore_metadata_errors=True)
     if copied and record["commit"] != head.sha:
         raise HubError(
-            f"{repo_id} on the Hub has changed since {folder} was copied from it; pushing would undo "
-            f"that. To do it all the same, remove {folder / RECORD} and push again."
+            f"{repo_id} on the Hub has changed since {folder} was copied from there, and a push "
+            f"would undo that. To do it all the same, remove {folder / RECORD} and push again."
         )
     if ".gitignore" in there:
-        raise HubError(f"{repo_id} has a .gitignore, by which the Hub drops files: delete it there.")
+        raise HubError(f"{repo_id} has a .gitignore, by which the Hub leaves files out: delete it.")
     write_card(folder, repo_id)
     if card and (edited := _with_edits(ModelCard.load(folder / README), card)):
         edited.save(folder / README)

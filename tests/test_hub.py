@@ -235,7 +235,7 @@ def test_only_what_is_needed_is_downloaded(hub, cache, tmp_path):
     client = api(hub, False)
     for _ in range(2):
         pulled = pull("ann/skin", PAGE, client, cache)
-        assert sorted(hub.downloads()) == ["SHA256SUMS", "config.json", "metrics.json", "model.tflite"]
+        assert sorted(hub.downloads()) == ["SHA256SUMS", *sorted(PAGE)]
     assert (pulled.folder / "model.tflite").read_bytes() == b"tflite"
     pull("ann/skin", START, client, cache)
     assert hub.downloads()[4:] == ["model.weights.h5"]
@@ -250,8 +250,9 @@ def test_a_local_folder_wins(hub, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "skin", "a/b/c", "/ann/skin", "ann/", "ann/skin@", "ann/s kin", "ann/skin@../../x", "../skin",
-     "ann/skin@v1 2", "ann--x/skin", "ann/skin.git", "a/" + "n" * 100, "ann/skin@/v1", "runs\x00/x"],
+    ["", "skin", "a/b/c", "/ann/skin", "ann/", "ann/skin@", "ann/s kin", "ann/skin@../../x",
+     "../skin", "ann/skin@v1 2", "ann--x/skin", "ann/skin.git", "a/" + "n" * 100, "ann/skin@/v1",
+     "runs\x00/x"],
 )  # fmt: skip
 def test_names_that_no_model_can_have(name):
     with pytest.raises(HubError, match="USER/NAME"):
@@ -295,7 +296,8 @@ def test_a_good_copy_stays_until_a_better_one_is_whole(hub, cache, tmp_path, fau
     for _ in range(2):
         pulled = pull("ann/skin", PAGE, client, cache)
         assert (pulled.folder, pulled.commit) == (good.folder, one)
-        assert one[:7] in pulled.notice and (pulled.folder / "model.tflite").read_bytes() == b"the one"
+        assert one[:7] in pulled.notice
+        assert (pulled.folder / "model.tflite").read_bytes() == b"the one"
         verify(pulled.folder, list(PAGE))
     with pytest.raises(HubUnavailable, match="No good copy of ann/skin is kept here"):
         pull("ann/skin", PAGE, client, tmp_path / "empty")
@@ -335,7 +337,7 @@ def test_hub_out_of_reach(hub, cache, tmp_path):
     for name, files in [("ann/other", PAGE), ("ann/skin@v1", PAGE), ("ann/skin", None)]:
         with pytest.raises(HubUnavailable, match=f"No good copy of {name} is kept here"):
             pull(name, files, client, cache)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15  # the client by itself would try for 23
     hub.start()
     assert pull("ann/skin", PAGE, client, cache).notice == ""
 
@@ -348,7 +350,7 @@ def test_hub_that_does_not_answer_in_time(hub, cache, tmp_path, monkeypatch):
     hub.fault("GET /api/", delay=30)
     start = time.monotonic()
     assert "cannot be reached" in pull("ann/skin", PAGE, client, cache).notice
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 15
 
 
 def test_a_copy_damaged_on_disk_is_had_again_or_not_served(hub, cache, tmp_path):
@@ -524,7 +526,7 @@ def test_the_token_of_hf_auth_login_serves_and_is_never_shown(hub, ann, tmp_path
     env = hub.env(tmp_path / "home") | {"PYTHONPATH": str(ROOT), "HF_DEBUG": "1"}
     hf = str(Path(sys.executable).with_name("hf"))
     login = subprocess.run(
-        [hf, "auth", "login", "--token", TOKEN], env=env, text=True, capture_output=True, timeout=120
+        [hf, "auth", "login", "--token", TOKEN], env=env, text=True, capture_output=True
     )
     assert login.returncode == 0, login.stderr
     code = f"""
@@ -540,7 +542,7 @@ for repo in ("bob/skin", "ann/skin@v9", "ann/refused", "ann/echo"):
     except Exception:
         traceback.print_exc()
 """
-    hub.fault("POST /api/models/ann/refused/commit", times=None, status=400, message=f"Bad {TOKEN}.")
+    hub.fault("POST .*/ann/refused/commit", times=None, status=400, message=f"Bad {TOKEN}.")
     hub.fault("GET /api/models/ann/echo", times=None, status=401, message=f"No such token {TOKEN}.")
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, text=True, capture_output=True, timeout=120
