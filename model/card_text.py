@@ -61,7 +61,8 @@ def _use(facts):
         "- diagnosis, treatment, or whether somebody should see a doctor: it is no medical device;",
         f"- {unlike}",
         f"- whatever is none of its {len(facts.config['labels'])} labels: it has no answer for "
-        "that, and divides its probability among them all the same;",
+        "that, and divides its probability among them all the same, unless the picture as a whole "
+        "is unlike those it was trained on;",
         "- commercial use: the weights are under CC BY-NC 4.0.", "",
     ]  # fmt: skip
 
@@ -164,6 +165,8 @@ def _results(facts):
             took = f"{tables.short(times['mean'])} ms in {tables.RUNTIMES[runtime]}"
             lines += ["### Time", ""]
             lines += [f"One image took {took}, the mean of {times['calls']} calls.", ""]
+    if measured := facts.metrics.get("familiarity"):
+        lines += ["### When it does not know", "", *tables.familiarity_lines(measured)]
     if conversion := facts.metrics.get("conversion"):
         lines += ["### Conversion", "", tables.conversion_text(conversion), ""]
     for file, title in FIGURES.items():

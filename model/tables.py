@@ -203,6 +203,28 @@ def conversion_text(conversion: dict) -> str:
     return ", ".join(parts) + "."
 
 
+def familiarity_lines(measured: dict) -> list[str]:
+    """What `evaluate.py --outliers` measured: a sentence and a table."""
+    share = {key: f"{text(measured[key], 100, 1)} %" for key in ("refused", "noticed")}
+    rows = [
+        [name.replace("_", " "), entry["images"], text(entry.get("roc_auc"), 1, 3),
+         text(entry["refused"], 100, 1)]
+        for name, entry in measured["outliers"].items()
+    ]  # fmt: skip
+    return [
+        f"Of the {measured['images']} images measured {share['refused']} get no confident label, "
+        "since they are too small, nearly uniform or unlike the training images (below a "
+        f"familiarity of {short(measured['threshold'])}); {share['noticed']} get a notice of any "
+        "kind, such as of blur. Pictures of other things, and how well familiarity alone tells them "
+        "from those images:",
+        "",
+        *table(["pictures", "number", "ROC AUC", "no confident label, %"], rows),
+        "Other clinics' pictures of lesions, other skin types and photos without a dermatoscope may "
+        "be refused more often, or not at all: that was not measured.",
+        "",
+    ]
+
+
 def counts(support: dict[str, int]) -> str:
     """As "akiec 23, bcc 26"."""
     return ", ".join(f"{label} {count}" for label, count in support.items())

@@ -319,7 +319,10 @@ def test_needs_neither_network_nor_the_libraries_of_training(made, metrics):
     assert (folder / README).is_file()
 
 
-def test_every_backbone_has_a_name_in_print():
+def test_every_backbone_of_keras_has_its_name_in_print():
+    from keras import applications
+
     from model.network import BACKBONES
 
-    assert {key: spec.name for key, spec in BACKBONES.items()} == ARCHITECTURES
+    names = {key: spec.name for key, spec in BACKBONES.items() if hasattr(applications, spec.name)}
+    assert names == ARCHITECTURES
