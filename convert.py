@@ -7,13 +7,16 @@
                                                        a model on the Hub, copied to runs/USER--NAME
 
 The graph takes plain RGB pixels, float32 [1, height, width, 3] with values 0-255, and gives
-`probabilities` [1, classes], calibrated, and `evidence` [1, h, w, classes], whose mean over
-places is the calibrated logits. All dimensions are fixed, since other runtimes (LiteRT.js,
-OpenVINO) stumble over a free batch. The result is compared with Keras on the validation part;
-below 98 % agreement in top-1 nothing is written.
+`probabilities` [1, classes], calibrated, `evidence` [1, h, w, classes], whose mean over places is
+the calibrated logits, and `familiarity` [1], how like the training pictures a picture is (see
+model/familiarity.py); the 0.75 % of the validation part that are least so bound what counts as
+unfamiliar, and the bound goes into config.json. All dimensions are fixed, since other runtimes
+(LiteRT.js, OpenVINO) stumble over a free batch. The result is compared with Keras on the validation
+part; below 98 % agreement in top-1 nothing is written.
 """
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -30,9 +33,10 @@ from tqdm import tqdm
 
 from model import dataset as data
 from model.card import write_card
+from model.familiarity import Reference, familiarity, fit
 from model.folder import (
-    METRICS, SPLIT, TFLITE, ModelFolderError, read_json, read_metrics, replacing, write_checksums,
-    write_json,
+    CONFIG, METRICS, SPLIT, TFLITE, ModelFolderError, read_json, read_metrics, replacing,
+    write_checksums, write_json,
 )  # fmt: skip
 from model.network import load_network, predict_logits, softmax, with_evidence
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
@@ -41,6 +45,11 @@ AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
 # As many as TensorFlow's guide to post-training quantisation asks for ("a few hundred").
 CALIBRATION_IMAGES = 200
+# With their mirror images some hundred for each figure of model/familiarity.py.
+REFERENCE_IMAGES = 2000
+# Of the validation images this share counts as unfamiliar. Of other real images it is to be 2 % at
+# most, which with HAM10000's 897 and 828 images is three standard errors away.
+UNFAMILIAR = 0.0075
 
 
 def parse(arguments=None) -> argparse.Namespace:
@@ -55,8 +64,11 @@ def parse(arguments=None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def to_tflite(network, config: dict, quantize: str, calibration_images=None) -> bytes:
-    """The bytes of the TF Lite file. `calibration_images` uint8 [n, h, w, 3], for int8 only."""
+def to_tflite(
+    network, config: dict, quantize: str, calibration_images=None, reference: Reference | None = None
+) -> bytes:
+    """The bytes of the TF Lite file. `calibration_images` uint8 [n, h, w, 3], for int8 only;
+    without a `reference` there is no output `familiarity`."""
     model = with_evidence(network, config)
     temperature = config["calibration"]["temperature"]
     height, width = config["input"]["height"], config["input"]["width"]
@@ -65,7 +77,8 @@ def to_tflite(network, config: dict, quantize: str, calibration_images=None) -> 
     def serve(pixels):
         out = model(pixels, training=False)
         probabilities = tf.nn.softmax(out["logits"] / temperature)
-        return {"probabilities": probabilities, "evidence": out["evidence"] / temperature}
+        outputs = {"probabilities": probabilities, "evidence": out["evidence"] / temperature}
+        return outputs | ({"familiarity": familiarity(pixels, reference)} if reference else {})
 
     with tempfile.TemporaryDirectory() as saved:
         archive = keras.export.ExportArchive()
@@ -88,20 +101,33 @@ def _convert(saved: str, quantize: str, calibration_images) -> bytes:
     return converter.convert()
 
 
-def compare(path: Path, probabilities: np.ndarray, images: np.ndarray) -> dict:
-    """Agreement of a TF Lite file with Keras' `probabilities` [n, k] on `images` uint8."""
+def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A TF Lite file's probabilities [n, k] and familiarity [n] of `images` uint8 [n, h, w, 3]."""
     interpreter = Interpreter(str(path), num_threads=os.cpu_count())
     run = interpreter.get_signature_runner()
-    ours = np.stack([
-        run(pixels=image[None].astype(np.float32))["probabilities"][0]
+    outputs = [
+        run(pixels=image[None].astype(np.float32))
         for image in tqdm(images, desc="comparing", file=sys.stdout)
-    ])  # fmt: skip
+    ]
+    return tuple(
+        np.stack([out[name][0] if name in out else np.nan for out in outputs])
+        for name in ("probabilities", "familiarity")
+    )
+
+
+def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:
+    """Agreement of TF Lite's probabilities [n, k] with Keras'."""
     return {
-        "images": len(images),
+        "images": len(ours),
         "top_1_agreement": float((ours.argmax(1) == probabilities.argmax(1)).mean()),
         "largest_difference": float(np.abs(ours - probabilities).max()),
         "mean_largest_difference": float(np.abs(ours - probabilities).max(axis=1).mean()),
     }
+
+
+def evenly(rows, count: int):
+    """At most `count` of the rows, at equal distances."""
+    return rows[:: math.ceil(len(rows) / count)]
 
 
 def main(arguments=None) -> Path:
@@ -116,21 +142,22 @@ def main(arguments=None) -> Path:
     )  # fmt: skip
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
-    calibration = None
-    if args.quantize == "int8":
-        # Evenly over the training part, whose ids are sorted and whose labels are mixed.
-        step = max(1, len(split["train"]) // CALIBRATION_IMAGES)
-        ids = split["train"][::step][:CALIBRATION_IMAGES]
-        calibration = data.decode(rows, rows.find(ids), *size, args.cache)
+    # Evenly over the training part, whose ids are sorted and whose labels are mixed.
+    ids = evenly(split["train"], REFERENCE_IMAGES)
+    train = data.decode(rows, rows.find(ids), *size, args.cache)
+    reference = fit(train)
 
     print(f"converting {folder} ({args.quantize}) ...")
-    tflite = to_tflite(network, config, args.quantize, calibration)
+    tflite = to_tflite(
+        network, config, args.quantize, evenly(train, CALIBRATION_IMAGES), reference
+    )  # fmt: skip
     temperature = config["calibration"]["temperature"]
     probabilities = softmax(predict_logits(network, validation), temperature)
     with replacing(folder / TFLITE) as beside:
         beside.write_bytes(tflite)
         result = {"quantize": args.quantize, "megabytes": round(len(tflite) / 1e6, 2)}
-        result |= compare(beside, probabilities, validation)
+        ours, familiar = answers(beside, validation)
+        result |= compare(ours, probabilities)
         print(
             f"{len(tflite) / 1e6:.1f} MB; top-1 agreement with Keras on {result['images']} validation "
             f"images {result['top_1_agreement']:.2%}, largest probability difference "
@@ -142,6 +169,13 @@ def main(arguments=None) -> Path:
                 f"validation images only, less than {AGREEMENT:.0%}; nothing was written. Try "
                 "--quantize float16 or none, or train for longer."
             )
+    config["familiarity"] = {
+        "threshold": round(float(np.quantile(familiar, UNFAMILIAR)), 5),
+        "quantile": UNFAMILIAR,
+        "part": "validation",
+        "images": len(train),
+    }
+    write_json(folder / CONFIG, config)
     # What was measured on an earlier model.tflite does not hold for this one.
     metrics = {k: v for k, v in read_metrics(folder).items() if k == "keras" or k == "data"}
     write_json(folder / METRICS, metrics | {"conversion": result})

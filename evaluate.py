@@ -11,6 +11,10 @@
 `model.tflite` is measured, and the Keras weights too where the folder has them. All figures carry
 95 % intervals from a bootstrap over lesions. `--part all` takes every picture of the data set,
 which needs only the columns image and dx; the other parts are those of split.json.
+
+    python evaluate.py runs/NAME --outliers PICTURES               a data set of anything else
+measures too how well `model.tflite` tells such pictures, and generated ones, from the part's, and
+how many of the part's it refuses to name.
 """
 
 import argparse
@@ -32,6 +36,7 @@ from model.folder import (
     write_checksums, write_json,
 )  # fmt: skip
 from model.metrics import age_band, classification_metrics, subgroup_metrics
+from model.outliers import generated, measure, some_pictures
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.report import print_report, write_report
 
@@ -48,6 +53,7 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--part", choices=("test", "validation", "all"), default="test")
     parser.add_argument("--output", help="folder for metrics.json, report.md and figures")
     parser.add_argument("--label-column", help="column of the labels (default: as in training)")
+    parser.add_argument("--outliers", help="Hub id or folder of pictures that are no lesions")
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
     add_push_arguments(parser)
@@ -145,6 +151,12 @@ def main(arguments=None) -> dict:
         for key, values in groups.items()
         if len(set(values)) > 1
     }
+    if args.outliers and TFLITE in runtimes:
+        metrics["familiarity"] = measure(
+            Classifier(folder), [rows.encoded(i) for i in chosen], lesions,
+            {Path(args.outliers).name: some_pictures(args.outliers), "generated": generated()},
+            args.resamples,
+        )  # fmt: skip
 
     # output
     output = Path(args.output) if args.output else folder / ("" if args.part == "test" else args.part)

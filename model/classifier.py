@@ -9,7 +9,7 @@
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,28 @@ from model.folder import (
     BUNDLED, CONFIG, TFLITE, ModelFolderError, read_config, read_metrics, verify,
 )  # fmt: skip
 from model.hub import PAGE, find
-from model.preprocessing import load_picture
+from model.preprocessing import open_picture, to_array
+from model.quality import REFUSED, quality_notices
 
 
 @dataclass(frozen=True)
 class Prediction:
     """`probabilities` {label: 0..1, summing to 1}, in the model's order of labels; `evidence`
     float32 [h, w, classes], whose mean over places is the calibrated logits; `milliseconds` of
-    the network alone."""
+    the network alone; `notices` the codes (model/quality.py's CODES) of what is wrong with the
+    picture; `familiarity` 0..1, how like the training pictures it is (model/familiarity.py), None
+    where the model does not tell."""
 
     probabilities: dict[str, float]
     evidence: np.ndarray
     milliseconds: float
+    notices: list[str] = field(default_factory=list)
+    familiarity: float | None = None
+
+    @property
+    def confident(self) -> bool:
+        """Whether the picture is one that the model can have an opinion of."""
+        return not set(self.notices) & set(REFUSED)
 
     def top(self, k: int = 1) -> list[tuple[str, float]]:
         """The k likeliest labels with their probabilities, likeliest first."""
@@ -77,7 +87,7 @@ class Classifier:
                 f"Make it anew with: python convert.py {self.folder}"
             )
         blank = np.full((self.height, self.width, 3), 128, np.uint8)
-        probabilities, _, _ = self.run(blank)
+        probabilities, *_ = self.run(blank)
         if not np.isfinite(probabilities).all() or abs(probabilities.sum() - 1) > 0.01:
             raise ModelFolderError(f"{self.folder / TFLITE} gives no probabilities; train it anew.")
 
@@ -91,20 +101,27 @@ class Classifier:
         classifier.notice = pulled.notice
         return classifier
 
-    def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """uint8 [height, width, 3] to probabilities float32 [k], evidence float32 [h, w, k], and
-        the network's milliseconds."""
+    def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float | None, float]:
+        """uint8 [height, width, 3] to probabilities float32 [k], evidence float32 [h, w, k],
+        familiarity 0..1 or None, and the network's milliseconds."""
         pixels = image[None].astype(np.float32)
         with self._lock:
             start = time.perf_counter()
             out = self._run(pixels=pixels)
             milliseconds = (time.perf_counter() - start) * 1000
-            return out["probabilities"][0].copy(), out["evidence"][0].copy(), milliseconds
+            familiarity = float(out["familiarity"][0]) if "familiarity" in out else None
+            probabilities, evidence = out["probabilities"][0].copy(), out["evidence"][0].copy()
+        return probabilities, evidence, familiarity, milliseconds
 
     def __call__(self, picture) -> Prediction:
         """Classify a path, bytes, file or PIL image. Raises PictureError with a sentence."""
-        image = load_picture(picture, self.height, self.width)
-        probabilities, evidence, milliseconds = self.run(image)
-        return Prediction(
-            {label: float(p) for label, p in zip(self.labels, probabilities)}, evidence, milliseconds
+        upright = open_picture(picture, self.height, self.width)
+        probabilities, evidence, familiarity, milliseconds = self.run(
+            to_array(upright, self.height, self.width)
         )
+        notices = quality_notices(upright)
+        threshold = self.config.get("familiarity", {}).get("threshold")
+        if familiarity is not None and threshold is not None and familiarity < threshold:
+            notices.append("unfamiliar")
+        named = {label: float(p) for label, p in zip(self.labels, probabilities)}
+        return Prediction(named, evidence, milliseconds, notices, familiarity)

@@ -21,6 +21,9 @@ MAX_PIXELS = 64_000_000
 # What cameras and programs save pictures as. PIL reads more, EPS by way of Ghostscript among them.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
 
+# A picture is never decoded to less than twice this: model/quality.py looks at 96 x 128 pixels.
+LEAST = 128
+
 
 class PictureError(ValueError):
     """A picture that cannot be used; the message is a sentence for the person who sent it."""
@@ -49,7 +52,7 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
                 f"Send one of at most {MAX_PIXELS // 1_000_000} megapixels."
             )
         if height and width:
-            longest = 2 * max(height, width)
+            longest = 2 * max(height, width, LEAST)
             picture.draft("RGB", (longest, longest))
         picture = ImageOps.exif_transpose(picture)
         return _to_rgb(picture)

@@ -77,6 +77,8 @@ def _markdown(config, metrics):
     lines += _latency_table(runtimes, metrics.get("conversion"), beside)
     for key, groups in (metrics.get("subgroups") or {}).items():
         lines += [f"## {SUBGROUPS.get(key, key)}", "", *tables.subgroup_table(groups)]
+    if measured := metrics.get("familiarity"):
+        lines += ["## When it does not know", "", *tables.familiarity_lines(measured)]
     lines += ["## Figures", "", "![Confusion matrix](confusion.png)", ""]
     lines += ["![ROC curves](roc.png)", "", "![Reliability](reliability.png)", ""]
     if beside:

@@ -220,7 +220,7 @@ def familiarity_lines(measured: dict) -> list[str]:
         "",
         *table(["pictures", "number", "ROC AUC", "no confident label, %"], rows),
         "Other clinics' pictures of lesions, other skin types and photos without a dermatoscope may "
-        "be refused more often, or not at all: that was not measured.",
+        "be refused more often, or not at all: none are among the images measured.",
         "",
     ]
 

@@ -1,13 +1,17 @@
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from made import drawing
 
+from convert import to_tflite
 from model import folder as f
 from model.classifier import Classifier
 from model.labels import LABELS
+from model.network import load_network
+from model.outliers import KINDS, generate
 from model.preprocessing import PictureError
 
 
@@ -43,6 +47,34 @@ def test_threads_get_the_answers_of_their_own_pictures(trained):
     for thread in threads:
         thread.join()
     assert together == alone * 4
+
+
+def test_a_picture_unlike_the_training_pictures_gets_no_confident_label(trained):
+    classifier = Classifier(trained)
+    lesions = [classifier(drawing(dx, 100 + i)) for i, dx in enumerate(LABELS * 2)]
+    for prediction in lesions:
+        assert prediction.confident == ("unfamiliar" not in prediction.notices)
+    assert sum(prediction.confident for prediction in lesions) >= 12
+    for i in range(12):
+        outlier = classifier(generate(KINDS[i % 6], i))
+        assert "unfamiliar" in outlier.notices and not outlier.confident
+        assert 0 <= outlier.familiarity < min(p.familiarity for p in lesions)
+        assert sum(outlier.probabilities.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_blurred_picture_is_noticed_and_named_all_the_same(trained):
+    sharp = Classifier(trained)(drawing("nv", 3))
+    assert sharp.notices == []
+    blurred = replace(sharp, notices=["blurred", "too_dark"])
+    assert blurred.confident and not replace(sharp, notices=["blurred", "uniform"]).confident
+
+
+def test_a_model_that_does_not_tell_how_familiar_a_picture_is_still_serves(copy):
+    network, config = load_network(copy)
+    (copy / "model.tflite").write_bytes(to_tflite(network, config, "none"))
+    f.write_checksums(copy)
+    prediction = Classifier(copy)(generate("noise", 0))
+    assert prediction.familiarity is None and "unfamiliar" not in prediction.notices
 
 
 def test_no_picture_is_a_sentence(trained):

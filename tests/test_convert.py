@@ -7,6 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import convert
 from model import folder as f
+from model.familiarity import familiarity, fit
 from model.network import load_network, predict_logits, softmax
 
 
@@ -20,6 +21,7 @@ def test_every_dimension_is_fixed_and_the_batch_is_one(trained):
     shapes = {name: detail["shape"].tolist() for name, detail in details.items()}
     assert shapes == {
         "pixels": [1, 24, 32, 3], "probabilities": [1, 7], "evidence": [1, 6, 8, 7],
+        "familiarity": [1],
     }  # fmt: skip
     assert all(detail["dtype"] == np.float32 for detail in details.values())
 
@@ -38,11 +40,29 @@ def test_other_quantisations_answer_as_keras_does(trained, quantize):
     path = trained.parent / f"{quantize}.tflite"
     path.write_bytes(convert.to_tflite(network, config, quantize, images))
     expected = softmax(predict_logits(network, images), config["calibration"]["temperature"])
-    largest = convert.compare(path, expected, images)["largest_difference"]
+    ours, _ = convert.answers(path, images)
+    largest = convert.compare(ours, expected)["largest_difference"]
     assert largest < {"none": 1e-4, "float16": 0.01, "int8": 0.2}[quantize]
     sizes = {"none": 1.0, "float16": 0.8, "int8": 0.7}
     whole = len(convert.to_tflite(network, config, "none"))
     assert path.stat().st_size <= whole * sizes[quantize]
+
+
+def test_familiarity_in_the_graph_is_that_of_keras(trained):
+    _, config = load_network(trained)
+    images = np.random.default_rng(0).integers(0, 256, (8, 24, 32, 3), dtype=np.uint8)
+    images = np.stack([*images, *(np.full((2, 24, 32, 3), 128, np.uint8))])
+    smooth = np.linspace(90, 200, 32)[None, None, :, None] + np.zeros((20, 24, 1, 3))
+    smooth += np.random.default_rng(1).normal(0, 20, smooth.shape)
+    reference = fit(smooth.astype(np.uint8))
+    network, _ = load_network(trained)
+    path = trained.parent / "familiarity.tflite"
+    for quantize, close in (("none", 1e-4), ("dynamic", 1e-4), ("float16", 0.01)):
+        path.write_bytes(convert.to_tflite(network, config, quantize, None, reference))
+        for some in (images, smooth.astype(np.uint8)):
+            expected = np.asarray(familiarity(some.astype(np.float32), reference))
+            np.testing.assert_allclose(convert.answers(path, some)[1], expected, atol=close)
+    assert expected.min() > 0.2 > 0.1 > convert.answers(path, images)[1].max()
 
 
 def test_disagreement_fails_and_leaves_the_old_file(trained, tmp_path, monkeypatch):

@@ -3,11 +3,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from made import made_rows, write_dataset
+from made import encode, made_rows, write_dataset
 
 import evaluate
 from model import folder as f
 from model.dataset import DatasetError
+from model.outliers import generate
 
 SHARED = Path(__file__).parents[2] / "shared" / "ham10000"
 
@@ -43,6 +44,22 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
     assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": 28}
     assert (tmp_path / "out" / "report.md").exists()
     assert (trained / "metrics.json").read_bytes() == before
+
+
+def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):
+    rows = [{"image": {"bytes": encode(generate("text", i)), "path": None}} for i in range(8)]
+    write_dataset(tmp_path / "other_things", rows)
+    metrics = evaluate.main([
+        str(trained), "--outliers", str(tmp_path / "other_things"), "--output", str(tmp_path / "out"),
+        "--resamples", "20", "--cache", str(tmp_path / "cache"),
+    ])  # fmt: skip
+    measured = metrics["familiarity"]
+    assert measured["images"] == metrics["tflite"]["n"]
+    assert measured["refused"]["value"] <= measured["noticed"]["value"] <= 0.2
+    assert set(measured["outliers"]) == {"other_things", "generated"}
+    for entry in measured["outliers"].values():
+        assert entry["roc_auc"]["value"] > 0.98 and entry["refused"]["value"] > 0.9
+    assert "| other things | 8 |" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_split_of_another_set_is_a_sentence(trained, tmp_path):

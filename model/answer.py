@@ -1,0 +1,254 @@
+"""A prediction in words: the page's summary, table and texts, and the JSON for programs.
+
+Everything returned as HTML is escaped where it comes from outside.
+"""
+
+import base64
+import hashlib
+import io
+from html import escape
+
+from model import batch
+from model.evidence import COLOURS
+from model.folder import SUMS
+from model.labels import LABELS, display_name
+from model.texts import TEXTS, name, number, percent, probability, text, translated
+
+
+def confident(prediction) -> bool:
+    return getattr(prediction, "confident", True)
+
+
+def notices(prediction) -> list[str]:
+    return list(getattr(prediction, "notices", []))
+
+
+def suspicious(prediction, config: dict) -> dict | None:
+    """{score, threshold, flag}: the summed probability of the labels that a doctor should see
+    soon, against the operating point stored with the model; None where it has none."""
+    calibration = config.get("calibration") or {}
+    threshold, labels = calibration.get("threshold"), calibration.get("suspicious")
+    if threshold is None or not labels:
+        return None
+    score = sum(prediction.probabilities.get(label, 0) for label in labels)
+    return {"score": score, "threshold": threshold, "flag": bool(score >= threshold)}
+
+
+def revision(classifier) -> str:
+    """The commit of a model from the Hub; of any other, `sha256:` and the start of the checksum
+    list's own, which changes with any file of the folder."""
+    folder = classifier.folder
+    if folder.parent.name == "snapshots":
+        return folder.name
+    return "sha256:" + hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()[:12]
+
+
+def as_json(prediction, classifier, model: dict) -> dict:
+    """What /analyze answers. Keys stay; new ones may come. Probabilities under their codes."""
+    return {
+        "model": model,
+        "codes": list(prediction.probabilities),
+        "labels": {label: display_name(label) for label in prediction.probabilities},
+        "probabilities": prediction.probabilities,
+        "suspicious": suspicious(prediction, classifier.config),
+        "confident": confident(prediction),
+        "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in notices(prediction)],
+        "milliseconds": round(prediction.milliseconds, 1),
+    }
+
+
+def _names(labels: list[str], language: str) -> str:
+    names = [name(language, label) for label in labels]
+    return f"{', '.join(names[:-1])} {text(language, 'and')} {names[-1]}" if names[1:] else names[0]
+
+
+def _box(kind: str, mark: str, title: str, detail: str) -> str:
+    return (
+        f'<div class="box {kind}"><span class="mark" aria-hidden="true">{mark}</span>'
+        f"<div><strong>{escape(title)}</strong><p>{escape(detail)}</p></div></div>"
+    )
+
+
+def _apart(score: float, threshold: float, language: str) -> tuple[str, str]:
+    """Both as per cent, with as many digits as it takes to tell them apart, up to three."""
+    for digits in range(4):
+        pair = tuple(probability(value, language, digits) for value in (score, threshold))
+        if pair[0] != pair[1]:
+            break
+    return pair
+
+
+def summary(prediction, config: dict, language: str) -> str:
+    """HTML: what stands out, in one line with its reason; the notices; and the time."""
+    boxes = [
+        _box("notice", "!", text(language, "notice"), text(language, f"notice_{notice}"))
+        for notice in notices(prediction)
+    ]
+    found = suspicious(prediction, config)
+    if not confident(prediction):
+        what = "sum_unsure"
+        boxes.append(_box("unsure", "?", text(language, what), text(language, what + "_detail")))
+    elif found:
+        what = "sum_suspicious" if found["flag"] else "sum_benign"
+        score, threshold = _apart(found["score"], found["threshold"], language)
+        names = _names(config["calibration"]["suspicious"], language)
+        detail = text(language, what + "_detail", names=names, score=score, threshold=threshold)
+        kind, mark = ("suspicious", "▲") if found["flag"] else ("benign", "○")
+        boxes.append(_box(kind, mark, text(language, what), detail))
+    milliseconds = number(prediction.milliseconds, language)
+    time = text(language, "time", milliseconds=milliseconds)
+    return "".join(boxes) + f'<p class="small">{escape(time)}</p>'
+
+
+def legend(language: str) -> str:
+    """HTML: the colours of the evidence map, from weak to strong."""
+    words = {key: escape(text(language, f"map_{key}")) for key in ("weak", "strong", "how", "legend")}
+    return (
+        f'<div class="legend">{words["legend"]}: <span>{words["weak"]}</span><span class="ramp" '
+        f'aria-hidden="true" style="background: linear-gradient(90deg, {", ".join(COLOURS)})"></span>'
+        f'<span>{words["strong"]}</span></div><p class="small">{words["how"]}</p>'
+    )
+
+
+def diagnosis(label: str, language: str, heading: str = "h3") -> str:
+    """HTML: what a diagnosis is and how it is usually handled; "" for a label of one's own."""
+    if label not in LABELS:
+        return ""
+    t = {
+        key: escape(text(language, f"{key}_{label}")) for key in ("what", "handling", "source")
+    } | {f"_{key}": escape(text(language, key)) for key in ("what", "handling", "source")}
+    return (
+        f"<{heading}>{escape(name(language, label))}</{heading}>"
+        f'<p><b>{t["_what"]}.</b> {t["what"]} <b>{t["_handling"]}.</b> {t["handling"]}</p>'
+        f'<p class="small">{t["_source"]}: {t["source"]}</p>'
+    )
+
+
+def glossary(labels: list[str], language: str) -> str:
+    """HTML: every diagnosis, and where the classes come from."""
+    entries = "".join(diagnosis(label, language) for label in labels)
+    return f'{entries}<p class="small">{escape(text(language, "source_classes"))}</p>'
+
+
+def about(classifier, language: str = "en") -> str:
+    """The model in a few words: backbone, data, and how well it did on pictures it never saw."""
+    config, metrics = classifier.config, classifier.metrics
+    parts = [
+        text(
+            language, "about_model", architecture=config["architecture"], height=classifier.height,
+            width=classifier.width, dataset=config["data"]["dataset"],
+            images=number(config["data"]["images"], language),
+        )
+    ]  # fmt: skip
+    measured = metrics.get("tflite")
+    if measured and metrics["data"]["part"] == "test":
+        figures = {
+            f"{short}{end}": percent(measured[key][value], language, 1)
+            for short, key in (("top", "top_1"), ("balanced", "balanced_accuracy"))
+            for end, value in (("", "value"), ("_low", "low"), ("_high", "high"))
+        }
+        parts.append(text(language, "about_measured", n=number(measured["n"], language), **figures))
+    else:
+        parts.append(text(language, "about_unmeasured"))
+    calibration = config.get("calibration") or {}
+    if calibration.get("threshold") is not None and calibration.get("sensitivity"):
+        shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
+        parts.append(text(language, "about_threshold", **shares))
+    if set(classifier.labels) == set(LABELS):
+        parts.append(text(language, "about_limits"))
+    return " ".join(parts)
+
+
+def _thumbnail(picture) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=80)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="" src="data:image/webp;base64,{data}">'
+
+
+def table(rows: list, labels: list[str], language: str) -> str:
+    """HTML: batch rows as a table, a line a picture; it scrolls sideways where it is too wide."""
+    words = [text(language, f"batch_{key}") for key in ("picture", "name", "top", "notice")]
+    codes = [f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels]
+    head = "".join(f'<th scope="col">{h}</th>' for h in [*map(escape, words), *codes])
+    lines = []
+    for row in rows:
+        if row.error:
+            said = f'<td colspan="2">{escape(translated(row.error, language))}</td>'
+        else:
+            top = text(language, "batch_unsure")
+            if row.label is not None:
+                top = f"{name(language, row.label)}, {probability(row.probability, language)}"
+            sentences = " ".join(text(language, f"notice_{notice}") for notice in row.notices)
+            said = f"<td>{escape(top)}</td><td>{escape(sentences)}</td>"
+        shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
+        parts.append(text(language, "about_threshold", **shares))
+    if set(classifier.labels) == set(LABELS):
+        parts.append(text(language, "about_limits"))
+    return " ".join(parts)
+
+
+def _thumbnail(picture) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=80)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="" src="data:image/webp;base64,{data}">'
+
+
+def table(rows: list, labels: list[str], language: str) -> str:
+    """HTML: batch rows as a table, a line a picture; it scrolls sideways where it is too wide."""
+    words = [text(language, f"batch_{key}") for key in ("picture", "name", "top", "notice")]
+    codes = [f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels]
+    head = "".join(f'<th scope="col">{h}</th>' for h in [*map(escape, words), *codes])
+    lines = []
+    for row in rows:
+        said = [text(language, f"notice_{notice}") for notice in row.notices]
+        if row.error:
+            top = ""
+        elif row.label is None:
+            top = text(language, "batch_unsure")
+        else:
+            top = f"{name(language, row.label)}, {probability(row.probability, language)}"
+        said = f"<td>{escape(top)}</td><td>{escape(' '.join(said))}</td>"
+        if row.error:
+            said = f'<td colspan="2">{escape(translated(row.error, language))}</td>'
+        shares = "".join(
+            f"<td>{escape(probability(row.probabilities[k], language)) if row.probabilities else ''}</td>"
+            for k in labels
+        )
+        lines.append(
+            f"<tr><td>{_thumbnail(row.thumbnail) if row.thumbnail else ''}</td>"
+            f'<th scope="row">{escape(row.name)}</th>{said}{shares}</tr>'
+        )
+    caption = escape(text(language, "batch_caption", n=number(len(rows), language)))
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table>'
+        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def translations(classifier) -> dict[str, dict[str, str]]:
+    """{language: {key: text}} for the browser: texts.json, and what is composed from it once, under
+    keys that start with html_ where it is HTML."""
+    found = {}
+    for language, texts in TEXTS.items():
+        t = {key: escape(value, quote=False) for key, value in texts.items()}
+        notice = classifier.notice and escape(texts["kept_copy"] or classifier.notice)
+        bounds = {
+            "pictures": batch.MAX_PICTURES,
+            "megabytes": batch.MAX_BYTES // 1_000_000,
+            "picture_megabytes": batch.MAX_PICTURE_BYTES // 1_000_000,
+        }
+        found[language] = texts | {
+            "batch_hint": text(language, "batch_hint", **bounds),
+            "html_title": f"<h1>{t['title']}</h1><p class='lead'>{t['lead']}</p>",
+            "html_no_diagnosis": f"<strong>{t['no_diagnosis']}</strong> {notice}",
+            "html_hints": f"<p>{t['framing']}</p><p>{t['privacy']}</p>",
+            "html_answer_empty": f"<div class='empty'>{t['answer_empty']}</div>",
+            "html_batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
+            "html_legend": legend(language),
+            "html_glossary": glossary(classifier.labels, language),
+            "html_about": f"<h2>{t['about_heading']}</h2><p>{escape(about(classifier, language))}</p>",
+        }
+    return found

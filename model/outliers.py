@@ -1,0 +1,150 @@
+"""How well a model tells pictures that are no lesions from those that are, for evaluate.py.
+
+Two kinds: any data set of other pictures, and generated ones, which every machine makes alike.
+"""
+
+import sys
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from model.classifier import Classifier
+from model.dataset import load_tables
+from model.metrics import interval
+from model.preprocessing import PictureError
+
+KINDS = ("noise", "gradient", "flat", "text", "checkerboard", "blobs")
+GENERATED = 300  # of all kinds together
+SOME = 1500  # of a data set's pictures, at equal distances: some minutes with a large model
+SIZE = 400, 300
+
+
+def some_pictures(name: str) -> list[bytes]:
+    """At most SOME pictures, encoded, of a Hub id or folder. Raises DatasetError."""
+    tables = load_tables(name)
+    rows = [(table, row) for table in tables for row in range(len(table))]
+    cells = [table[row]["image"] for table, row in rows[:: -(-len(rows) // SOME)]]
+    return [cell["bytes"] or open(cell["path"], "rb").read() for cell in cells]
+
+
+def generated(count: int = GENERATED) -> list[Image.Image]:
+    """Pictures of each of KINDS in turn, the same on every call."""
+    return [generate(KINDS[i % len(KINDS)], i) for i in range(count)]
+
+
+def generate(kind: str, seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """One RGB picture of a kind, of `size` (width, height)."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    colour, other = rng.integers(0, 256, (2, 3))
+    y, x = np.mgrid[0:height, 0:width]
+    if kind == "noise":
+        grain = int(rng.choice([1, 2, 4, 8, 16]))
+        cells = rng.integers(0, 256, (height // grain, width // grain, 3), dtype=np.uint8)
+        if rng.random() < 0.3:
+            cells[:] = cells[..., :1]
+        smooth = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR)[rng.integers(2)]
+        return Image.fromarray(cells).resize(size, smooth)
+    if kind == "gradient":
+        angle = rng.uniform(0, 2 * np.pi)
+        way = x * np.cos(angle) + y * np.sin(angle)
+        if rng.random() < 0.4:
+            way = np.hypot(x - width / 2, y - height / 2)
+        way = (way - way.min()) / (way.max() - way.min())
+        return Image.fromarray((colour + (other - colour) * way[..., None]).astype(np.uint8))
+    if kind == "checkerboard":
+        cell = int(rng.integers(4, 60))
+        odd = (x // cell + (y // cell if rng.random() < 0.6 else 0)) % 2
+        return Image.fromarray(np.where(odd[..., None], colour, other).astype(np.uint8))
+    if kind == "text":
+        return _text(rng, size, tuple(colour.tolist()))
+    picture = Image.new("RGB", size, tuple(colour.tolist()))
+    if kind == "blobs":
+        draw = ImageDraw.Draw(picture)
+        for _ in range(rng.integers(2, 9)):
+            u, v, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.05, 0.4) * height
+            draw.ellipse((u - r, v - r, u + r, v + r), tuple(rng.integers(0, 256, 3).tolist()))
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.01, 0.1) * height))
+    return picture
+
+
+def _text(rng, size, colour):
+    """A screen: lines of letters, light on dark or dark on light, at times a bar and a box."""
+    width, height = size
+    paper, ink = ((255, 255, 255), (20, 20, 20)) if rng.random() < 0.7 else ((30, 30, 35), (220,) * 3)
+    picture = Image.new("RGB", size, paper)
+    draw = ImageDraw.Draw(picture)
+    points = int(rng.integers(9, 26))
+    font = ImageFont.load_default(points)
+    letters = list("abcdefghijklmnopqrstuvwxyz     ")
+    for top in range(32, height, int(points * 1.4)):
+        line = "".join(rng.choice(letters, int(width / points * 1.6)))
+        draw.text((8, top), line, fill=ink, font=font)
+    if rng.random() < 0.5:
+        draw.rectangle((0, 0, width, 24), fill=colour)
+    if rng.random() < 0.5:
+        u, v = rng.integers(0, width - 80), rng.integers(0, height - 50)
+        draw.rectangle((u, v, u + 80, v + 50), fill=colour)
+    return picture
+
+
+def measure(
+    classifier: Classifier, real: list, lesions, outliers: dict[str, list], resamples: int
+) -> dict:
+    """Figures for metrics.json: of the real pictures the share `refused`, that is given no
+    confident label, `noticed`, given any notice, and each notice's; of each set of outliers the
+    share refused and `roc_auc`, of telling them from the real ones by familiarity alone, left out
+    where the model has no such output.
+
+    real, outliers: encoded or PIL pictures; those that cannot be read are left out. lesions: [n]
+    ids of the real ones. Intervals as in model/metrics.py; outliers are drawn picture by picture.
+    """
+    rng = np.random.default_rng(0)
+    ours = _ask(classifier, real, "real pictures")
+    units = [np.flatnonzero(np.asarray(lesions) == one) for one in np.unique(lesions)]
+    drawn = [np.arange(len(ours))]
+    for _ in range(resamples):
+        drawn.append(np.concatenate([units[i] for i in rng.integers(0, len(units), len(units))]))
+    codes = sorted({code for prediction in ours for code in prediction.notices})
+    result = {
+        "threshold": classifier.config.get("familiarity", {}).get("threshold"),
+        "images": len(ours),
+        "refused": _share([not p.confident for p in ours], drawn),
+        "noticed": _share([bool(p.notices) for p in ours], drawn),
+        "notices": {c: _share([c in p.notices for p in ours], drawn) for c in codes},
+        "outliers": {},
+    }
+    for name, pictures in outliers.items():
+        theirs = _ask(classifier, pictures, name)
+        again = [np.arange(len(theirs)), *rng.integers(0, len(theirs), (resamples, len(theirs)))]
+        entry = {
+            "images": len(theirs), "refused": _share([not p.confident for p in theirs], again)
+        }  # fmt: skip
+        if ours[0].familiarity is not None:
+            scores = [np.array([p.familiarity for p in side]) for side in (ours, theirs)]
+            areas = [_area(scores[0][i], scores[1][j]) for i, j in zip(drawn, again)]
+            entry["roc_auc"] = interval(np.array(areas))
+        result["outliers"][name] = entry
+    return result
+
+
+def _ask(classifier, pictures, name):
+    found = []
+    for picture in tqdm(pictures, desc=name, file=sys.stdout, mininterval=1):
+        try:
+            found.append(classifier(picture))
+        except PictureError:
+            continue
+    return found
+
+
+def _share(flags, drawn):
+    flags = np.array(flags, dtype=np.float64)
+    return interval(np.array([flags[i].mean() for i in drawn]))
+
+
+def _area(inside, outside):
+    truth = np.concatenate([np.ones(len(inside)), np.zeros(len(outside))])
+    return roc_auc_score(truth, np.concatenate([inside, outside]))

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import drawing, encode
+from PIL import Image, ImageFilter
+
+from model.labels import LABELS
+from model.outliers import KINDS, generate, generated
+from model.preprocessing import open_picture
+from model.quality import CODES, quality_notices
+
+SHARED = Path(__file__).parents[2] / "shared" / "ham10000"
+
+
+def lesion(seed=1, size=(400, 300)):
+    return drawing("nv", seed, size)
+
+
+def exposed(picture, factor):
+    pixels = np.asarray(picture, dtype=np.float32) * factor
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("dx", LABELS)
+@pytest.mark.parametrize("size", [(80, 60), (400, 300), (300, 400), (1200, 900)])
+def test_nothing_is_wrong_with_the_made_lesions(dx, size):
+    assert quality_notices(textured(drawing(dx, 1, size))) == []
+
+
+def textured(picture):
+    """With structure as skin has at any size; the drawings' own noise averages out in large ones."""
+    grain = np.random.default_rng(0).normal(0, 12, (picture.height // 5, picture.width // 5))
+    grain = Image.fromarray(np.clip(128 + grain, 0, 255).astype(np.uint8)).resize(picture.size)
+    pixels = np.asarray(picture).astype(np.float32) + np.asarray(grain, np.float32)[..., None] - 128
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "picture, notices",
+    [
+        (lesion().resize((59, 80)), ["too_small"]),
+        (Image.new("RGB", (300, 200), (200, 150, 140)), ["uniform"]),
+        (Image.new("RGB", (300, 200), "black"), ["uniform", "too_dark"]),
+        (Image.new("RGB", (300, 200), "white"), ["uniform", "too_bright"]),
+        (exposed(lesion(), 0.3), ["too_dark"]),
+        (exposed(lesion(), 2), ["too_bright"]),
+        (lesion().filter(ImageFilter.GaussianBlur(12)), ["blurred"]),
+    ],
+)
+def test_each_rule_notices_what_it_is_for(picture, notices):
+    assert quality_notices(picture) == notices
+
+
+def test_a_photo_of_any_size_and_side_up_is_judged_alike():
+    sharp = textured(lesion(2, (2000, 1500)))
+    for picture in (sharp, sharp.filter(ImageFilter.GaussianBlur(60))):
+        expected = quality_notices(picture)
+        small = open_picture(encode(picture), 96, 128)
+        assert small.width == 500  # decoded at a fraction
+        for other in (small, picture.resize((400, 300)), picture.transpose(Image.Transpose.ROTATE_90)):
+            assert quality_notices(other) == expected
+    assert expected == ["blurred"]
+
+
+def test_generated_pictures_are_the_same_on_every_call():
+    again = generated(12)
+    assert [picture.tobytes() for picture in generated(12)] == [p.tobytes() for p in again]
+    assert len({picture.tobytes() for picture in again}) == 12
+    assert again[0].tobytes() == generate(KINDS[0], 0).tobytes()
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real images (../shared) are not on this machine")
+def test_at_most_2_in_100_real_images_are_noticed():
+    from model.dataset import load_rows, split_rows
+
+    rows = load_rows(str(SHARED))
+    test = split_rows(rows)["test"][::4]
+    found = [quality_notices(open_picture(rows.encoded(i))) for i in test]
+    assert sum(map(bool, found)) <= 0.02 * len(test)
+    assert {code for codes in found for code in codes} <= set(CODES)

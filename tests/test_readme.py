@@ -1,0 +1,37 @@
+"""README.md's figures and commands are those of the repository."""
+
+import re
+from pathlib import Path
+
+from model.folder import BUNDLED, read_config
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_results_are_those_of_the_bundled_models_report():
+    report = (BUNDLED / "report.md").read_text(encoding="utf-8").splitlines()
+    results = README.split("<!-- results: begin -->")[1].split("<!-- results: end -->")[0]
+    lines = [line for line in results.splitlines() if line.startswith("|")]
+    assert len(lines) > 10
+    for line in lines:
+        assert line in report, line
+
+
+def test_bundled_models_commands_are_in_the_readme():
+    config = read_config(BUNDLED)
+    assert config["training"]["command"] in README.replace("\\\n  ", "")
+    assert config["training"]["device"] in README
+
+
+def test_scripts_and_files_named_in_the_readme_exist():
+    for script in set(re.findall(r"python (\w+\.py)", README)):
+        assert (ROOT / script).is_file(), script
+    for name in set(re.findall(r"requirements[\w-]*\.txt", README)):
+        assert (ROOT / name).is_file(), name
+
+
+def test_each_requirement_is_pinned_to_the_minor():
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            assert re.fullmatch(r"[\w-]+(\[\w+\])?==\d+\.\d+\.\*", line), line
