@@ -1,8 +1,13 @@
-"""The page: through gradio_client, and in a real browser."""
+"""The page for programs: gradio_client, HTTP, MCP. In a browser: test_page_browser.py."""
 
+import ast
+import asyncio
+import base64
 import contextlib
+import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -14,15 +19,14 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from made import drawing
+from PIL import Image
 
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.labels import LABELS, display_name
+from model.sweep import sweep
 
 ROOT = Path(__file__).parents[1]
-needs_browser = pytest.mark.skipif(
-    not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"
-)
 
 
 @contextlib.contextmanager
@@ -133,32 +137,124 @@ def test_broken_model_folder_ends_in_a_sentence(trained, tmp_path):
         assert done.returncode != 0 and sentence in done.stderr and "Traceback" not in done.stderr
 
 
-@needs_browser
-def test_upload_to_label_in_a_browser(page, trained, picture, tmp_path):
-    from playwright.sync_api import sync_playwright
+def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
+    answer = client.predict(handle_file(picture), api_name="/analyze")
+    assert set(answer) == {
+        "model", "codes", "labels", "probabilities", "suspicious", "confident", "notices",
+        "milliseconds",
+    }  # fmt: skip
+    assert answer["codes"] == LABELS == list(answer["probabilities"]) == list(answer["labels"])
+    assert answer["probabilities"] == pytest.approx(Classifier(trained)(picture).probabilities)
+    assert answer["model"]["id"] == trained.name
+    assert re.fullmatch("sha256:[0-9a-f]{12}", answer["model"]["revision"])
+    calibration = Classifier(trained).config["calibration"]
+    score = sum(answer["probabilities"][label] for label in calibration["suspicious"])
+    assert answer["suspicious"]["score"] == pytest.approx(score)
+    assert answer["suspicious"]["threshold"] == calibration["threshold"]
+    assert answer["suspicious"]["flag"] is (score >= calibration["threshold"])
+    assert isinstance(answer["confident"], bool) and answer["milliseconds"] > 0
+    json.dumps(answer)
 
-    expected = Classifier(trained)(picture).top(1)[0]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        tab = browser.new_page()
-        errors = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        tab.goto(page)
-        tab.locator("input[type=file]").first.set_input_files(picture)
-        tab.get_by_role("button", name="Classify").click()
-        heading = tab.get_by_role("heading", name=display_name(expected[0]))
-        heading.wait_for(timeout=60_000)
-        shares = re.findall(r"(\d+)%", tab.locator("body").inner_text())
-        assert str(round(expected[1] * 100)) in shares
-        assert tab.get_by_text("This is no medical diagnosis.").is_visible()
 
-        (tmp_path / "bad.png").write_bytes(b"no picture")
-        tab.reload()
-        tab.locator("input[type=file]").first.set_input_files(tmp_path / "bad.png")
-        tab.get_by_role("button", name="Classify").click()
-        tab.get_by_text("not a picture that can be read").first.wait_for(timeout=60_000)
-        assert errors == []
-        browser.close()
+@pytest.mark.parametrize("kind", ["portrait", "landscape", "transparent", "grey"])
+def test_a_picture_and_its_rgb_copy_get_the_same_answer(client, tmp_path, kind):
+    size = (60, 80) if kind == "portrait" else (80, 60)
+    picture = drawing("mel", 5, size)
+    if kind == "transparent":
+        picture = picture.convert("RGBA")
+    if kind == "grey":
+        picture = picture.convert("L")
+    picture.save(tmp_path / "one.png")
+    if kind in ("portrait", "landscape"):  # lies as a phone stores it, upright by its EXIF
+        exif = Image.Exif()
+        exif[274] = 6
+        picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "one.png", exif=exif)
+    picture.convert("RGB").save(tmp_path / "two.png")
+    one, two = (
+        client.predict(handle_file(tmp_path / f"{name}.png"), api_name="/analyze")["probabilities"]
+        for name in ("one", "two")
+    )
+    assert one == pytest.approx(two, abs=1e-6)
+
+
+def mcp_tools(page, call):
+    """The result of `call(session)`, an MCP client's session with the page."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def work():
+        async with streamablehttp_client(page + "/gradio_api/mcp/") as (read, write, _):
+            async with ClientSession(read, write) as session:
+                await session.initialize()
+                return await call(session)
+
+    return asyncio.run(work())
+
+
+def test_both_endpoints_are_mcp_tools(page, trained, picture):
+    url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+    async def call(session):
+        tools = (await session.list_tools()).tools
+        answers = [await session.call_tool(t.name, {"picture": url}) for t in tools]
+        bad = await session.call_tool("analyze", {"picture": "data:image/png;base64,aGVsbG8="})
+        return tools, answers, bad
+
+    tools, answers, bad = mcp_tools(page, call)
+    assert [tool.name for tool in tools] == ["predict", "analyze"]
+    assert all("no medical diagnosis" in tool.description for tool in tools)
+    first, second = (ast.literal_eval(answer.content[0].text) for answer in answers)
+    expected = Classifier(trained)(picture).probabilities
+    assert first["label"] == display_name(max(expected, key=expected.get))
+    assert second["probabilities"] == pytest.approx(expected)
+    assert bad.isError and "not a picture" in bad.content[0].text
+
+
+def test_only_the_two_endpoints_are_public_and_nothing_is_kept_of_a_run(page):
+    assert set(httpx.get(page + "/gradio_api/info").json()["named_endpoints"]) == {
+        "/predict", "/analyze",
+    }  # fmt: skip
+    config = httpx.get(page + "/config").json()
+    assert config["analytics_enabled"] is False and config.get("run_history") is not True
+    assert httpx.get(page + "/monitoring").status_code >= 400
+
+
+def test_every_file_of_a_run_lies_in_the_folder_that_is_swept(trained, picture, tmp_path):
+    folder = tmp_path / "sent"
+    with served("--model", str(trained), GRADIO_TEMP_DIR=str(folder)) as url:
+        Client(url, verbose=False).predict(handle_file(picture), api_name="/predict")
+        data = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+        mcp_tools(url, lambda session: session.call_tool("predict", {"picture": data}))
+        kept = [p for p in folder.rglob("*") if p.is_file()]
+        assert len(kept) >= 2 and {p.read_bytes() for p in kept} == {picture.read_bytes()}
+        sweep(folder, keep=-1)
+        assert list(folder.iterdir()) == []
+
+
+def test_first_answer_takes_five_seconds_of_work_at_most(trained, picture):
+    """From the start of the process; its processor's seconds, as the machine may be busy."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with served("--model", str(trained)) as url:
+        Client(url, verbose=False).predict(handle_file(picture), api_name="/predict")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+
+
+def test_readme_snippets_run(page, picture, tmp_path):
+    """Every block of README.md that talks to a running page, as it stands there, but for the
+    address and the picture's name."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    address = "http://127.0.0.1:7860"
+    blocks = [(kind, code) for kind, code in blocks if address in code]
+    if not blocks:
+        pytest.skip("README.md has no snippet for a running page")
+    shutil.copy(picture, tmp_path / "lesion.jpg")
+    for kind, code in blocks:
+        code = code.replace(address, page)
+        if kind not in ("python", "bash", "sh"):
+            continue
+        command = [sys.executable, "-c", code] if kind == "python" else ["bash", "-ec", code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{code}\n{done.stderr}"
+        assert "Melanoma (mel)" in done.stdout, f"{code}\n{done.stdout}\n{done.stderr}"

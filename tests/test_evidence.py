@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.evidence import COLOURS, colours, overlay, shown, strengths, upright
+from model.preprocessing import to_array
+
+
+def spot(h, w, row, column, k=3, which=1):
+    evidence = np.zeros((h, w, k), np.float32)
+    evidence[row, column, which] = 5
+    return evidence
+
+
+def test_strengths_are_shares_of_the_strongest_place_of_any_diagnosis():
+    evidence = np.zeros((2, 2, 3), np.float32)
+    evidence[0, 0] = [6, 0, 0]
+    evidence[1, 1] = [0, 3, 0]
+    evidence += 100  # the same for all diagnoses: speaks for none
+    found = strengths(evidence)
+    assert found[0, 0, 0] == 1 and found[1, 1, 1] == pytest.approx(0.5)
+    assert found[0, 0, 1] == 0 and found.min() == 0 and found.dtype == np.float32
+    assert strengths(np.zeros((2, 2, 3), np.float32)).max() == 0
+
+
+@pytest.mark.parametrize("size", [(80, 60), (60, 80)])
+def test_map_lies_where_the_network_saw_it_portrait_or_landscape(size):
+    """A white dot in the picture, through to_array, is the evidence; the map must be strongest on
+    the dot of the upright picture."""
+    picture = Image.new("RGB", size)
+    x, y = round(size[0] * 0.2), round(size[1] * 0.7)
+    picture.paste((255, 255, 255), (x - 4, y - 4, x + 5, y + 5))
+    array = to_array(picture, 24, 32)
+    evidence = np.zeros((24, 32, 2), np.float32)
+    evidence[..., 0] = array[..., 0]
+    strength = strengths(upright(evidence, picture, 24, 32))[..., 0]
+    row, column = np.unravel_index(strength.argmax(), strength.shape)
+    assert abs((column + 0.5) / strength.shape[1] - x / size[0]) < 0.06
+    assert abs((row + 0.5) / strength.shape[0] - y / size[1]) < 0.06
+
+
+def test_overlay_keeps_the_size_and_marks_the_place_by_colour_light_and_line():
+    picture = Image.new("RGB", (120, 90), (200, 150, 140))
+    strength = strengths(spot(6, 8, 2, 5))[..., 1]
+    drawn = np.asarray(overlay(picture, strength), dtype=int)
+    assert drawn.shape == (90, 120, 3)
+    strong, far = drawn[37, 82], drawn[85, 5]
+    assert strong[0] - strong[2] > 50  # yellow
+    assert far.max() - far.min() == 0  # grey where nothing speaks
+    assert (drawn == 255).all(axis=-1).sum() > 40  # the white line
+    empty = np.asarray(overlay(picture, np.zeros((6, 8))))
+    assert (empty == empty[0, 0]).all()
+
+
+def test_colours_grow_lighter_evenly():
+    steps = colours(np.linspace(0, 1, 50))
+    linear = (steps / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
+    lightness = 116 * np.cbrt(np.maximum(linear, 0.009)) - 16
+    assert (np.diff(lightness) > 0).all() and np.diff(lightness).max() < 3.5
+    first = tuple(int(COLOURS[0][i : i + 2], 16) for i in (1, 3, 5))
+    assert tuple(steps[0].astype(int)) == first
+
+
+def test_shown_is_bounded_and_leaves_the_picture_alone():
+    picture = Image.new("RGB", (3000, 1500))
+    assert shown(picture).size == (640, 320) and picture.size == (3000, 1500)

@@ -1,0 +1,281 @@
+"""The page in a real Chromium: desktop and phone width, light and dark, English and Indonesian."""
+
+import contextlib
+import re
+import shutil
+import zipfile
+from dataclasses import dataclass, field
+
+import pytest
+from made import drawing
+from test_app import served
+
+from model.classifier import Classifier
+from model.labels import LABELS
+from model.texts import TEXTS, name, probability, text
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"
+)
+
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WAIT = 60_000
+
+
+@pytest.fixture(scope="module")
+def page(trained, made):
+    with served("--model", str(trained), "--examples", str(made)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for dx in ("mel", "vasc"):
+        drawing(dx, 3, (320, 240)).save(folder / f"{dx}.png")
+    (folder / "bad.png").write_bytes(b"no picture")
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.write(folder / "mel.png", "inside.png")
+    return folder
+
+
+@dataclass
+class Seen:
+    """What a tab did: errors on its console, and hosts that it asked."""
+
+    errors: list = field(default_factory=list)
+    hosts: set = field(default_factory=set)
+
+
+@contextlib.contextmanager
+def opened(browser, url, language="en", **options):
+    """A tab on the page, ready; it must end without an error on the console, and without having
+    asked any other host."""
+    locale = {"en": "en-US", "id": "id-ID"}[language]
+    context = browser.new_context(locale=locale, **({"viewport": DESKTOP} | options))
+    tab, seen = context.new_page(), Seen()
+    tab.set_default_timeout(WAIT)
+    tab.on("pageerror", lambda error: seen.errors.append(str(error)))
+    tab.on("console", lambda m: seen.errors.append(m.text) if m.type == "error" else None)
+    tab.on("request", lambda r: seen.hosts.add(re.sub(r"^(\w+://[^/]*|\w+:).*", r"\1", r.url)))
+    tab.goto(url)
+    tab.get_by_role("button", name=text(language, "classify"), exact=True).wait_for()
+    try:
+        yield tab
+        assert seen.errors == []
+        assert seen.hosts <= {url, "data:", "blob:"}
+    finally:
+        context.close()
+
+
+def classify(tab, picture, language="en"):
+    """Upload and classify; the answer is on the page when this returns."""
+    tab.locator("input[type=file]").first.set_input_files(picture)
+    tab.get_by_role("button", name=text(language, "classify"), exact=True).click()
+    shown = text(language, "time", milliseconds="").split(" ")[0]
+    tab.locator("#summary").get_by_text(re.compile(rf"^{shown} .* ms\.$")).wait_for()
+    tab.locator("#shares dd").nth(6).wait_for()
+
+
+def serious(tab) -> list:
+    """What axe-core finds that is serious or critical."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(tab).response["violations"]
+    return [
+        (v["id"], [node["html"][:200] for node in v["nodes"]])
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_upload_to_answer_and_axe_finds_nothing_serious(
+    browser, page, trained, pictures, viewport, scheme
+):
+    prediction = Classifier(trained)(pictures / "vasc.png")
+    with opened(browser, page, viewport=viewport, color_scheme=scheme) as tab:
+        tab.locator("#examples .caption-label").first.wait_for()
+        assert serious(tab) == []
+        classify(tab, pictures / "vasc.png")
+        top, p = prediction.top(1)[0]
+        shares = tab.locator("#shares").inner_text()
+        assert all(name("en", label) in shares for label in LABELS)
+        assert f"{round(100 * p)}%" in shares
+        if getattr(prediction, "confident", True):
+            tab.get_by_role("heading", name=name("en", top)).first.wait_for()
+            threshold = Classifier(trained).config["calibration"]["threshold"]
+            flag = sum(prediction.probabilities[k] for k in ("akiec", "bcc", "mel")) >= threshold
+            assert tab.get_by_text(TEXTS["en"]["sum_suspicious"]).count() == flag
+        assert tab.get_by_text(TEXTS["en"]["no_diagnosis"]).is_visible()
+        assert tab.get_by_text(TEXTS["en"][f"what_{top}"]).first.is_visible()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        assert tab.evaluate("document.documentElement.lang") == "en"
+        assert tab.locator("#summary").get_attribute("aria-live") == "polite"
+        assert serious(tab) == []
+        tab.get_by_role("button", name=TEXTS["en"]["glossary_heading"]).click()
+        tab.get_by_text(TEXTS["en"]["handling_bcc"]).first.wait_for()
+        assert serious(tab) == []
+
+
+def test_map_of_another_diagnosis_comes_without_a_second_run(browser, page, pictures):
+    with opened(browser, page) as tab:
+        classify(tab, pictures / "vasc.png")
+        time = tab.locator("#summary .small").inner_text()
+        picture = tab.locator("img[alt*='evidence'], img[alt*='No place']")
+        first = picture.get_attribute("src")
+        tab.get_by_label(TEXTS["en"]["map_for"]).click()
+        tab.get_by_role("option", name=name("en", "df")).click()
+        tab.get_by_text(TEXTS["en"]["what_df"]).first.wait_for()
+        assert name("en", "df") in picture.get_attribute("alt")
+        assert picture.get_attribute("src") != first
+        assert tab.locator("#summary .small").inner_text() == time
+
+
+def test_a_new_picture_takes_the_old_answer_away(browser, page, pictures):
+    with opened(browser, page) as tab:
+        classify(tab, pictures / "vasc.png")
+        tab.get_by_role("button", name=TEXTS["en"]["gradio_Remove Image"]).click()
+        tab.get_by_text(TEXTS["en"]["answer_empty"]).wait_for()
+        assert tab.locator("#shares").count() == 0 or not tab.locator("#shares").is_visible()
+        classify(tab, pictures / "mel.png")
+
+
+def test_bad_file_and_no_file_give_a_sentence_and_the_next_answer_comes(browser, page, pictures):
+    with opened(browser, page, "id") as tab:
+        tab.get_by_role("button", name=TEXTS["id"]["classify"], exact=True).click()
+        tab.get_by_text(TEXTS["id"]["error_none"]).first.wait_for()
+        tab.locator("input[type=file]").first.set_input_files(pictures / "bad.png")
+        tab.get_by_role("button", name=TEXTS["id"]["classify"], exact=True).click()
+        tab.get_by_text(TEXTS["id"]["error_unreadable"]).first.wait_for()
+        tab.reload()
+        classify(tab, pictures / "mel.png", "id")
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_camera_refused_leaves_the_page_working(browser, page, pictures, language):
+    with opened(browser, page, language) as tab:
+        tab.get_by_role("button", name=TEXTS[language]["gradio_Capture from camera"]).click()
+        tab.get_by_text(TEXTS[language]["gradio_Click to Access Webcam"]).click()
+        tab.get_by_role("alert").get_by_text(TEXTS[language]["error_camera"]).wait_for()
+        tab.get_by_role("button", name=TEXTS[language]["gradio_Upload file"]).last.click()
+        classify(tab, pictures / "mel.png", language)
+
+
+def test_example_is_named_and_classified(browser, page):
+    with opened(browser, page) as tab:
+        first = tab.locator("#examples button:has(.caption-label)").first
+        first.wait_for()
+        caption = first.inner_text()
+        assert re.fullmatch(r".* \((\w+)\), ISIC_\d{7}", caption)
+        assert first.get_attribute("aria-label") == caption
+        first.click()
+        tab.get_by_role("button", name=TEXTS["en"]["gradio_Remove Image"]).wait_for()
+        tab.get_by_role("button", name="Classify", exact=True).click()
+        tab.locator("#shares dd").nth(6).wait_for()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_several_pictures_and_a_zip_to_a_table_and_csv(browser, page, trained, pictures, viewport):
+    files = [pictures / "mel.png", pictures / "bad.png", pictures / "more.zip"]
+    with opened(browser, page, viewport=viewport) as tab:
+        tab.get_by_role("tab", name=TEXTS["en"]["tab_many"]).click()
+        tab.get_by_text(re.compile("At most .* pictures and .* MB")).wait_for()
+        tab.locator("input[type=file]").last.set_input_files(files)
+        tab.get_by_text("more.zip").first.wait_for()
+        tab.get_by_role("button", name=TEXTS["en"]["batch_classify"]).click()
+        tab.locator("#table table").wait_for()
+        rows = tab.locator("#table tbody tr")
+        assert rows.count() == 3 and rows.locator("img").count() == 2
+        assert TEXTS["en"]["error_unreadable"] in rows.nth(1).inner_text()
+        expected = Classifier(trained)(pictures / "mel.png").probabilities["mel"]
+        assert probability(expected, "en") in rows.nth(0).inner_text()
+        assert rows.nth(2).locator("th").inner_text() == "inside.png"
+        assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        assert serious(tab) == []
+        with tab.expect_download() as download:
+            tab.get_by_text(TEXTS["en"]["batch_csv"]).click()
+        lines = download.value.path().read_text(encoding="utf-8").splitlines()
+        assert len(lines) == 4 and "inside.png" in lines[3]
+
+
+def test_indonesian_page_has_no_english_left(browser, page, pictures):
+    with opened(browser, page, "id") as tab:
+        tab.locator("#examples .caption-label").first.wait_for()
+        visible = [tab.locator("body").inner_text()]
+        classify(tab, pictures / "vasc.png", "id")
+        tab.get_by_role("button", name=TEXTS["id"]["glossary_heading"]).click()
+        tab.get_by_text(TEXTS["id"]["handling_nv"]).first.wait_for()
+        visible.append(tab.locator("body").inner_text())
+        tab.get_by_role("tab", name=TEXTS["id"]["tab_many"]).click()
+        tab.locator("input[type=file]").last.set_input_files(pictures / "mel.png")
+        tab.get_by_text("mel.png").first.wait_for()
+        tab.get_by_role("button", name=TEXTS["id"]["batch_classify"]).click()
+        tab.locator("#table table").wait_for()
+        visible.append(tab.locator("body").inner_text())
+        assert tab.title() == TEXTS["id"]["title"]
+        assert tab.evaluate("document.documentElement.lang") == "id"
+        labels = tab.evaluate(
+            "[...document.querySelectorAll('[aria-label]')].map(e => e.ariaLabel).join('\\n')"
+        )
+    said = "\n".join(visible)
+    for key, english in TEXTS["en"].items():
+        other = TEXTS["id"][key]
+        if "{" not in english and len(english) > 3 and english.lower() not in other.lower():
+            assert not re.search(rf"(?<!\w){re.escape(english)}(?!\w)", said), (key, english)
+    # Words that are English and not Indonesian, whoever wrote them, Gradio included.
+    english = r"the|and|of|with|is|are|this|use|via|drop|here|click|upload|browse|file|files|built"
+    # Bibliography, and the model's own names, are what they are.
+    sources = [v for k, v in TEXTS["id"].items() if k.startswith(("source_", "examples_credit"))]
+    for source in sources:
+        said = said.replace(source, "")
+    assert re.findall(rf"\b(?:{english})\b", said, re.IGNORECASE) == []
+    assert re.findall(rf"\b(?:{english}|remove|fullscreen|thumbnail|empty|more)\b", labels, re.I) == []
+
+
+def test_keyboard_alone_reaches_the_answer_and_the_map(browser, page, pictures):
+    with opened(browser, page) as tab:
+        tab.locator("#examples .caption-label").first.wait_for()
+
+        def press_until(condition, keys="Tab", most=60):
+            for _ in range(most):
+                if tab.evaluate(f"(() => {{ const e = document.activeElement; return {condition} }})()"):
+                    return
+                tab.keyboard.press(keys)
+            raise AssertionError(f"the keyboard never reaches {condition}")
+
+        with tab.expect_file_chooser() as chooser:
+            press_until("e.matches('button') && !!e.querySelector('input[type=file]')")
+            tab.keyboard.press("Enter")
+        chooser.value.set_files(pictures / "vasc.png")
+        tab.get_by_role("button", name=TEXTS["en"]["gradio_Remove Image"]).wait_for()
+        press_until("e.textContent.trim() === 'Classify'")
+        tab.keyboard.press("Enter")
+        tab.locator("#shares dd").nth(6).wait_for()
+        press_until("e.getAttribute('role') === 'listbox' || e.getAttribute('role') === 'combobox'")
+        tab.keyboard.press("ArrowDown")
+        tab.keyboard.press("ArrowDown")
+        before = tab.locator("img[alt*='evidence'], img[alt*='No place']").get_attribute("alt")
+        tab.keyboard.press("Enter")
+        tab.wait_for_function(
+            "before => [...document.images].some(i => /evidence|No place/.test(i.alt) && i.alt !== before)",
+            arg=before,
+        )
+        press_until("e.matches('button') && !!e.querySelector('.caption-label')", most=80)
+        tab.keyboard.press("Enter")
+        tab.get_by_text(TEXTS["en"]["answer_empty"]).wait_for()
+        press_until("e.getAttribute('role') === 'tab'", "Shift+Tab", most=80)
+        assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
