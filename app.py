@@ -29,7 +29,6 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from model import answer, batch
-from model.answer import about
 from model.classifier import Classifier
 from model.evidence import overlay, shown, strengths, upright
 from model.examples import Example, find_examples
@@ -38,7 +37,6 @@ from model.labels import display_name
 from model.preprocessing import PictureError, open_picture
 from model.sweep import EVERY, KEEP, keep_swept
 from model.texts import ENGLISH, language_of, name, text, translated
-
 
 # Hides the last picture's answer as soon as the picture changes, in the browser alone.
 FORGET = """() => [
@@ -206,7 +204,9 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
                     summary = gr.HTML(i18n("html_answer_empty"), elem_id="summary")
                     with gr.Column(visible=False) as answered:
                         shares = gr.Label(
-                            label=i18n("probabilities"), num_top_classes=len(labels), elem_id="shares"
+                            label=i18n("probabilities"),
+                            num_top_classes=len(labels),
+                            elem_id="shares",
                         )
             with gr.Row(visible=False) as explained:
                 with gr.Column(min_width=300):
@@ -226,7 +226,9 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
                 gr.HTML(i18n("examples_credit"), elem_classes="small")
         with gr.Tab(i18n("tab_many")):
             files = gr.File(
-                file_count="multiple", file_types=["image", ".zip"], label=i18n("batch_files"),
+                file_count="multiple",
+                file_types=["image", ".zip"],
+                label=i18n("batch_files"),
                 elem_id="files",
             )
             gr.HTML(i18n("batch_hint"), elem_classes="small")

@@ -35,8 +35,16 @@ from model import dataset as data
 from model.card import write_card
 from model.familiarity import Reference, familiarity, fit
 from model.folder import (
-    CONFIG, METRICS, SPLIT, TFLITE, ModelFolderError, read_json, read_metrics, replacing,
-    write_checksums, write_json,
+    CONFIG,
+    METRICS,
+    SPLIT,
+    TFLITE,
+    ModelFolderError,
+    read_json,
+    read_metrics,
+    replacing,
+    write_checksums,
+    write_json,
 )  # fmt: skip
 from model.network import load_network, predict_logits, softmax, with_evidence
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
@@ -59,13 +67,19 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("folder", help="model folder made by train.py, or a model on the Hub")
     parser.add_argument("--quantize", choices=QUANTIZATIONS, default="dynamic")
     parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
-    parser.add_argument("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    parser.add_argument(
+        "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
+    )
     add_push_arguments(parser)
     return parser.parse_args(arguments)
 
 
 def to_tflite(
-    network, config: dict, quantize: str, calibration_images=None, reference: Reference | None = None
+    network,
+    config: dict,
+    quantize: str,
+    calibration_images=None,
+    reference: Reference | None = None,
 ) -> bytes:
     """The bytes of the TF Lite file. `calibration_images` uint8 [n, h, w, 3], for int8 only;
     without a `reference` there is no output `familiarity`."""

@@ -32,8 +32,16 @@ from model import dataset as data
 from model.card import write_card
 from model.classifier import Classifier
 from model.folder import (
-    METRICS, SPLIT, TFLITE, WEIGHTS, ModelFolderError, read_config, read_json, read_metrics,
-    write_checksums, write_json,
+    METRICS,
+    SPLIT,
+    TFLITE,
+    WEIGHTS,
+    ModelFolderError,
+    read_config,
+    read_json,
+    read_metrics,
+    write_checksums,
+    write_json,
 )  # fmt: skip
 from model.metrics import age_band, classification_metrics, subgroup_metrics
 from model.outliers import generated, measure, some_pictures
@@ -55,7 +63,9 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--label-column", help="column of the labels (default: as in training)")
     parser.add_argument("--outliers", help="Hub id or folder of pictures that are no lesions")
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
-    parser.add_argument("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    parser.add_argument(
+        "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
+    )
     add_push_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -138,9 +148,9 @@ def main(arguments=None) -> dict:
         metrics["tflite"] = classification_metrics(labels, truth, probabilities, lesions, **options)
         metrics["tflite"]["latency_ms"] = times
     # softmax(l) from softmax(l / T): the same figures before the temperature.
-    before = probabilities ** calibration["temperature"]
+    raised = probabilities ** calibration["temperature"]
     plain = classification_metrics(
-        labels, truth, before / before.sum(axis=1, keepdims=True), lesions, resamples=0
+        labels, truth, raised / raised.sum(axis=1, keepdims=True), lesions, resamples=0
     )
     metrics["uncalibrated"] = {"ece": plain["ece"], "reliability": plain["reliability"]}
     groups = {k: rows.metadata[k][chosen] for k in ("dataset", "sex") if k in rows.metadata}
@@ -159,11 +169,16 @@ def main(arguments=None) -> dict:
         )  # fmt: skip
 
     # output
-    output = Path(args.output) if args.output else folder / ("" if args.part == "test" else args.part)
+    output = (
+        Path(args.output) if args.output else folder / ("" if args.part == "test" else args.part)
+    )
     output.mkdir(parents=True, exist_ok=True)
-    conversion = read_metrics(folder).get("conversion")
-    if conversion:
-        metrics["conversion"] = conversion
+    before = read_metrics(folder)
+    if "conversion" in before:
+        metrics["conversion"] = before["conversion"]
+    if WEIGHTS not in runtimes and "keras" in before and before.get("data") == metrics["data"]:
+        # The weights have been left out, as of the bundled folder; what they did still holds.
+        metrics["keras"] = before["keras"]
     write_json(output / METRICS, metrics)
     write_report(output, config, metrics)
     if output == folder:

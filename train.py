@@ -40,14 +40,28 @@ from model import dataset as data
 from model import training
 from model.card import write_card
 from model.folder import (
-    CONFIG, FORMAT, SPLIT, WEIGHTS, ModelFolderError, new_folder, read_json, write_checksums, write_json,
+    CONFIG,
+    FORMAT,
+    SPLIT,
+    WEIGHTS,
+    ModelFolderError,
+    new_folder,
+    read_json,
+    write_checksums,
+    write_json,
 )  # fmt: skip
 from model.hub import START, find, parse_id
 from model.labels import LABELS, SUSPICIOUS
 from model.metrics import classification_metrics, fit_temperature, operating_point
 from model.network import (
-    BACKBONES, NetworkError, backend_device, build_network, load_backbone, predict_logits,
-    set_batchnorm_momentum, softmax,
+    BACKBONES,
+    NetworkError,
+    backend_device,
+    build_network,
+    load_backbone,
+    predict_logits,
+    set_batchnorm_momentum,
+    softmax,
 )  # fmt: skip
 from model.preprocessing import PREPROCESSING
 from model.push import add_push_arguments, check_push, push_if_asked
@@ -86,8 +100,12 @@ def parse(arguments=None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on from the last whole epoch")
     add("--recipe", choices=RECIPES, default="default")
     add("--backbone", choices=BACKBONES, default="inception_resnet_v2")
-    add("--weights", default="imagenet", help="imagenet (default), none, a model folder, a model on the "
-        "Hub (USER/NAME[@REVISION]) or a weights file")
+    add(
+        "--weights",
+        default="imagenet",
+        help="imagenet (default), none, a model folder, a model on the "
+        "Hub (USER/NAME[@REVISION]) or a weights file",
+    )
     add("--size", help="input as HxW, e.g. 224x299 (default: the backbone's published size)")
     add("--seed", type=int, default=0)
     add("--precision", default="float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
@@ -106,7 +124,9 @@ def parse(arguments=None) -> argparse.Namespace:
     over.add_argument("--label-smoothing", type=float)
     over.add_argument("--dropout", type=float)
     over.add_argument("--augment", type=float, help="strength; 0 is none")
-    over.add_argument("--average", type=float, help="momentum of the moving average of weights; 0 none")
+    over.add_argument(
+        "--average", type=float, help="momentum of the moving average of weights; 0 none"
+    )
     over.add_argument("--batchnorm-momentum", type=float, help="0 leaves Keras' own")
     over.add_argument("--monitor", choices=("val_balanced_accuracy", "val_accuracy", "val_loss"))
     add_push_arguments(parser)
@@ -151,7 +171,9 @@ def compile_model(args, network, classes: int, steps: int) -> keras.Model:
     ])  # fmt: skip
     model.compile(
         optimizer,
-        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=args.label_smoothing),
+        keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=args.label_smoothing
+        ),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="accuracy"),
             training.BalancedAccuracy(classes),
@@ -165,7 +187,10 @@ def compile_model(args, network, classes: int, steps: int) -> keras.Model:
 
 def calibrate(logits, truth, lesions, labels) -> dict:
     """Temperature and operating point from the validation part, as kept in config.json."""
-    calibration = {"temperature": round(float(fit_temperature(logits, truth)), 4), "part": "validation"}
+    calibration = {
+        "temperature": round(float(fit_temperature(logits, truth)), 4),
+        "part": "validation",
+    }
     suspicious = [label for label in SUSPICIOUS if label in labels] if labels == LABELS else []
     if suspicious:
         probabilities = softmax(logits, calibration["temperature"])
@@ -263,7 +288,10 @@ def main(arguments=None) -> Path:
     if first < args.epochs and not checkpoint.finished:
         model.fit(
             batches,
-            validation_data=(images["validation"], np.eye(classes, dtype="float32")[y["validation"]]),
+            validation_data=(
+                images["validation"],
+                np.eye(classes, dtype="float32")[y["validation"]],
+            ),
             validation_batch_size=args.batch,
             initial_epoch=first,
             epochs=args.epochs,
@@ -327,6 +355,7 @@ def main(arguments=None) -> Path:
         training.write_history(history, folder / "history.csv")
         history_figure(history, folder / "history.png")
         write_json(folder / CONFIG, config)
+        write_card(folder)
         write_checksums(folder)
     shutil.rmtree(work)
     best = config["training"]["validation"]

@@ -102,7 +102,9 @@ def summary(prediction, config: dict, language: str) -> str:
 
 def legend(language: str) -> str:
     """HTML: the colours of the evidence map, from weak to strong."""
-    words = {key: escape(text(language, f"map_{key}")) for key in ("weak", "strong", "how", "legend")}
+    words = {
+        key: escape(text(language, f"map_{key}")) for key in ("weak", "strong", "how", "legend")
+    }
     return (
         f'<div class="legend">{words["legend"]}: <span>{words["weak"]}</span><span class="ramp" '
         f'aria-hidden="true" style="background: linear-gradient(90deg, {", ".join(COLOURS)})"></span>'
@@ -119,7 +121,7 @@ def diagnosis(label: str, language: str, heading: str = "h3") -> str:
     } | {f"_{key}": escape(text(language, key)) for key in ("what", "handling", "source")}
     return (
         f"<{heading}>{escape(name(language, label))}</{heading}>"
-        f'<p><b>{t["_what"]}.</b> {t["what"]} <b>{t["_handling"]}.</b> {t["handling"]}</p>'
+        f"<p><b>{t['_what']}.</b> {t['what']} <b>{t['_handling']}.</b> {t['handling']}</p>"
         f'<p class="small">{t["_source"]}: {t["source"]}</p>'
     )
 
@@ -169,36 +171,9 @@ def _thumbnail(picture) -> str:
 def table(rows: list, labels: list[str], language: str) -> str:
     """HTML: batch rows as a table, a line a picture; it scrolls sideways where it is too wide."""
     words = [text(language, f"batch_{key}") for key in ("picture", "name", "top", "notice")]
-    codes = [f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels]
-    head = "".join(f'<th scope="col">{h}</th>' for h in [*map(escape, words), *codes])
-    lines = []
-    for row in rows:
-        if row.error:
-            said = f'<td colspan="2">{escape(translated(row.error, language))}</td>'
-        else:
-            top = text(language, "batch_unsure")
-            if row.label is not None:
-                top = f"{name(language, row.label)}, {probability(row.probability, language)}"
-            sentences = " ".join(text(language, f"notice_{notice}") for notice in row.notices)
-            said = f"<td>{escape(top)}</td><td>{escape(sentences)}</td>"
-        shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
-        parts.append(text(language, "about_threshold", **shares))
-    if set(classifier.labels) == set(LABELS):
-        parts.append(text(language, "about_limits"))
-    return " ".join(parts)
-
-
-def _thumbnail(picture) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="" src="data:image/webp;base64,{data}">'
-
-
-def table(rows: list, labels: list[str], language: str) -> str:
-    """HTML: batch rows as a table, a line a picture; it scrolls sideways where it is too wide."""
-    words = [text(language, f"batch_{key}") for key in ("picture", "name", "top", "notice")]
-    codes = [f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels]
+    codes = [
+        f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels
+    ]
     head = "".join(f'<th scope="col">{h}</th>' for h in [*map(escape, words), *codes])
     lines = []
     for row in rows:

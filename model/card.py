@@ -19,7 +19,13 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from model import tables
 from model.card_text import card_text
 from model.folder import (
-    SPLIT, TFLITE, ModelFolderError, read_config, read_json, read_metrics, replacing,
+    SPLIT,
+    TFLITE,
+    ModelFolderError,
+    read_config,
+    read_json,
+    read_metrics,
+    replacing,
 )  # fmt: skip
 from model.labels import LABELS
 

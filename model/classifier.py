@@ -1,9 +1,9 @@
 """Classify pictures with a model folder's `model.tflite`; needs neither TensorFlow nor Keras.
 
-    from model.classifier import Classifier
-    classifier = Classifier.from_pretrained("USER/NAME")    # or a folder, as "model/bundled"
-    prediction = classifier("lesion.jpg")
-    prediction.top(3)        # [("nv", 0.93), ("mel", 0.04), ("bkl", 0.02)]
+from model.classifier import Classifier
+classifier = Classifier.from_pretrained("USER/NAME")    # or a folder, as "model/bundled"
+prediction = classifier("lesion.jpg")
+prediction.top(3)        # [("nv", 0.93), ("mel", 0.04), ("bkl", 0.02)]
 """
 
 import os
@@ -16,7 +16,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from model.folder import (
-    BUNDLED, CONFIG, TFLITE, ModelFolderError, read_config, read_metrics, verify,
+    BUNDLED,
+    CONFIG,
+    TFLITE,
+    ModelFolderError,
+    read_config,
+    read_metrics,
+    verify,
 )  # fmt: skip
 from model.hub import PAGE, find
 from model.preprocessing import open_picture, to_array

@@ -156,7 +156,9 @@ def load_rows(
                 f"{seen[ids[i]]} and {dx[i]}."
             )
     if n > len(kept):
-        print(f"{name}: {n} rows, {n - len(kept)} repeat an image and are dropped: {len(kept)} left")
+        print(
+            f"{name}: {n} rows, {n - len(kept)} repeat an image and are dropped: {len(kept)} left"
+        )
 
     def column(key, empty=""):
         return np.array([empty if values[key][i] is None else values[key][i] for i in kept])
@@ -176,7 +178,9 @@ def load_rows(
         dx=np.array([dx[i] for i in kept]),
         repeated=n - len(kept),
         metadata={
-            key: column(key, np.nan if key == "age" else "unknown") for key in METADATA if key in values
+            key: column(key, np.nan if key == "age" else "unknown")
+            for key in METADATA
+            if key in values
         },
         tables=tables,
         index=np.array([index[i] for i in kept]),
@@ -189,9 +193,8 @@ def _missing(name, column, columns):
         "is a lesion of its own, say --split-by image.",
         "dx": " Name the column that holds the labels with --label-column.",
     }
-    return (
-        f"{name} has no column {column!r}; its columns are {', '.join(columns)}."
-        + hint.get(column, "")
+    return f"{name} has no column {column!r}; its columns are {', '.join(columns)}." + hint.get(
+        column, ""
     )
 
 

@@ -72,7 +72,12 @@ def confusion_figure(metrics: dict, title: str, path: Path) -> None:
             for column in range(k):
                 colour = "white" if shares[row][column] > 0.5 else "black"
                 axes.text(
-                    column, row, counts[row][column], ha="center", va="center", color=colour,
+                    column,
+                    row,
+                    counts[row][column],
+                    ha="center",
+                    va="center",
+                    color=colour,
                     fontsize=size,
                 )
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the row")

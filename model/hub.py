@@ -22,14 +22,27 @@ from pathlib import Path
 import httpx2
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import (
-    EntryNotFoundError, GatedRepoError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled,
-    RepositoryNotFoundError, RevisionNotFoundError,
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
 )  # fmt: skip
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import validate_repo_id
 
 from model.folder import (
-    CONFIG, METRICS, SUMS, TFLITE, WEIGHTS, ModelFolderError, read_checksums, replacing, sha256,
+    CONFIG,
+    METRICS,
+    SUMS,
+    TFLITE,
+    WEIGHTS,
+    ModelFolderError,
+    read_checksums,
+    replacing,
+    sha256,
 )  # fmt: skip
 
 README = "README.md"

@@ -4,7 +4,6 @@ Keras 3 on any backend. Input: float32 or uint8 pixels [n, height, width, 3], 0-
 Output: logits [n, classes].
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -243,4 +242,4 @@ def backend_device() -> str:
         import torch
 
         return f"torch {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}"
-    return f"{name} {os.environ.get('CUDA_VISIBLE_DEVICES', 'default device')}"
+    return f"{name} {', '.join(keras.distribution.list_devices())}"

@@ -73,7 +73,9 @@ def generate(kind: str, seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
 def _text(rng, size, colour):
     """A screen: lines of letters, light on dark or dark on light, at times a bar and a box."""
     width, height = size
-    paper, ink = ((255, 255, 255), (20, 20, 20)) if rng.random() < 0.7 else ((30, 30, 35), (220,) * 3)
+    paper, ink = (
+        ((255, 255, 255), (20, 20, 20)) if rng.random() < 0.7 else ((30, 30, 35), (220,) * 3)
+    )
     picture = Image.new("RGB", size, paper)
     draw = ImageDraw.Draw(picture)
     points = int(rng.integers(9, 26))

@@ -22,11 +22,30 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from model.card import BEGIN, END, write_card
 from model.folder import (
-    CONFIG, METRICS, SPLIT, SUMS, TFLITE, WEIGHTS, new_folder, read_checksums, read_config,
-    read_json, sha256, verify, write_checksums, write_json,
+    CONFIG,
+    METRICS,
+    SPLIT,
+    SUMS,
+    TFLITE,
+    WEIGHTS,
+    new_folder,
+    read_checksums,
+    read_config,
+    read_json,
+    sha256,
+    verify,
+    write_checksums,
+    write_json,
 )  # fmt: skip
 from model.hub import (
-    README, TIMEOUT, HubError, HubUnavailable, parse_id, pull, sentences, token_of,
+    README,
+    TIMEOUT,
+    HubError,
+    HubUnavailable,
+    parse_id,
+    pull,
+    sentences,
+    token_of,
 )  # fmt: skip
 
 # A file that a person has laid into the folder is not published by mistake.

@@ -1,6 +1,6 @@
 """What the page says, in English and Bahasa Indonesia: texts.json, read by the browser version too.
 
-    text("id", "time", milliseconds=41)      "Dihitung dalam 41 ms."
+text("id", "time", milliseconds=41)      "Dihitung dalam 41 ms."
 """
 
 import json

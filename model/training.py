@@ -36,7 +36,9 @@ def epoch_order(
     elif balance == "under-over":
         size = max(1, len(truth) // len(present))
         picked = [
-            np.concatenate([np.tile(m, size // len(m)), rng.choice(m, size % len(m), replace=False)])
+            np.concatenate(
+                [np.tile(m, size // len(m)), rng.choice(m, size % len(m), replace=False)]
+            )
             for m in present
         ]
     else:
@@ -50,7 +52,9 @@ class Batches(keras.utils.PyDataset):
     The order depends on seed and epoch alone, so that a resumed run sees what it would have seen.
     """
 
-    def __init__(self, images, truth, classes, batch, *, balance="none", power=1.0, seed=0, epoch=0):
+    def __init__(
+        self, images, truth, classes, batch, *, balance="none", power=1.0, seed=0, epoch=0
+    ):
         super().__init__()
         self.images, self.truth, self.classes = images, truth, classes
         self.balance, self.power, self.seed, self.epoch = balance, power, seed, epoch
@@ -92,7 +96,11 @@ def augmentation(strength: float, seed: int) -> list:
         layers.RandomRotation(0.5, fill_mode="reflect", seed=seed + 1, dtype="float32"),
         # Height and width apart: stands for the shapes that pictures are squeezed from.
         layers.RandomZoom(
-            (-0.3 * a, 0.1 * a), (-0.3 * a, 0.1 * a), fill_mode="reflect", seed=seed + 2, dtype="float32"
+            (-0.3 * a, 0.1 * a),
+            (-0.3 * a, 0.1 * a),
+            fill_mode="reflect",
+            seed=seed + 2,
+            dtype="float32",
         ),
         layers.RandomTranslation(
             0.08 * a, 0.08 * a, fill_mode="reflect", seed=seed + 3, dtype="float32"

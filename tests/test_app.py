@@ -132,7 +132,10 @@ def test_broken_model_folder_ends_in_a_sentence(trained, tmp_path):
     (copy / "model.tflite").write_bytes(b"junk")
     for folder, sentence in ((copy, "does not match its checksum"), (tmp_path, "no model folder")):
         done = subprocess.run(
-            [sys.executable, "app.py", "--model", str(folder)], cwd=ROOT, text=True, capture_output=True
+            [sys.executable, "app.py", "--model", str(folder)],
+            cwd=ROOT,
+            text=True,
+            capture_output=True,
         )
         assert done.returncode != 0 and sentence in done.stderr and "Traceback" not in done.stderr
 
@@ -243,7 +246,9 @@ def test_first_answer_takes_five_seconds_of_work_at_most(trained, picture):
 def test_readme_snippets_run(page, picture, tmp_path):
     """Every block of README.md that talks to a running page, as it stands there, but for the
     address and the picture's name."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
+    readme = (
+        (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
+    )
     blocks = re.findall(r"^```(\w+)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     address = "http://127.0.0.1:7860"
     blocks = [(kind, code) for kind, code in blocks if address in code]

@@ -372,7 +372,7 @@ def test_csv(tmp_path):
     with open(path, encoding="utf-8", newline="") as file:
         header, *lines = csv.reader(file)
     assert header == ["name", "top_diagnosis", "probability", *LABELS, "notices", "error"]
-    assert lines[0][:3] == ["a;b,\"c\".jpg", "mel", "0.7"] and lines[0][-2] == "blurred small"
+    assert lines[0][:3] == ['a;b,"c".jpg', "mel", "0.7"] and lines[0][-2] == "blurred small"
     assert dict(zip(LABELS, map(float, lines[0][3:10]))) == {**values, "mel": 0.7}
     assert lines[1][:3] == ["'=cmd|' /C calc'!A0.jpg", "", ""] and lines[1][3] == "0.05"
     assert lines[2][0] == "' +1.jpg" and lines[2][1:11] == [""] * 10

@@ -43,7 +43,9 @@ def chain(dataset, base, *more):
     assert metrics["data"]["part"] == "test" and {"keras", "tflite", "conversion"} <= set(metrics)
     drawing("mel", 1).save(base / "lesion.png")
     with served("--model", str(folder)) as url:
-        answer = Client(url, verbose=False).predict(handle_file(base / "lesion.png"), api_name="/predict")
+        answer = Client(url, verbose=False).predict(
+            handle_file(base / "lesion.png"), api_name="/predict"
+        )
     assert len(answer["confidences"]) == len(LABELS)
 
 
@@ -51,6 +53,8 @@ def test_train_convert_evaluate_serve(made, tmp_path):
     chain(made, tmp_path, "--backbone", "cnn_16_32", "--size", "24x32")
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the real images (../shared) are not on this machine")
+@pytest.mark.skipif(
+    not SHARED.exists(), reason="the real images (../shared) are not on this machine"
+)
 def test_train_convert_evaluate_serve_on_real_images(tmp_path):
     chain(SHARED, tmp_path, "--backbone", "mobilenet_v2", "--size", "48x64", "--limit", "200")

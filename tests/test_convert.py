@@ -68,7 +68,9 @@ def test_familiarity_in_the_graph_is_that_of_keras(trained):
 def test_disagreement_fails_and_leaves_the_old_file(trained, tmp_path, monkeypatch):
     copy = shutil.copytree(trained, tmp_path / "copy")
     before = {p.name: p.read_bytes() for p in copy.iterdir()}
-    monkeypatch.setattr(convert, "softmax", lambda logits, t: np.roll(softmax(logits, t), 1, axis=1))
+    monkeypatch.setattr(
+        convert, "softmax", lambda logits, t: np.roll(softmax(logits, t), 1, axis=1)
+    )
     with pytest.raises(f.ModelFolderError, match="nothing was written"):
         convert.main([str(copy), "--cache", str(tmp_path / "cache")])
     assert {p.name: p.read_bytes() for p in copy.iterdir()} == before

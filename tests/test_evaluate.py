@@ -77,7 +77,9 @@ def test_folder_with_nothing_to_measure_is_a_sentence(trained, tmp_path):
         evaluate.main([str(copy)])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the real images (../shared) are not on this machine")
+@pytest.mark.skipif(
+    not SHARED.exists(), reason="the real images (../shared) are not on this machine"
+)
 def test_bundled_model_gives_its_stated_figures_on_the_real_test_part(tmp_path):
     stated = f.read_metrics(f.BUNDLED)["tflite"]
     metrics = evaluate.main([

@@ -10,7 +10,9 @@ from model.labels import LABELS
 def test_one_test_picture_of_each_diagnosis_with_its_truth(trained, made, tmp_path):
     found = find_examples(trained, str(made), tmp_path)
     split = json.loads((trained / "split.json").read_text())
-    assert [e.label for e in found] == [label for label in LABELS if label in {e.label for e in found}]
+    assert [e.label for e in found] == [
+        label for label in LABELS if label in {e.label for e in found}
+    ]
     assert len(found) >= 5  # the small made set's test part may lack a diagnosis
     import datasets
 

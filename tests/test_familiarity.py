@@ -31,8 +31,12 @@ def test_training_pictures_are_as_familiar_as_stated(reference):
 
 
 def test_others_of_their_kind_are_familiar_and_other_kinds_are_not(reference):
-    like = score(arrays([drawing(LABELS[i % 7], 1000 + i, (400, 300)) for i in range(28)]), reference)
-    unlike = score(arrays([generate(kind, 7) for kind in ("noise", "text", "flat", "blobs")]), reference)
+    like = score(
+        arrays([drawing(LABELS[i % 7], 1000 + i, (400, 300)) for i in range(28)]), reference
+    )
+    unlike = score(
+        arrays([generate(kind, 7) for kind in ("noise", "text", "flat", "blobs")]), reference
+    )
     assert unlike.max() < like.min()
 
 

@@ -12,7 +12,11 @@ import pytest
 from huggingface_hub import HfApi
 
 from model.folder import (
-    ModelFolderError, read_checksums, read_json, verify, write_checksums, write_json,
+    ModelFolderError,
+    read_json,
+    verify,
+    write_checksums,
+    write_json,
 )  # fmt: skip
 from model.hub import PAGE, START, HubError, HubUnavailable, find, parse_id, pull
 from model.labels import LABELS

@@ -74,7 +74,11 @@ def test_batchnorm_momentum_reaches_every_layer():
 
     network, _ = small()
     n.set_batchnorm_momentum(network, 0.5)
-    found = [x.momentum for x in n.backbone_of(network).layers if isinstance(x, layers.BatchNormalization)]
+    found = [
+        x.momentum
+        for x in n.backbone_of(network).layers
+        if isinstance(x, layers.BatchNormalization)
+    ]
     assert len(found) == 52 and set(found) == {0.5}
 
 

@@ -243,7 +243,9 @@ def test_indonesian_page_has_no_english_left(browser, page, pictures):
     for source in sources:
         said = said.replace(source, "")
     assert re.findall(rf"\b(?:{english})\b", said, re.IGNORECASE) == []
-    assert re.findall(rf"\b(?:{english}|remove|fullscreen|thumbnail|empty|more)\b", labels, re.I) == []
+    assert (
+        re.findall(rf"\b(?:{english}|remove|fullscreen|thumbnail|empty|more)\b", labels, re.I) == []
+    )
 
 
 def test_keyboard_alone_reaches_the_answer_and_the_map(browser, page, pictures):
@@ -252,7 +254,9 @@ def test_keyboard_alone_reaches_the_answer_and_the_map(browser, page, pictures):
 
         def press_until(condition, keys="Tab", most=60):
             for _ in range(most):
-                if tab.evaluate(f"(() => {{ const e = document.activeElement; return {condition} }})()"):
+                if tab.evaluate(
+                    f"(() => {{ const e = document.activeElement; return {condition} }})()"
+                ):
                     return
                 tab.keyboard.press(keys)
             raise AssertionError(f"the keyboard never reaches {condition}")

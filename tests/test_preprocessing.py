@@ -87,7 +87,9 @@ def test_large_jpeg_decoded_at_a_fraction_stays_close():
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n"
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"<svg></svg>", POSTSCRIPT, b"\xff\xd8\xff\xe0" + b"\0" * 50])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"<svg></svg>", POSTSCRIPT, b"\xff\xd8\xff\xe0" + b"\0" * 50]
+)
 def test_no_picture_gives_a_sentence(data):
     with pytest.raises(PictureError, match="picture"):
         load_picture(data, *SIZE)

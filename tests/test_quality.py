@@ -58,7 +58,11 @@ def test_a_photo_of_any_size_and_side_up_is_judged_alike():
         expected = quality_notices(picture)
         small = open_picture(encode(picture), 96, 128)
         assert small.width == 500  # decoded at a fraction
-        for other in (small, picture.resize((400, 300)), picture.transpose(Image.Transpose.ROTATE_90)):
+        for other in (
+            small,
+            picture.resize((400, 300)),
+            picture.transpose(Image.Transpose.ROTATE_90),
+        ):
             assert quality_notices(other) == expected
     assert expected == ["blurred"]
 
@@ -70,7 +74,9 @@ def test_generated_pictures_are_the_same_on_every_call():
     assert again[0].tobytes() == generate(KINDS[0], 0).tobytes()
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the real images (../shared) are not on this machine")
+@pytest.mark.skipif(
+    not SHARED.exists(), reason="the real images (../shared) are not on this machine"
+)
 def test_at_most_2_in_100_real_images_are_noticed():
     from model.dataset import load_rows, split_rows
 

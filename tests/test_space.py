@@ -20,8 +20,8 @@ import pytest
 import yaml
 from gradio_client import Client, handle_file
 from hub_server import CLIENT_ENV, HubServer
-from made import drawing
 from huggingface_hub import SpaceCard
+from made import drawing
 
 from model.folder import BUNDLED, CONFIG, METRICS, SUMS, TFLITE, WEIGHTS, write_checksums
 from model.hub import PAGE
@@ -74,7 +74,7 @@ def test_front_matter_holds_together_with_the_checkout():
     assert (front["sdk"], front["app_file"]) == ("gradio", "app.py")
     assert (ROOT / front["app_file"]).is_file()
     assert re.fullmatch(r"\d+\.\d+\.\d+", front["sdk_version"])
-    assert pins()["gradio"] == front["sdk_version"].rpartition(".")[0] + ".*"
+    assert pins()["gradio[mcp]"] == front["sdk_version"].rpartition(".")[0] + ".*"
     assert isinstance(front["python_version"], str)  # unquoted, YAML makes 3.10 of it 3.1
     assert tuple(map(int, front["python_version"].split("."))) >= (3, 11)  # hashlib.file_digest
     assert front["license"] == "cc-by-nc-4.0"  # of the bundled weights, stricter than the code's

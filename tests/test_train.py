@@ -21,7 +21,16 @@ SMALL = ["--backbone", "cnn_16_32", "--size", "24x32", "--weights", "none", "--b
 
 
 def command(made, output, *more):
-    return [sys.executable, "train.py", "--dataset", str(made), "--output", str(output), *SMALL, *more]
+    return [
+        sys.executable,
+        "train.py",
+        "--dataset",
+        str(made),
+        "--output",
+        str(output),
+        *SMALL,
+        *more,
+    ]
 
 
 def run(made, output, *more, backend="tensorflow", **environment):
@@ -41,7 +50,7 @@ def test_two_epochs_on_each_backend_that_is_installed(made, tmp_path, backend):
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "run"
     assert {p.name for p in folder.iterdir()} >= {
-        "config.json", "model.weights.h5", "split.json", "history.csv", "history.png", "SHA256SUMS",
+        "config.json", "model.weights.h5", "split.json", "history.csv", "history.png", "README.md", "SHA256SUMS",
     }  # fmt: skip
     verify(folder)
     config = read_config(folder)
@@ -54,7 +63,9 @@ def test_two_epochs_on_each_backend_that_is_installed(made, tmp_path, backend):
     assert best["val_balanced_accuracy"] == history["val_balanced_accuracy"].max()
     kept = config["training"]["validation"]
     assert kept["top_1"]["value"] == pytest.approx(best["val_accuracy"], abs=1e-4)
-    assert kept["balanced_accuracy"]["value"] == pytest.approx(best["val_balanced_accuracy"], abs=1e-4)
+    assert kept["balanced_accuracy"]["value"] == pytest.approx(
+        best["val_balanced_accuracy"], abs=1e-4
+    )
     assert [p.name for p in tmp_path.iterdir() if "training" in p.name or "partial" in p.name] == []
 
 
@@ -120,9 +131,15 @@ def test_paper_recipe_and_a_backbone_from_other_pictures(made, tmp_path):
     assert second.returncode == 0, second.stderr
     config = read_config(tmp_path / "second")
     assert config["head"] == "flatten" and config["preprocessing"]["scaling"] == "unit"
-    assert config["weights"]["dataset"] == "other" and config["weights"]["before"] == {"start": "none"}
+    assert config["weights"]["dataset"] == "other" and config["weights"]["before"] == {
+        "start": "none"
+    }
     training = config["training"]
-    assert (training["learning_rate"], training["epsilon"], training["optimizer"]) == (0.01, 0.1, "adam")
+    assert (training["learning_rate"], training["epsilon"], training["optimizer"]) == (
+        0.01,
+        0.1,
+        "adam",
+    )
 
 
 @pytest.mark.parametrize(
