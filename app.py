@@ -141,7 +141,7 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
             gr.Column(visible=True),
             gr.Row(visible=True),
             seen,
-            gr.Label(shares, show_heading=answer.confident(prediction)),
+            gr.Label(shares, show_heading=prediction.confident),
             gr.Dropdown([(name(language, label), label) for label in labels], value=top),
             image,
             words,

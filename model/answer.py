@@ -15,14 +15,6 @@ from model.labels import LABELS, display_name
 from model.texts import TEXTS, name, number, percent, probability, text, translated
 
 
-def confident(prediction) -> bool:
-    return getattr(prediction, "confident", True)
-
-
-def notices(prediction) -> list[str]:
-    return list(getattr(prediction, "notices", []))
-
-
 def suspicious(prediction, config: dict) -> dict | None:
     """{score, threshold, flag}: the summed probability of the labels that a doctor should see
     soon, against the operating point stored with the model; None where it has none."""
@@ -51,8 +43,8 @@ def as_json(prediction, classifier, model: dict) -> dict:
         "labels": {label: display_name(label) for label in prediction.probabilities},
         "probabilities": prediction.probabilities,
         "suspicious": suspicious(prediction, classifier.config),
-        "confident": confident(prediction),
-        "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in notices(prediction)],
+        "confident": prediction.confident,
+        "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
         "milliseconds": round(prediction.milliseconds, 1),
     }
 
@@ -82,10 +74,10 @@ def summary(prediction, config: dict, language: str) -> str:
     """HTML: what stands out, in one line with its reason; the notices; and the time."""
     boxes = [
         _box("notice", "!", text(language, "notice"), text(language, f"notice_{notice}"))
-        for notice in notices(prediction)
+        for notice in prediction.notices
     ]
     found = suspicious(prediction, config)
-    if not confident(prediction):
+    if not prediction.confident:
         what = "sum_unsure"
         boxes.append(_box("unsure", "?", text(language, what), text(language, what + "_detail")))
     elif found:
@@ -150,6 +142,10 @@ def about(classifier, language: str = "en") -> str:
             for end, value in (("", "value"), ("_low", "low"), ("_high", "high"))
         }
         parts.append(text(language, "about_measured", n=number(measured["n"], language), **figures))
+        melanoma = measured.get("melanoma", {}).get("sensitivity", {})
+        if melanoma.get("value") is not None:
+            figures = {k: percent(melanoma[k], language) for k in ("value", "low", "high")}
+            parts.append(text(language, "about_melanoma", **figures))
     else:
         parts.append(text(language, "about_unmeasured"))
     calibration = config.get("calibration") or {}

@@ -146,9 +146,9 @@ def _classify(classifier, name: str, data: bytes) -> BatchRow:
     except Exception as error:  # whatever it is, the other pictures get their answer
         return BatchRow(name, error=f"The picture cannot be classified ({type(error).__name__}).")
     thumbnail = Image.fromarray(np.asarray(picture))  # without metadata, at times megabytes
-    confident = getattr(prediction, "confident", True)
+    confident = prediction.confident
     label, probability = prediction.top(1)[0] if confident else (None, None)
-    notices = list(getattr(prediction, "notices", []))
+    notices = list(prediction.notices)
     return BatchRow(name, thumbnail, label, probability, prediction.probabilities, notices)
 
 

@@ -5,6 +5,7 @@ import struct
 import tracemalloc
 import zipfile
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,15 +142,12 @@ def test_one_bad_picture_never_stops_the_others(tmp_path):
 def test_a_doubtful_picture_has_notices_and_no_label(tmp_path):
     class Doubts(Fake):
         def __call__(self, picture):
-            prediction = super().__call__(picture)
-            object.__setattr__(prediction, "confident", False)
-            object.__setattr__(prediction, "notices", ["unlike_training", "blurred"])
-            return prediction
+            return replace(super().__call__(picture), notices=["blurred", "unfamiliar"])
 
     (tmp_path / "x.jpg").write_bytes(PICTURE)
     (row,) = classify_many(Doubts(), [tmp_path / "x.jpg"])
     assert row.label is None and row.probability is None and row.error == ""
-    assert row.notices == ["unlike_training", "blurred"] and row.probabilities["nv"] == 0.7
+    assert row.notices == ["blurred", "unfamiliar"] and row.probabilities["nv"] == 0.7
 
 
 def test_bounds(tmp_path, monkeypatch):
