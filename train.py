@@ -185,7 +185,7 @@ def compile_model(args, network, classes: int, steps: int) -> keras.Model:
     return model
 
 
-def calibrate(logits, truth, lesions, labels) -> dict:
+def calibrate(logits, truth, labels) -> dict:
     """Temperature and operating point from the validation part, as kept in config.json."""
     calibration = {
         "temperature": round(float(fit_temperature(logits, truth)), 4),
@@ -306,7 +306,7 @@ def main(arguments=None) -> Path:
     network.load_weights(checkpoint.best)
     logits = predict_logits(network, images["validation"])
     lesions = (rows.lesion_id if args.split_by == "lesion" else rows.image_id)[split["validation"]]
-    calibration = calibrate(logits, y["validation"], lesions, rows.labels)
+    calibration = calibrate(logits, y["validation"], rows.labels)
     validation = classification_metrics(
         rows.labels, y["validation"], softmax(logits, calibration["temperature"]), lesions,
         resamples=200,
