@@ -40,3 +40,19 @@ def test_none_where_pyarrow_is_missing(trained, made, tmp_path):
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_from_a_data_set_on_the_hub(hub, trained, made, tmp_path):
+    parquet = next((made / "data").glob("*.parquet"))
+    hub.put("ann/lesions", {f"data/{parquet.name}": parquet.read_bytes()}, repo_type="dataset")
+    code = (
+        "from model.examples import find_examples\n"
+        f"print(len(find_examples({str(trained)!r}, 'ann/lesions', {str(tmp_path)!r})))"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True,
+        env=hub.env(tmp_path / "home", "hf_ann"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == len(find_examples(trained, str(made), tmp_path)) >= 5
