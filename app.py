@@ -90,11 +90,11 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         "revision": answer.revision(classifier),
     }  # fmt: skip
 
-    def classify(picture: str | bytes | None, language: str):
+    def opened(picture: str | bytes | None, language: str):
         try:
             if picture is None:
                 raise PictureError(text(ENGLISH, "error_none"))
-            return classifier(picture)
+            return open_picture(picture, classifier.height, classifier.width)
         except PictureError as error:
             raise gr.Error(translated(str(error), language), print_exception=False) from None
 
@@ -105,7 +105,7 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         Args:
             picture: JPEG, PNG or WebP of one lesion
         """
-        probabilities = classify(picture, ENGLISH).probabilities
+        probabilities = classifier(opened(picture, ENGLISH)).probabilities
         return {display_name(label): p for label, p in probabilities.items()}
 
     def analyze(picture: str | bytes | None) -> dict:
@@ -117,7 +117,7 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         Args:
             picture: JPEG, PNG or WebP of one lesion
         """
-        return answer.as_json(classify(picture, ENGLISH), classifier, identity)
+        return answer.as_json(classifier(opened(picture, ENGLISH)), classifier, identity)
 
     def draw(seen: tuple, label: str, language: str):
         """The map of one diagnosis from the run that is kept, and what that diagnosis is."""
@@ -129,10 +129,10 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
 
     def answer_page(picture: str | bytes | None, request: gr.Request):
         language = language_of(request.headers.get("accept-language"))
-        prediction = classify(picture, language)
-        opened = open_picture(picture, classifier.height, classifier.width)
-        evidence = upright(prediction.evidence, opened, classifier.height, classifier.width)
-        seen = shown(opened), strengths(evidence)
+        whole = opened(picture, language)
+        prediction = classifier(whole)
+        evidence = upright(prediction.evidence, whole, classifier.height, classifier.width)
+        seen = shown(whole), strengths(evidence)
         top = prediction.top(1)[0][0]
         image, words = draw(seen, top, language)
         shares = {name(language, label): p for label, p in prediction.probabilities.items()}

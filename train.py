@@ -52,7 +52,7 @@ from model.folder import (
 )  # fmt: skip
 from model.hub import START, find, parse_id
 from model.labels import LABELS, SUSPICIOUS
-from model.metrics import classification_metrics, fit_temperature, operating_point
+from model.metrics import classification_metrics, fit_temperature, operating_point, suspicious_score
 from model.network import (
     BACKBONES,
     NetworkError,
@@ -194,7 +194,7 @@ def calibrate(logits, truth, labels) -> dict:
     suspicious = [label for label in SUSPICIOUS if label in labels] if labels == LABELS else []
     if suspicious:
         probabilities = softmax(logits, calibration["temperature"])
-        score = probabilities[:, [labels.index(label) for label in suspicious]].sum(axis=1)
+        score = suspicious_score(labels, probabilities, suspicious)
         positive = np.isin(truth, [labels.index(label) for label in suspicious])
         if positive.any() and not positive.all():
             threshold = float(operating_point(score, positive, sensitivity=0.95))
@@ -279,8 +279,7 @@ def main(arguments=None) -> Path:
     first = checkpoint.load()
     if first:
         checkpoint.restore(model)
-        batches.epoch = first
-        batches._draw()
+        batches.draw(first)
         print(f"resumed after epoch {first}")
     callbacks = [checkpoint, keras.callbacks.TerminateOnNaN()]
     if args.average:

@@ -8,6 +8,8 @@ of Zhou et al., Learning Deep Features for Discriminative Localization (CVPR 201
 import numpy as np
 from PIL import Image
 
+from model.preprocessing import turned
+
 LONGEST = 640  # pixels of the shown picture's longer side
 HALF = 0.5  # the white line's level
 OPAQUE = 0.65  # the most that the colours hide of the picture
@@ -31,8 +33,7 @@ def shown(picture: Image.Image) -> Image.Image:
 def upright(evidence: np.ndarray, picture: Image.Image, height: int, width: int) -> np.ndarray:
     """Evidence [h, w, k] as it lies on `picture`: `to_array` turns a portrait picture a quarter
     where the input, `height` x `width`, is landscape; this turns back."""
-    turned = picture.width < picture.height and width > height
-    return np.rot90(evidence, -1) if turned else evidence
+    return np.rot90(evidence, -1) if turned(picture, height, width) else evidence
 
 
 def strengths(evidence: np.ndarray) -> np.ndarray:

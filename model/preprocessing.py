@@ -97,10 +97,15 @@ def to_array(picture: Image.Image, height: int, width: int) -> np.ndarray:
     The whole picture is kept. A portrait picture is turned a quarter where the input is
     landscape (dermatoscopic pictures have no up, and squeezing would distort the lesion).
     """
-    if (picture.width < picture.height) and (width > height):
+    if turned(picture, height, width):
         picture = picture.transpose(Image.Transpose.ROTATE_90)
     picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture, dtype=np.uint8)
+
+
+def turned(picture: Image.Image, height: int, width: int) -> bool:
+    """Whether `to_array` turns this picture a quarter for an input of `height` x `width`."""
+    return picture.width < picture.height and width > height
 
 
 def load_picture(source: "str | Path | bytes | Image.Image", height: int, width: int) -> np.ndarray:

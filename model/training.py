@@ -57,17 +57,19 @@ class Batches(keras.utils.PyDataset):
     ):
         super().__init__()
         self.images, self.truth, self.classes = images, truth, classes
-        self.balance, self.power, self.seed, self.epoch = balance, power, seed, epoch
+        self.balance, self.power, self.seed = balance, power, seed
         self.one_hot = np.eye(classes, dtype=np.float32)[truth]
         counts = np.bincount(truth, minlength=classes)
         weights = np.ones(classes, dtype=np.float32)
         if balance == "class-weight":
             weights = (len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype("f4")
         self.weight = weights[truth]
-        self._draw()
+        self.draw(epoch)
         self.batch = min(batch, len(self.order))
 
-    def _draw(self):
+    def draw(self, epoch: int) -> None:
+        """Shuffle for this epoch, counted from 0."""
+        self.epoch = epoch
         rng = np.random.default_rng([self.seed, self.epoch])
         self.order = epoch_order(self.truth, self.classes, self.balance, self.power, rng)
 
@@ -79,8 +81,7 @@ class Batches(keras.utils.PyDataset):
         return self.images[rows], self.one_hot[rows], self.weight[rows]
 
     def on_epoch_end(self):
-        self.epoch += 1
-        self._draw()
+        self.draw(self.epoch + 1)
 
 
 def augmentation(strength: float, seed: int) -> list:

@@ -14,6 +14,19 @@ COLOURS = {
 }  # fmt: skip
 
 
+# README.md of a data set on the Hub with three splits, as marmal88/skin_cancer has.
+CARD = """---
+license: cc-by-nc-4.0
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: data/train-*.parquet}
+  - {split: validation, path: data/validation-*.parquet}
+  - {split: test, path: data/test-*.parquet}
+---
+"""
+
+
 def drawing(dx: str, seed: int, size=(80, 60)) -> Image.Image:
     """A blob of the diagnosis' colour on skin, with noise, of `size` (width, height)."""
     rng = np.random.default_rng(seed)

@@ -25,6 +25,7 @@ def test_metrics_hold_the_stable_keys_with_intervals(trained):
         latency = figures["latency_ms"]
         assert latency["calls"] == 30
         assert latency["min"] <= latency["median"] <= latency["max"]
+        assert latency["min"] <= latency["low"] <= latency["mean"] <= latency["high"]
     # Colours tell the made diagnoses apart: well above the seventh that guessing gives.
     assert metrics["tflite"]["balanced_accuracy"]["value"] > 0.5
     assert set(metrics["subgroups"]) == {"dataset", "sex", "age"}

@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from made import CARD
 from PIL import Image
 
 FOLDER = {"config.json": b"{}", "figures/loss.png": b"png", "model.tflite": b"weights" * 1000}
@@ -379,20 +380,9 @@ def parquet(colours):
 
 
 def test_dataset_is_loaded_by_its_id(hub, tmp_path):
-    card = b"""---
-license: cc-by-nc-4.0
-configs:
-- config_name: default
-  data_files:
-  - {split: train, path: data/train-*.parquet}
-  - {split: validation, path: data/validation-*.parquet}
-  - {split: test, path: data/test-*.parquet}
----
-# Skin lesions
-"""
     splits = {"train": ["red", "red", "red"], "validation": ["lime", "lime"], "test": ["blue"]}
     data = {f"data/{name}-00000-of-00001.parquet": parquet(c) for name, c in splits.items()}
-    hub.put("marmal88/skin_cancer", data | {"README.md": card}, repo_type="dataset")
+    hub.put("marmal88/skin_cancer", data | {"README.md": CARD.encode()}, repo_type="dataset")
     script = (
         "from datasets import load_dataset\n"
         "for split, rows in load_dataset('marmal88/skin_cancer').items():\n"

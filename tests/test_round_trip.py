@@ -12,7 +12,7 @@ from pathlib import Path
 import datasets
 import httpx
 import pytest
-from made import drawing, encode, made_rows
+from made import CARD, drawing, encode, made_rows
 
 from model.folder import read_config, read_json, verify
 
@@ -24,16 +24,6 @@ LONG_NAMES = {
     "bkl": "benign_keratosis-like_lesions", "mel": "melanoma", "nv": "melanocytic_Nevi",
     "vasc": "vascular_lesions",
 }  # fmt: skip
-CARD = """---
-license: cc-by-nc-4.0
-configs:
-- config_name: default
-  data_files:
-  - {split: train, path: data/train-*.parquet}
-  - {split: validation, path: data/validation-*.parquet}
-  - {split: test, path: data/test-*.parquet}
----
-"""
 COLUMNS = "image image_id lesion_id dx dx_type age sex localization".split()
 
 
