@@ -1,4 +1,4 @@
-"""The page: a dermatoscopic picture in, seven probabilities out, and where the model saw them.
+"""The page: a dermatoscopic picture in, its probabilities out, and where the model saw them.
 
     python app.py                          the bundled model, on http://127.0.0.1:7860
     python app.py --model runs/NAME        another model folder; or the environment variable MODEL
@@ -15,6 +15,7 @@ For programs, through gradio_client, HTTP, or as MCP tools at /gradio_api/mcp/:
 import argparse
 import atexit
 import base64
+import contextlib
 import os
 import secrets
 import shutil
@@ -25,18 +26,31 @@ from pathlib import Path
 
 # Before gradio is imported: it reads this once, and no page of ours reports to anyone.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# Nor does it keep a list of its calls, and statistics of that list after every call.
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from model import answer, batch
 from model.classifier import Classifier
-from model.evidence import overlay, shown, strengths, upright
+from model.evidence import LEAST, overlay, shown, strengths, upright
 from model.examples import Example, find_examples
 from model.folder import BUNDLED, ModelFolderError
 from model.labels import display_name
 from model.preprocessing import PictureError, open_picture
+from model.private import private_tab
+from model.room import Busy, Room, one_arena
 from model.sweep import EVERY, KEEP, keep_swept
 from model.texts import ENGLISH, language_of, name, text, translated
+
+# Calls that work at the same time (one decodes its picture while the other's is classified), those
+# that wait for them, and batches at the same time. README.md, "Speed", says why these, and why the
+# network has one thread.
+SEATS, WAITING, BATCHES = 2, 40, 2
+# Gradio's threads: all that may be inside, and some to tell the others at once that it is busy.
+THREADS = 64
 
 # Hides the last picture's answer as soon as the picture changes, in the browser alone.
 FORGET = """() => [
@@ -51,7 +65,8 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         default=os.environ.get("MODEL") or str(BUNDLED),
-        help="model folder, or USER/NAME[@REVISION] on the Hub (default: MODEL, or the bundled one)",
+        help="model folder, or USER/NAME[@REVISION] on the Hub "
+        "(default: MODEL, or the bundled one)",
     )
     parser.add_argument(
         "--examples",
@@ -76,7 +91,25 @@ class Picture(gr.Image):
                 return base64.b64decode(payload.url.partition(",")[2])
             except ValueError:
                 return b""
+        # Gradio checks a path only where the sender marks it as a file's.
+        if payload.path:
+            path = Path(payload.path).resolve()
+            if not path.is_relative_to(Path(get_upload_folder()).resolve()):
+                raise gr.Error(text(ENGLISH, "error_request"), print_exception=False)
         return payload.path
+
+
+class Page(gr.Blocks):
+    """gr.Blocks that answers a request of the wrong shape, or for what is not to be had, with a
+    sentence; gr.Blocks itself answers with nothing."""
+
+    async def preprocess_data(self, *arguments, **options):
+        try:
+            return await super().preprocess_data(*arguments, **options)
+        except gr.Error:
+            raise
+        except Exception:  # Gradio's own, of many kinds
+            raise gr.Error(text(ENGLISH, "error_request"), print_exception=False) from None
 
 
 def build(classifier: Classifier, named: str = "", examples: str | None = None) -> gr.Blocks:
@@ -89,6 +122,16 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
     }  # fmt: skip
+
+    room, batches = Room(SEATS, WAITING), Room(BATCHES, 0)
+
+    @contextlib.contextmanager
+    def place(inside: Room, language: str):
+        try:
+            with inside:
+                yield
+        except Busy:
+            raise gr.Error(text(language, "error_busy"), print_exception=False) from None
 
     def opened(picture: str | bytes | None, language: str):
         try:
@@ -105,7 +148,8 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         Args:
             picture: JPEG, PNG or WebP of one lesion
         """
-        probabilities = classifier(opened(picture, ENGLISH)).probabilities
+        with place(room, ENGLISH):
+            probabilities = classifier(opened(picture, ENGLISH)).probabilities
         return {display_name(label): p for label, p in probabilities.items()}
 
     def analyze(picture: str | bytes | None) -> dict:
@@ -117,24 +161,27 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         Args:
             picture: JPEG, PNG or WebP of one lesion
         """
-        return answer.as_json(classifier(opened(picture, ENGLISH)), classifier, identity)
+        with place(room, ENGLISH):
+            prediction = classifier(opened(picture, ENGLISH))
+        return answer.as_json(prediction, classifier, identity)
 
     def draw(seen: tuple, label: str, language: str):
         """The map of one diagnosis from the run that is kept, and what that diagnosis is."""
         picture, strength = seen
         strength = strength[..., labels.index(label)]
-        words = "map_alt" if strength.max() > 0.05 else "map_none"
+        words = "map_alt" if strength.max() > LEAST else "map_none"
         alt = text(language, words, name=name(language, label))
         return gr.Image(overlay(picture, strength), alt_text=alt), answer.diagnosis(label, language)
 
     def answer_page(picture: str | bytes | None, request: gr.Request):
         language = language_of(request.headers.get("accept-language"))
-        whole = opened(picture, language)
-        prediction = classifier(whole)
-        evidence = upright(prediction.evidence, whole, classifier.height, classifier.width)
-        seen = shown(whole), strengths(evidence)
-        top = prediction.top(1)[0][0]
-        image, words = draw(seen, top, language)
+        with place(room, language):
+            whole = opened(picture, language)
+            prediction = classifier(whole)
+            evidence = upright(prediction.evidence, whole, classifier.height, classifier.width)
+            seen = shown(whole), strengths(evidence)
+            top = prediction.top(1)[0][0]
+            image, words = draw(seen, top, language)
         shares = {name(language, label): p for label, p in prediction.probabilities.items()}
         return (
             answer.summary(prediction, classifier.config, language),
@@ -157,15 +204,19 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         language = language_of(request.headers.get("accept-language"))
         unit = text(language, "batch_progress")
         try:
-            rows = batch.classify_many(
-                classifier, files or [], lambda done, total: progress((done, total), unit=unit)
-            )
+            with place(batches, language):
+                rows = batch.classify_many(
+                    classifier, files or [], lambda done, total: progress((done, total), unit=unit)
+                )
         except batch.BatchError as error:
             raise gr.Error(translated(str(error), language), print_exception=False) from None
         # In Gradio's own folder, so that it is swept with the pictures.
         path = Path(download.GRADIO_CACHE) / secrets.token_hex(16) / "diagnoses.csv"
-        path.parent.mkdir(parents=True)
-        batch.write_csv(rows, path)
+        try:
+            path.parent.mkdir(parents=True)
+            batch.write_csv(rows, path, labels)
+        except OSError:
+            raise gr.Error(text(language, "error_disk"), print_exception=False) from None
         found = gr.DownloadButton(value=str(path), interactive=True)
         return answer.table(rows, labels, language), found
 
@@ -185,7 +236,9 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         return str(chosen()[event.index].path)
 
     private = {"api_visibility": "private"}
-    with gr.Blocks(
+    # Not one at a time, as Gradio would: the rooms bound how many.
+    free = {"concurrency_limit": None}
+    with Page(
         title=text(ENGLISH, "title"), analytics_enabled=False, delete_cache=(EVERY, KEEP)
     ) as page:
         page.i18n = i18n
@@ -224,10 +277,11 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
                     elem_id="examples", height="auto",
                 )  # fmt: skip
                 gr.HTML(i18n("examples_credit"), elem_classes="small")
+        page.routes = private_tab(classifier, i18n)
         with gr.Tab(i18n("tab_many")):
             files = gr.File(
                 file_count="multiple",
-                file_types=["image", ".zip"],
+                file_types=["image", ".heic", ".heif", ".zip"],
                 label=i18n("batch_files"),
                 elem_id="files",
             )
@@ -244,19 +298,20 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         seen = gr.State(time_to_live=KEEP)
         parts = [summary, answered, explained, seen, shares, choice, image, words]
         button.click(
-            answer_page, picture, parts, show_progress_on=summary, scroll_to_output=True, **private
-        )
+            answer_page, picture, parts, show_progress_on=summary, scroll_to_output=True,
+            **private, **free,
+        )  # fmt: skip
         choice.input(switch, [seen, choice], [image, words], show_progress="hidden", **private)
         picture.change(None, None, [summary, answered, explained], js=FORGET, **private)
-        many.click(answer_many, files, [table, download], show_progress_on=table, **private)
+        many.click(answer_many, files, [table, download], show_progress_on=table, **private, **free)
         gallery.select(take_example, None, picture, show_progress="hidden", **private)
         page.load(show_examples, None, [gallery, offered], show_progress="hidden", **private)
         # For programs; nothing on the page triggers these two, nor shows their parts.
         sent = Picture(type="filepath", label="Dermatoscopic picture", visible=False)
         named_shares = gr.Label(label="Probability of each diagnosis", visible=False)
         everything = gr.JSON(label="Everything", visible=False)
-        gr.on([], predict, sent, named_shares, api_name="predict")
-        gr.on([], analyze, sent, everything, api_name="analyze")
+        gr.on([], predict, sent, named_shares, api_name="predict", **free)
+        gr.on([], analyze, sent, everything, api_name="analyze", **free)
     return page
 
 
@@ -281,8 +336,9 @@ def theme() -> gr.themes.Base:
 
 def main(arguments=None) -> None:
     args = parse(arguments)
+    one_arena()
     try:
-        classifier = Classifier.from_pretrained(args.model)
+        classifier = Classifier.from_pretrained(args.model, threads=1)
     except ModelFolderError as error:
         sys.exit(f"app.py: {error}")
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "lesion-page")
@@ -294,7 +350,8 @@ def main(arguments=None) -> None:
         share=args.share, i18n=page.i18n, theme=theme(), css_paths=beside.with_name("page.css"),
         js=beside.with_name("page.js").read_text(encoding="utf-8"), footer_links=["api", "gradio"],
         max_file_size=batch.MAX_BYTES, run_history=False, enable_monitoring=False, mcp_server=True,
-        state_session_capacity=300,
+        state_session_capacity=300, max_threads=THREADS,
+        app_kwargs={"routes": page.routes},
     )  # fmt: skip
 
 

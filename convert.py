@@ -40,14 +40,18 @@ from model.folder import (
     SPLIT,
     TFLITE,
     ModelFolderError,
+    changing,
+    disk_error,
     read_json,
     read_metrics,
     replacing,
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.network import load_network, predict_logits, softmax, with_evidence
+from model.heads import with_evidence
+from model.network import load_network, predict_logits, softmax
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
+from model.results import write_row
 
 AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
@@ -70,6 +74,7 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument(
         "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
     )
+    parser.add_argument("--results", metavar="CSV", help="write the folder's row there")
     add_push_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -152,7 +157,7 @@ def main(arguments=None) -> Path:
     split = read_json(folder / SPLIT)
     rows = data.load_rows(
         args.dataset or config["training"]["dataset"], config["data"]["label_column"],
-        labels=config["labels"],
+        labels=config["labels"], classes=config["data"].get("classes"),
     )  # fmt: skip
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
@@ -167,14 +172,15 @@ def main(arguments=None) -> Path:
     )  # fmt: skip
     temperature = config["calibration"]["temperature"]
     probabilities = softmax(predict_logits(network, validation), temperature)
-    with replacing(folder / TFLITE) as beside:
-        beside.write_bytes(tflite)
+    with changing(folder) as new:
+        with replacing(new / TFLITE) as beside:
+            beside.write_bytes(tflite)
         result = {"quantize": args.quantize, "megabytes": round(len(tflite) / 1e6, 2)}
-        ours, familiar = answers(beside, validation)
+        ours, familiar = answers(new / TFLITE, validation)
         result |= compare(ours, probabilities)
         print(
-            f"{len(tflite) / 1e6:.1f} MB; top-1 agreement with Keras on {result['images']} validation "
-            f"images {result['top_1_agreement']:.2%}, largest probability difference "
+            f"{len(tflite) / 1e6:.1f} MB; top-1 agreement with Keras on {result['images']} "
+            f"validation images {result['top_1_agreement']:.2%}, largest probability difference "
             f"{result['largest_difference']:.4f} (mean {result['mean_largest_difference']:.4f})"
         )
         if result["top_1_agreement"] < AGREEMENT:
@@ -183,19 +189,21 @@ def main(arguments=None) -> Path:
                 f"validation images only, less than {AGREEMENT:.0%}; nothing was written. Try "
                 "--quantize float16 or none, or train for longer."
             )
-    config["familiarity"] = {
-        "threshold": round(float(np.quantile(familiar, UNFAMILIAR)), 5),
-        "quantile": UNFAMILIAR,
-        "part": "validation",
-        "images": len(train),
-    }
-    write_json(folder / CONFIG, config)
-    # What was measured on an earlier model.tflite does not hold for this one.
-    metrics = {k: v for k, v in read_metrics(folder).items() if k == "keras" or k == "data"}
-    write_json(folder / METRICS, metrics | {"conversion": result})
-    write_card(folder)
-    write_checksums(folder)
+        config["familiarity"] = {
+            "threshold": round(float(np.quantile(familiar, UNFAMILIAR)), 5),
+            "quantile": UNFAMILIAR,
+            "part": "validation",
+            "images": len(train),
+        }
+        write_json(new / CONFIG, config)
+        # What was measured on an earlier model.tflite does not hold for this one.
+        metrics = {k: v for k, v in read_metrics(new).items() if k == "keras" or k == "data"}
+        write_json(new / METRICS, metrics | {"conversion": result})
+        write_card(new)
+        write_checksums(new)
     print(f"{folder / TFLITE} is ready; next: python evaluate.py {folder}")
+    if args.results:
+        write_row(folder, args.results)
     push_if_asked(args, folder)
     return folder / TFLITE
 
@@ -205,3 +213,5 @@ if __name__ == "__main__":
         main()
     except (data.DatasetError, ModelFolderError) as error:
         sys.exit(f"convert.py: {error}")
+    except OSError as error:
+        sys.exit(f"convert.py: {disk_error(error)}")

@@ -5,6 +5,8 @@
     python evaluate.py runs/NAME --part validation                 into runs/NAME/validation
     python evaluate.py runs/NAME --part all --dataset MINE --output mine
                                                                    your own labelled pictures
+    python evaluate.py runs/NAME --part validation --flips         the mean answer to four flips too
+    python evaluate.py runs/NAME --results results/runs.csv        its row of the table of runs
     python evaluate.py USER/NAME --push-to-hub USER/NAME           a model on the Hub, in a copy of
                                                                    it, runs/USER--NAME
 
@@ -18,9 +20,10 @@ how many of the part's it refuses to name.
 """
 
 import argparse
+import contextlib
 import os
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -29,6 +32,7 @@ import numpy as np
 from tqdm import tqdm
 
 from model import dataset as data
+from model import timing
 from model.card import write_card
 from model.classifier import Classifier
 from model.folder import (
@@ -37,6 +41,8 @@ from model.folder import (
     TFLITE,
     WEIGHTS,
     ModelFolderError,
+    changing,
+    disk_error,
     read_config,
     read_json,
     read_metrics,
@@ -45,11 +51,11 @@ from model.folder import (
 )  # fmt: skip
 from model.metrics import age_band, classification_metrics, subgroup_metrics
 from model.outliers import generated, measure, some_pictures
+from model.published import LATENCY_CALLS
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.report import print_report, write_report
-
-# The paper's number of calls in its Table 5.
-CALLS = 30
+from model.results import write_row
+from model.tables import summary_rows
 
 
 def parse(arguments=None) -> argparse.Namespace:
@@ -62,48 +68,56 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--output", help="folder for metrics.json, report.md and figures")
     parser.add_argument("--label-column", help="column of the labels (default: as in training)")
     parser.add_argument("--outliers", help="Hub id or folder of pictures that are no lesions")
+    parser.add_argument(
+        "--flips", action="store_true", help="measure the mean of four flips of a picture too"
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
     parser.add_argument(
         "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
     )
+    parser.add_argument("--results", metavar="CSV", help="write the folder's row there")
     add_push_arguments(parser)
     return parser.parse_args(arguments)
 
 
 def latency(call, image: np.ndarray) -> dict:
-    """Milliseconds of CALLS calls on one picture, the network alone, after three to warm up; `low`
-    and `high` bound the mean (95 %, bootstrap over the calls)."""
-    for _ in range(3):
-        call(image)
-    times = []
-    for _ in range(CALLS):
-        start = time.perf_counter()
-        call(image)
-        times.append((time.perf_counter() - start) * 1000)
+    """Milliseconds of as many calls on one picture as the paper timed, the network alone, after
+    three to warm up; `low` and `high` bound the mean (95 %, bootstrap over the calls)."""
+    times = timing.timed(partial(call, image), LATENCY_CALLS)
     figures = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "median": np.median}
-    resampled = np.random.default_rng(0).choice(times, (1000, CALLS)).mean(axis=1)
+    resampled = np.random.default_rng(0).choice(times, (1000, LATENCY_CALLS)).mean(axis=1)
     low, high = np.quantile(resampled, (0.025, 0.975))
     figures = {k: f(times) for k, f in figures.items()} | {"low": low, "high": high}
-    return {k: round(float(v), 3) for k, v in figures.items()} | {"calls": CALLS}
+    return {k: round(float(v), 3) for k, v in figures.items()} | {"calls": LATENCY_CALLS}
 
 
-def tflite_probabilities(folder: Path, images: np.ndarray) -> tuple[np.ndarray, dict]:
-    """Probabilities [n, k] of `model.tflite`, and its latency."""
+def tflite_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
+    """Probabilities [n, k] of `model.tflite`, and its latency where it is to be timed."""
     classifier = Classifier(folder)
     bar = tqdm(images, desc="TF Lite", file=sys.stdout, mininterval=1)
     probabilities = np.stack([classifier.run(image)[0] for image in bar])
-    return probabilities, latency(classifier.run, images[0])
+    return probabilities, latency(classifier.run, images[0]) if timed else {}
 
 
-def keras_probabilities(folder: Path, images: np.ndarray) -> tuple[np.ndarray, dict]:
+def keras_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
     """Probabilities [n, k] of the Keras weights, and the latency of `predict` on one picture."""
     from model.network import load_network, predict_logits, softmax
 
     network, config = load_network(folder)
     temperature = config["calibration"]["temperature"]
-    times = latency(lambda image: predict_logits(network, image[None]), images[0])
+    times = {}
+    if timed:
+        times = latency(lambda image: predict_logits(network, image[None]), images[0])
     print("Keras ...")
     return softmax(predict_logits(network, images), temperature), times
+
+
+def flipped(images: np.ndarray) -> list[np.ndarray]:
+    """The three mirrorings of images [n, height, width, 3]: left-right, up-down, both."""
+    return [
+        np.ascontiguousarray(turned)
+        for turned in (images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1])
+    ]
 
 
 def main(arguments=None) -> dict:
@@ -115,16 +129,23 @@ def main(arguments=None) -> dict:
     if not runtimes:
         raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
     labels, calibration = config["labels"], config["calibration"]
+    if args.part == "validation" and "final" in config["training"]:
+        raise ModelFolderError(
+            f"{folder} was trained on its validation part too, so that part measures nothing: "
+            f"evaluate {config['training']['final']['like']}, the run that was selected."
+        )
 
     # data
     name = args.dataset or config["training"]["dataset"]
     column = args.label_column or config["data"]["label_column"]
     everything = args.part == "all"
-    rows = data.load_rows(name, column, () if everything else ("image_id",), labels=labels)
+    rows = data.load_rows(
+        name, column, () if everything else ("image_id",), labels=labels,
+        classes=config["data"].get("classes"),
+    )  # fmt: skip
     chosen = np.arange(len(rows)) if everything else rows.find(read_json(folder / SPLIT)[args.part])
-    images = data.decode(
-        rows, chosen, config["input"]["height"], config["input"]["width"], args.cache
-    )
+    size = config["input"]["height"], config["input"]["width"]
+    images = data.decode(rows, chosen, *size, args.cache, mapped=True)
     truth = rows.truth[chosen]
     by_lesion = rows.lesion_id is not None and config["data"]["split_by"] == "lesion"
     lesions = (rows.lesion_id if by_lesion else rows.image_id)[chosen]
@@ -151,6 +172,12 @@ def main(arguments=None) -> dict:
         probabilities, times = tflite_probabilities(folder, images)
         metrics["tflite"] = classification_metrics(labels, truth, probabilities, lesions, **options)
         metrics["tflite"]["latency_ms"] = times
+    if args.flips:
+        answer = tflite_probabilities if TFLITE in runtimes else keras_probabilities
+        other = [answer(folder, turned, timed=False)[0] for turned in flipped(images)]
+        metrics["flips"] = classification_metrics(
+            labels, truth, np.mean([probabilities, *other], axis=0), lesions, **options
+        )
     # softmax(l) from softmax(l / T): the same figures before the temperature.
     raised = probabilities ** calibration["temperature"]
     plain = classification_metrics(
@@ -176,20 +203,27 @@ def main(arguments=None) -> dict:
     output = (
         Path(args.output) if args.output else folder / ("" if args.part == "test" else args.part)
     )
-    output.mkdir(parents=True, exist_ok=True)
     before = read_metrics(folder)
     if "conversion" in before:
         metrics["conversion"] = before["conversion"]
     if WEIGHTS not in runtimes and "keras" in before and before.get("data") == metrics["data"]:
         # The weights have been left out, as of the bundled folder; what they did still holds.
         metrics["keras"] = before["keras"]
-    write_json(output / METRICS, metrics)
-    write_report(output, config, metrics)
-    if output == folder:
-        write_card(folder)
-    write_checksums(folder)
+    with changing(folder) if output == folder else contextlib.nullcontext(output) as new:
+        new.mkdir(parents=True, exist_ok=True)
+        write_json(new / METRICS, metrics)
+        write_report(new, config, metrics)
+        if output == folder:
+            write_card(new)
+            write_checksums(new)
     print(print_report(metrics))
+    if args.flips:
+        print("\nThe mean answer to a picture and its three mirror images, which is not served:")
+        for title, *cells in summary_rows({"flips": metrics["flips"]}):
+            print(f"{title:<24}{cells[0]:>24}")
     print(f"metrics.json, report.md and figures are in {output}")
+    if args.results and output == folder:
+        write_row(folder, args.results)
     push_if_asked(args, folder)
     return metrics
 
@@ -199,3 +233,5 @@ if __name__ == "__main__":
         main()
     except (data.DatasetError, ModelFolderError) as error:
         sys.exit(f"evaluate.py: {error}")
+    except OSError as error:
+        sys.exit(f"evaluate.py: {disk_error(error)}")

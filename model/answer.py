@@ -11,7 +11,8 @@ from html import escape
 from model import batch
 from model.evidence import COLOURS
 from model.folder import SUMS
-from model.labels import LABELS, display_name
+from model.labels import BINARY, LABELS, display_name
+from model.quality import CODES
 from model.texts import TEXTS, name, number, percent, probability, text, translated
 
 
@@ -70,26 +71,47 @@ def _apart(score: float, threshold: float, language: str) -> tuple[str, str]:
     return pair
 
 
+def boxes(config: dict, language: str) -> dict[str, str]:
+    """HTML of all that a summary can hold: a box for each notice, by its code, "unsure", and, for a
+    model with an operating point, "suspicious" and "benign", which have {score} and {threshold}
+    in them; "time", which has {milliseconds}."""
+    found = {
+        code: _box("notice", "!", text(language, "notice"), text(language, f"notice_{code}"))
+        for code in CODES
+    }
+    words = {"score": "{score}", "threshold": "{threshold}"}
+    if suspects := (config.get("calibration") or {}).get("suspicious"):
+        words["names"] = _names(suspects, language)
+    for kind, mark in (("unsure", "?"), ("suspicious", "▲"), ("benign", "○")):
+        if kind == "unsure" or suspects:
+            key = f"sum_{kind}"
+            one = "_one" if len(suspects or []) == 1 and kind != "unsure" else ""
+            detail = text(language, f"{key}_detail{one}", **words)
+            found[kind] = _box(kind, mark, text(language, key), detail)
+    time = text(language, "time", milliseconds="{milliseconds}")
+    return found | {"time": f'<p class="small">{escape(time)}</p>'}
+
+
+def _filled(html: str, **values: str) -> str:
+    """`html` with `values` at their {places}; any other brace is what it is."""
+    for key, value in values.items():
+        html = html.replace(f"{{{key}}}", escape(value))
+    return html
+
+
 def summary(prediction, config: dict, language: str) -> str:
     """HTML: what stands out, in one line with its reason; the notices; and the time."""
-    boxes = [
-        _box("notice", "!", text(language, "notice"), text(language, f"notice_{notice}"))
-        for notice in prediction.notices
-    ]
+    html = boxes(config, language)
+    shown = [html[notice] for notice in prediction.notices]
     found = suspicious(prediction, config)
     if not prediction.confident:
-        what = "sum_unsure"
-        boxes.append(_box("unsure", "?", text(language, what), text(language, what + "_detail")))
+        shown.append(html["unsure"])
     elif found:
-        what = "sum_suspicious" if found["flag"] else "sum_benign"
         score, threshold = _apart(found["score"], found["threshold"], language)
-        names = _names(config["calibration"]["suspicious"], language)
-        detail = text(language, what + "_detail", names=names, score=score, threshold=threshold)
-        kind, mark = ("suspicious", "▲") if found["flag"] else ("benign", "○")
-        boxes.append(_box(kind, mark, text(language, what), detail))
+        box = html["suspicious" if found["flag"] else "benign"]
+        shown.append(_filled(box, score=score, threshold=threshold))
     milliseconds = number(prediction.milliseconds, language)
-    time = text(language, "time", milliseconds=milliseconds)
-    return "".join(boxes) + f'<p class="small">{escape(time)}</p>'
+    return "".join(shown) + _filled(html["time"], milliseconds=milliseconds)
 
 
 def legend(language: str) -> str:
@@ -97,16 +119,17 @@ def legend(language: str) -> str:
     words = {
         key: escape(text(language, f"map_{key}")) for key in ("weak", "strong", "how", "legend")
     }
+    ramp = f"background: linear-gradient(90deg, {', '.join(COLOURS)})"
     return (
-        f'<div class="legend">{words["legend"]}: <span>{words["weak"]}</span><span class="ramp" '
-        f'aria-hidden="true" style="background: linear-gradient(90deg, {", ".join(COLOURS)})"></span>'
+        f'<div class="legend">{words["legend"]}: <span>{words["weak"]}</span>'
+        f'<span class="ramp" aria-hidden="true" style="{ramp}"></span>'
         f'<span>{words["strong"]}</span></div><p class="small">{words["how"]}</p>'
     )
 
 
 def diagnosis(label: str, language: str, heading: str = "h3") -> str:
     """HTML: what a diagnosis is and how it is usually handled; "" for a label of one's own."""
-    if label not in LABELS:
+    if label not in LABELS + BINARY:
         return ""
     t = {
         key: escape(text(language, f"{key}_{label}")) for key in ("what", "handling", "source")
@@ -121,6 +144,8 @@ def diagnosis(label: str, language: str, heading: str = "h3") -> str:
 def glossary(labels: list[str], language: str) -> str:
     """HTML: every diagnosis, and where the classes come from."""
     entries = "".join(diagnosis(label, language) for label in labels)
+    if labels != LABELS:
+        return entries
     return f'{entries}<p class="small">{escape(text(language, "source_classes"))}</p>'
 
 
@@ -146,6 +171,15 @@ def about(classifier, language: str = "en") -> str:
         if melanoma.get("value") is not None:
             figures = {k: percent(melanoma[k], language) for k in ("value", "low", "high")}
             parts.append(text(language, "about_melanoma", **figures))
+        if classifier.labels == BINARY and (point := measured.get("suspicious")):
+            figures = {
+                f"{short}{end}": point[key][value]
+                for short, key in (("caught", "sensitivity"), ("cleared", "specificity"))
+                for end, value in (("", "value"), ("_low", "low"), ("_high", "high"))
+            }
+            if None not in figures.values():
+                figures = {key: percent(value, language) for key, value in figures.items()}
+                parts.append(text(language, "about_malignant", **figures))
     else:
         parts.append(text(language, "about_unmeasured"))
     calibration = config.get("calibration") or {}
@@ -154,6 +188,10 @@ def about(classifier, language: str = "en") -> str:
         parts.append(text(language, "about_threshold", **shares))
     if set(classifier.labels) == set(LABELS):
         parts.append(text(language, "about_limits"))
+    classes = config["data"].get("classes") or {}
+    if sorted(sum(classes.values(), [])) == LABELS:
+        counted = {kind: _names(members, language) for kind, members in classes.items()}
+        parts.append(text(language, "about_limits_binary", **counted))
     return " ".join(parts)
 
 
@@ -183,9 +221,9 @@ def table(rows: list, labels: list[str], language: str) -> str:
         said = f"<td>{escape(top)}</td><td>{escape(' '.join(said))}</td>"
         if row.error:
             said = f'<td colspan="2">{escape(translated(row.error, language))}</td>'
+        found = row.probabilities or {}
         shares = "".join(
-            f"<td>{escape(probability(row.probabilities[k], language)) if row.probabilities else ''}</td>"
-            for k in labels
+            f"<td>{escape(probability(found[k], language)) if found else ''}</td>" for k in labels
         )
         lines.append(
             f"<tr><td>{_thumbnail(row.thumbnail) if row.thumbnail else ''}</td>"
@@ -197,6 +235,13 @@ def table(rows: list, labels: list[str], language: str) -> str:
         f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def lead(labels: list[str], language: str) -> str:
+    """What the page is for, in a sentence."""
+    known = {tuple(LABELS): "lead", tuple(BINARY): "lead_binary"}
+    key = known.get(tuple(labels), "lead_other")
+    return text(language, key, n=number(len(labels), language))
 
 
 def translations(classifier) -> dict[str, dict[str, str]]:
@@ -211,15 +256,17 @@ def translations(classifier) -> dict[str, dict[str, str]]:
             "megabytes": batch.MAX_BYTES // 1_000_000,
             "picture_megabytes": batch.MAX_PICTURE_BYTES // 1_000_000,
         }
+        said = escape(lead(classifier.labels, language))
         found[language] = texts | {
             "batch_hint": text(language, "batch_hint", **bounds),
-            "html_title": f"<h1>{t['title']}</h1><p class='lead'>{t['lead']}</p>",
+            "html_title": f"<h1>{t['title']}</h1><p class='lead'>{said}</p>",
             "html_no_diagnosis": f"<strong>{t['no_diagnosis']}</strong> {notice}",
             "html_hints": f"<p>{t['framing']}</p><p>{t['privacy']}</p>",
             "html_answer_empty": f"<div class='empty'>{t['answer_empty']}</div>",
             "html_batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
             "html_legend": legend(language),
             "html_glossary": glossary(classifier.labels, language),
-            "html_about": f"<h2>{t['about_heading']}</h2><p>{escape(about(classifier, language))}</p>",
+            "html_about": f"<h2>{t['about_heading']}</h2>"
+            f"<p>{escape(about(classifier, language))}</p>",
         }
     return found

@@ -17,12 +17,12 @@ from PIL import Image
 
 from model.folder import replacing
 from model.labels import LABELS
+from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
 from model.preprocessing import PictureError, open_picture
 
 # Bounds for one call, which the page states. Bytes count as sent and, of a zip, as unpacked.
 MAX_PICTURES = 200
 MAX_BYTES = 200_000_000
-MAX_PICTURE_BYTES = 25_000_000
 MAX_DIRECTORY = 250_000  # bytes of a zip's table of contents; 200 pictures need some 20,000
 MAX_NAME, THUMBNAIL = 80, 96  # characters; pixels a side
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
@@ -184,11 +184,12 @@ def safe_name(name: str) -> str:
     return (name if len(name) <= MAX_NAME else cut) or "unnamed"
 
 
-def write_csv(rows: list[BatchRow], path: "str | Path") -> None:
+def write_csv(rows: list[BatchRow], path: "str | Path", labels: list[str] | None = None) -> None:
     """Write a UTF-8 CSV, a line a row, in one step: name, top_diagnosis, probability, a column for
     each label, notices (codes, a blank between), error; empty where there is nothing to say. Text
     that a spreadsheet would take for a formula gets a ' in front (OWASP, "CSV Injection")."""
-    labels = next((list(row.probabilities) for row in rows if row.probabilities), LABELS)
+    answered = (list(row.probabilities) for row in rows if row.probabilities)
+    labels = labels or next(answered, LABELS)
     with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # ; in a name parts no cells
         writer.writerow(["name", "top_diagnosis", "probability", *labels, "notices", "error"])

@@ -27,7 +27,7 @@ from model.folder import (
     read_metrics,
     replacing,
 )  # fmt: skip
-from model.labels import LABELS
+from model.labels import BINARY, LABELS
 
 README = "README.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
@@ -45,6 +45,7 @@ EVALUATION = (
     ("f1", "Macro F1", ("macro_f1",)),
     ("roc_auc", "Macro ROC AUC", ("roc_auc",)),
     ("recall", "Melanoma sensitivity", ("melanoma", "sensitivity")),
+    ("recall", "Malignant sensitivity", ("malignant", "sensitivity")),
 )
 
 
@@ -59,8 +60,14 @@ class Facts:
 
     @property
     def lesions(self) -> bool:
-        """Whether the labels are the seven diagnoses."""
-        return self.config["labels"] == LABELS
+        """Whether the labels are the seven diagnoses, or two that stand for them."""
+        classes = (self.config.get("data") or {}).get("classes") or {}
+        return self.config["labels"] == LABELS or sorted(sum(classes.values(), [])) == LABELS
+
+    @property
+    def binary(self) -> bool:
+        """Whether it tells benign from malignant."""
+        return self.config["labels"] == BINARY
 
     @property
     def architecture(self) -> str:

@@ -19,6 +19,7 @@ FIGURES = {
     "roc.png": "ROC curves",
     "reliability.png": "Reliability",
     "history.png": "Training",
+    "distribution.png": "Images of each label before and after balancing",
 }
 
 
@@ -34,9 +35,13 @@ def _few_labels(facts):
 
 def _opening(facts):
     labels, shape = facts.config["labels"], facts.config["input"]
-    if facts.lesions:
+    if facts.lesions and not facts.binary:
         names = ", ".join(f"{name} ({code})" for code, name in DIAGNOSES.items())
         does = f"Gives a dermatoscopic picture of a skin lesion seven probabilities: {names}."
+    elif facts.lesions:
+        does = (
+            "Gives a dermatoscopic picture of a skin lesion two probabilities: benign, malignant."
+        )
     else:
         names = f": {', '.join(labels)}" if _few_labels(facts) else ""
         does = f"Gives a picture the probabilities of {len(labels)} labels{names}."
@@ -85,8 +90,30 @@ def _data(facts):
         ]  # fmt: skip
     elif data.get("split_by") == "image":
         lines += [f"Split by image{seed}: pictures of the same thing may be in two parts.", ""]
-    if limit := (facts.config.get("training") or {}).get("limit"):
+    if classes := data.get("classes"):
+        lines += [
+            f"Malignant are {_named(classes['malignant'])}; benign are "
+            f"{_named(classes['benign'])}. The parts are those of these labels, as they were "
+            "before they became two.", "",
+        ]  # fmt: skip
+    training = facts.config.get("training") or {}
+    if limit := training.get("limit"):
         lines += [f"**A trial run**: of these parts only about {limit} images were used.", ""]
+    taught = "the training part"
+    if final := training.get("final"):
+        taught = "the training and validation parts together"
+        lines += [
+            f"**Trained on {taught}**, as the run `{final['like']}` was on the training part "
+            "alone: what was chosen by the validation part was chosen there.", "",
+        ]  # fmt: skip
+    for extra in data.get("extra") or []:
+        lines += [
+            f"Beside {taught}, images of `{extra['dataset']}` were trained on: "
+            f"{tables.counts({k: n for k, n in extra['counts'].items() if n})}. None of them is in "
+            "the validation or test part.", "",
+        ]  # fmt: skip
+    if (data.get("extra") or training.get("final")) and "trained_on" in data:
+        lines += [f"Trained on {data['trained_on']:,} images in all.", ""]
     if counts := data.get("counts"):
         rows = [[label, *(part.get(label, 0) for part in counts.values())]
                 for label in facts.config["labels"]]  # fmt: skip
@@ -97,12 +124,19 @@ def _data(facts):
     return ["## Data and split", "", *lines] if lines else []
 
 
+def _named(labels):
+    return ", ".join(f"{DIAGNOSES[x]} ({x})" if x in DIAGNOSES else x for x in labels)
+
+
 def _training(facts):
     training, lines = facts.config.get("training") or {}, []
     if weights := facts.config.get("weights"):
         lines += [f"Start weights: {_chain(weights)}.", ""]
     ran = []
-    if {"epochs_run", "best_epoch", "monitor"} <= set(training):
+    if final := training.get("final"):
+        ran.append(f"{final['epochs']} epochs, of which the last was kept: as many as "
+                   f"`{final['like']}` took to its best on the validation part")  # fmt: skip
+    elif {"epochs_run", "best_epoch", "monitor"} <= set(training):
         by = training["monitor"].removeprefix("val_").replace("_", " ")
         ran.append(f"{training['epochs_run']} epochs, of which number {training['best_epoch']} was "
                    f"kept, for its {by} on the validation part")  # fmt: skip
@@ -110,17 +144,20 @@ def _training(facts):
     ran += [str(training[key]) for key in ("device", "machine") if key in training]
     ran += [f"{key} {version}" for key, version in (facts.config.get("versions") or {}).items()]
     lines += ["; ".join(ran) + ".", ""] if ran else []
-    if reached := training.get("validation"):
+    like = training.get("final") or {}
+    if reached := training.get("validation") or like.get("validation"):
         shown = [
             f"{title} {tables.text(tables.at(reached, path), scale, decimals)}"
             for title, path, scale, decimals in tables.SUMMARY
             if tables.at(reached, path)
         ]
-        lines += [f"On the validation part (95 % intervals): {'; '.join(shown)}.", ""]
+        whose = f"`{like['like']}` on" if like else "On"
+        lines += [f"{whose} the validation part (95 % intervals): {'; '.join(shown)}.", ""]
     # What stands above or under Data, and what is of the machine that trained.
     told = {
         "dataset", "label_column", "split_by", "limit", "weights", "backbone", "command",
         "finished", "epochs_run", "best_epoch", "minutes", "device", "machine", "validation",
+        "extra", "extra_label_column", "final", "speed", "commit", "malignant",
     }  # fmt: skip
     scaling = (facts.config.get("preprocessing") or {}).get("scaling")
     settings = training | ({"scaling": scaling} if scaling else {})
@@ -178,6 +215,8 @@ def _calibration(facts):
     entry, calibration = facts.entry, facts.config["calibration"]
     before = (facts.metrics.get("uncalibrated") or {}).get("ece")
     on = f" on the {calibration['part']} part" if "part" in calibration else ""
+    if inherited := calibration.get("inherited"):
+        on += f" for `{inherited}`"
     fitted = f"Temperature {calibration['temperature']:.3g}, fitted{on}."
     if before and entry.get("ece"):
         fitted += f" The calibration error was {tables.value(before, 1, 3)} without it and is "

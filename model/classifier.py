@@ -6,8 +6,11 @@ prediction = classifier("lesion.jpg")
 prediction.top(3)        # [("nv", 0.93), ("mel", 0.04), ("bkl", 0.02)]
 """
 
+import contextlib
+import ctypes
+import mmap
 import os
-import threading
+import queue
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +21,10 @@ from ai_edge_litert.interpreter import Interpreter
 from model.folder import (
     BUNDLED,
     CONFIG,
+    METRICS,
     TFLITE,
     ModelFolderError,
+    read_checksums,
     read_config,
     read_metrics,
     verify,
@@ -54,12 +59,16 @@ class Prediction:
 
 
 class Classifier:
-    """A model folder, loaded and checked. Calls from several threads take turns.
+    """A model folder, loaded and checked. Calls from several threads take turns at `workers`
+    interpreters, each with `threads` threads (default: one a core), as an interpreter serves one
+    call at a time.
 
     Raises ModelFolderError with a sentence where a file is missing, altered or does not fit.
     """
 
-    def __init__(self, folder: "str | Path" = BUNDLED, threads: int | None = None):
+    def __init__(
+        self, folder: "str | Path" = BUNDLED, threads: int | None = None, workers: int = 1
+    ):
         self.folder = Path(folder)
         self.notice = ""
         self.config = read_config(self.folder)
@@ -67,22 +76,29 @@ class Classifier:
             raise ModelFolderError(
                 f"{self.folder} has no {TFLITE}; make it with: python convert.py {self.folder}"
             )
-        verify(self.folder, [CONFIG, TFLITE])
+        measured = METRICS in read_checksums(self.folder) or (self.folder / METRICS).exists()
+        verify(self.folder, [CONFIG, TFLITE, *([METRICS] if measured else [])])
+        if not {"dataset", "images"} <= set(self.config.get("data") or []):
+            raise ModelFolderError(f"{self.folder / CONFIG} does not name the training data.")
         self.metrics = read_metrics(self.folder)
         self.labels = self.config["labels"]
         self.height, self.width = self.config["input"]["height"], self.config["input"]["width"]
-        self._lock = threading.Lock()
+        # The last one used comes first: its memory is in the processor's cache.
+        self._idle = queue.LifoQueue()
         try:
-            self._interpreter = Interpreter(
-                str(self.folder / TFLITE), num_threads=threads or os.cpu_count()
-            )
-            self._interpreter.allocate_tensors()
-            self._run = self._interpreter.get_signature_runner()
-            inputs = self._run.get_input_details()
-            outputs = self._run.get_output_details()
+            for _ in range(workers):
+                interpreter = Interpreter(
+                    str(self.folder / TFLITE), num_threads=threads or os.cpu_count()
+                )
+                interpreter.allocate_tensors()
+                runner = interpreter.get_signature_runner()
+                self._idle.put(runner)
         except (ValueError, RuntimeError) as error:
-            raise ModelFolderError(f"{self.folder / TFLITE} cannot be loaded: {error}") from None
-        shapes = {k: list(v["shape"]) for k, v in (inputs | outputs).items()}
+            said = " ".join(str(error).split())
+            raise ModelFolderError(f"{self.folder / TFLITE} cannot be loaded: {said}.") from None
+        _release(self.folder / TFLITE)
+        details = runner.get_input_details() | runner.get_output_details()
+        shapes = {name: list(detail["shape"]) for name, detail in details.items()}
         if (
             shapes.get("pixels") != [1, self.height, self.width, 3]
             or shapes.get("probabilities") != [1, len(self.labels)]
@@ -93,17 +109,20 @@ class Classifier:
                 f"Make it anew with: python convert.py {self.folder}"
             )
         blank = np.full((self.height, self.width, 3), 128, np.uint8)
-        probabilities, *_ = self.run(blank)
-        if not np.isfinite(probabilities).all() or abs(probabilities.sum() - 1) > 0.01:
+        probabilities, evidence, familiarity, _ = self.run(blank)
+        numbers = np.isfinite([*probabilities, evidence.sum(), familiarity or 0.0]).all()
+        if not numbers or abs(probabilities.sum() - 1) > 0.01 or probabilities.min() < 0:
             raise ModelFolderError(f"{self.folder / TFLITE} gives no probabilities; train it anew.")
 
     @classmethod
-    def from_pretrained(cls, name: "str | Path" = BUNDLED, threads: int | None = None):
+    def from_pretrained(
+        cls, name: "str | Path" = BUNDLED, threads: int | None = None, workers: int = 1
+    ):
         """A model folder, or USER/NAME[@REVISION] on the Hub, of which only what serving needs is
         downloaded, into the Hub client's cache; `notice` then tells whether an older copy serves,
         since the Hub could not be reached. Raises HubError, a ModelFolderError."""
         pulled = find(name, PAGE)
-        classifier = cls(pulled.folder, threads)
+        classifier = cls(pulled.folder, threads, workers)
         classifier.notice = pulled.notice
         return classifier
 
@@ -111,13 +130,15 @@ class Classifier:
         """uint8 [height, width, 3] to probabilities float32 [k], evidence float32 [h, w, k],
         familiarity 0..1 or None, and the network's milliseconds."""
         pixels = image[None].astype(np.float32)
-        with self._lock:
+        runner = self._idle.get()
+        try:
             start = time.perf_counter()
-            out = self._run(pixels=pixels)
+            out = runner(pixels=pixels)
             milliseconds = (time.perf_counter() - start) * 1000
-            familiarity = float(out["familiarity"][0]) if "familiarity" in out else None
-            probabilities, evidence = out["probabilities"][0].copy(), out["evidence"][0].copy()
-        return probabilities, evidence, familiarity, milliseconds
+        finally:
+            self._idle.put(runner)
+        familiarity = float(out["familiarity"][0]) if "familiarity" in out else None
+        return out["probabilities"][0], out["evidence"][0], familiarity, milliseconds
 
     def __call__(self, picture) -> Prediction:
         """Classify a path, bytes, file or PIL image. Raises PictureError with a sentence."""
@@ -131,3 +152,15 @@ class Classifier:
             notices.append("unfamiliar")
         named = {label: float(p) for label, p in zip(self.labels, probabilities)}
         return Prediction(named, evidence, milliseconds, notices, familiarity)
+
+
+def _release(path: Path) -> None:
+    """Give back the memory of a mapped file: XNNPACK has a copy of the weights, in its own order,
+    and reads the file no more. Whatever is read nevertheless comes from the disk again."""
+    with contextlib.suppress(AttributeError, OSError):  # not Linux
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            if line.endswith(f" {path.resolve()}"):
+                start, end = (int(place, 16) for place in line.split()[0].split("-"))
+                ctypes.CDLL(None).madvise(
+                    ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED
+                )

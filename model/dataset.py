@@ -1,20 +1,18 @@
-"""Data sets: load, clean, split by lesion, decode once.
+"""Data sets: load, clean, decode once.
 
-`load_rows` reads a Hub id or a local folder through `datasets.load_dataset`; `split_rows` makes
-the split of the published work; `decode` turns pictures into one uint8 array, cached on disk.
+`load_rows` reads a Hub id or a local folder through `datasets.load_dataset`; `decode` turns
+pictures into one uint8 array, cached on disk. model/parts.py splits the rows.
 """
 
 import hashlib
 import io
 import os
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 from model.folder import replacing
@@ -78,8 +76,8 @@ class Rows:
         missing = [image_id for image_id in image_ids if image_id not in place]
         if missing:
             raise DatasetError(
-                f"{len(missing)} images of the split are not in {self.name}, the first {missing[0]}. "
-                "Name the data set that the model was trained on."
+                f"{len(missing)} images of the split are not in {self.name}, the first "
+                f"{missing[0]}. Name the data set that the model was trained on."
             )
         return np.array([place[image_id] for image_id in image_ids], dtype=np.int64)
 
@@ -114,22 +112,30 @@ def load_rows(
     label_column: str = "dx",
     need: tuple[str, ...] = ("image_id",),
     labels: list[str] | None = None,
+    as_is: bool = False,
+    classes: dict[str, list[str]] | None = None,
 ) -> Rows:
     """Read the rows of a data set, all its splits merged, one row an `image_id`.
 
     The column `dx` holds HAM10000's codes or the public Hub copy's long names and gives the seven
     labels in their order; any other `label_column` holds labels as they are, sorted, or `labels`
-    where given. `need` names columns that must be there. Without `image_id`, rows are numbered.
-    Prints how many rows repeat an image. Raises DatasetError.
+    where given, and so does `dx` when read `as_is`. `classes`, of a binary model's config.json,
+    says which labels stand for one of its own (model/binary.py). `need` names columns that must be
+    there; in a local folder of picture files, their paths in it are the `image_id`, but not
+    `as_is`. Without `image_id`, rows are numbered. Prints how many rows repeat an image. Raises
+    DatasetError.
     """
     tables = load_tables(name)
+    codes = label_column == "dx" and not as_is
     values: dict[str, list] = {}
     index = []
+    if "image_id" in need and not as_is:
+        tables = [_with_ids(table, name) for table in tables]
     for t, table in enumerate(tables):
         column = _label_column(table, label_column, name)
         for wanted in need:
             if wanted not in table.column_names:
-                raise DatasetError(_missing(name, wanted, table.column_names))
+                raise DatasetError(missing_column(name, wanted, table.column_names))
         for key in ("image_id", "lesion_id", *METADATA):
             if key in table.column_names:
                 values.setdefault(key, [None] * len(index)).extend(table[key])
@@ -144,7 +150,7 @@ def load_rows(
     for i, image_id in enumerate(ids):
         if not image_id:
             raise DatasetError(f"row {i} of {name} has no image_id.")
-    dx = _clean_labels(values["label"], ids, label_column, labels, name)
+    dx = _clean_labels(values["label"], ids, label_column, codes, labels, name, classes)
 
     order = sorted(range(n), key=lambda i: ids[i])
     kept = [i for k, i in enumerate(order) if k == 0 or ids[i] != ids[order[k - 1]]]
@@ -169,7 +175,7 @@ def load_rows(
             i = values["lesion_id"].index(None)
             raise DatasetError(f"image {ids[i]} of {name} has no lesion_id.")
         lesions = column("lesion_id").astype(str)
-    known = labels or (LABELS if label_column == "dx" else sorted(set(dx)))
+    known = labels or (LABELS if codes else sorted(set(dx)))
     return Rows(
         name=str(name),
         labels=list(known),
@@ -187,10 +193,12 @@ def load_rows(
     )
 
 
-def _missing(name, column, columns):
+def missing_column(name: str, column: str, columns: list[str]) -> str:
+    """The sentence for a data set without a column that is needed."""
     hint = {
-        "lesion_id": " Without it, views of one lesion cannot be kept together; where every picture "
-        "is a lesion of its own, say --split-by image.",
+        "image_id": " It tells pictures apart, so that none is in two parts.",
+        "lesion_id": " Without it, views of one lesion cannot be kept together; where every "
+        "picture is a lesion of its own, say --split-by image.",
         "dx": " Name the column that holds the labels with --label-column.",
     }
     return f"{name} has no column {column!r}; its columns are {', '.join(columns)}." + hint.get(
@@ -198,10 +206,21 @@ def _missing(name, column, columns):
     )
 
 
+def _with_ids(table, name):
+    """The table with the paths of its picture files as `image_id`, if it has files and no ids."""
+    if "image_id" in table.column_names or not Path(name).is_dir():
+        return table
+    paths = [(cell or {}).get("path") for cell in table["image"]]
+    here = Path(name).resolve()
+    if not all(path and Path(path).is_file() for path in paths):
+        return table
+    return table.add_column("image_id", [os.path.relpath(path, here) for path in paths])
+
+
 def _label_column(table, label_column, name):
     if label_column in table.column_names:
         return label_column
-    raise DatasetError(_missing(name, label_column, table.column_names))
+    raise DatasetError(missing_column(name, label_column, table.column_names))
 
 
 def _label_values(table, column):
@@ -211,14 +230,17 @@ def _label_values(table, column):
     return table[column]
 
 
-def _clean_labels(values, ids, label_column, labels, name):
+def _clean_labels(values, ids, label_column, codes, labels, name, classes):
     known = {}
+    group = {m: label for label, members in (classes or {}).items() for m in (*members, label)}
     for i, value in enumerate(values):
         if value is None or str(value).strip() == "":
             raise DatasetError(f"image {ids[i]} of {name} has no value in column {label_column!r}.")
         if value not in known:
             try:
-                known[value] = to_code(value) if label_column == "dx" else str(value)
+                plain = codes and str(value) not in group
+                known[value] = to_code(value) if plain else str(value)
+                known[value] = group.get(known[value], known[value])
             except ValueError as error:
                 raise DatasetError(f"image {ids[i]} of {name}: {error}.") from None
             if labels is not None and known[value] not in labels:
@@ -229,73 +251,24 @@ def _clean_labels(values, ids, label_column, labels, name):
     return [known[value] for value in values]
 
 
-def split_rows(rows: Rows, by: str = "lesion", seed: int = 101) -> dict[str, np.ndarray]:
-    """Row numbers {"train", "validation", "test"}, no lesion in two of them.
-
-    The split of the published work: the test part is a 15 % sample, stratified by `dx`, of the
-    lesions that have one image, drawn by scikit-learn with seed 101 from rows sorted by
-    `image_id`; on HAM10000, 828 images. Of the other lesions a stratified 10 % validates.
-    `by="image"` takes each image for a lesion of its own. Raises DatasetError.
-    """
-    if by == "lesion" and rows.lesion_id is None:
-        raise DatasetError(_missing(rows.name, "lesion_id", ["image_id", "label", *rows.metadata]))
-    group = rows.lesion_id if by == "lesion" else rows.image_id
-    views = Counter(group)
-    single = np.array([i for i, g in enumerate(group) if views[g] == 1], dtype=np.int64)
-    test = _sample(single, rows.dx, 0.15, seed, rows.name)
-    taken = set(test)
-    rest = np.array([i for i in range(len(rows)) if i not in taken], dtype=np.int64)
-    first = {}
-    for i in rest:
-        first.setdefault(group[i], i)
-    lesions = np.array(list(first.values()), dtype=np.int64)
-    validating = set(group[_sample(lesions, rows.dx, 0.10, seed, rows.name)])
-    validation = np.array([i for i in rest if group[i] in validating], dtype=np.int64)
-    train = np.array([i for i in rest if group[i] not in validating], dtype=np.int64)
-    return {"train": train, "validation": validation, "test": np.sort(test)}
-
-
-def _sample(candidates, dx, share, seed, name):
-    try:
-        _, drawn = train_test_split(
-            candidates, test_size=share, random_state=seed, stratify=dx[candidates]
-        )
-    except ValueError as error:
-        counts = dict(Counter(dx[candidates].tolist()))
-        raise DatasetError(
-            f"{name} is too small to split, with {counts} lesions to draw {share:.0%} from: {error}"
-        ) from None
-    return drawn
-
-
-def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
-    """About `limit` rows, 70/15/15 over the parts, the rare labels first: for a trial run."""
-    shares = {"train": 0.70, "validation": 0.15, "test": 0.15}
-    limited = {}
-    for part, rows in split.items():
-        queues = [[i for i in rows if dx[i] == label] for label in sorted(set(dx[rows]))]
-        picked = []
-        while len(picked) < min(len(rows), max(1, round(limit * shares[part]))):
-            for queue in queues:
-                if queue:
-                    picked.append(queue.pop(0))
-        limited[part] = np.sort(np.array(picked, dtype=np.int64))
-    return limited
-
-
 def default_cache() -> Path:
     """Where decoded arrays are kept: LESION_CACHE, or ~/.cache/skin-lesion."""
     return Path(os.environ.get("LESION_CACHE", Path.home() / ".cache" / "skin-lesion"))
 
 
 def decode(
-    rows: Rows, indices: np.ndarray, height: int, width: int, cache: Path | None = None
+    rows: Rows,
+    indices: np.ndarray,
+    height: int,
+    width: int,
+    cache: Path | None = None,
+    mapped: bool = False,
 ) -> np.ndarray:
     """Pictures of `indices` as uint8 [n, height, width, 3], decoded in parallel, with a bar.
 
     Cached as `.npy` under a hash of the encoded pictures, the size and the preprocessing, so that
-    a second start only hashes; memory-mapped where larger than MEMORY_BOUND. Raises DatasetError
-    naming the `image_id` of a picture that cannot be decoded.
+    a second start only hashes; memory-mapped where larger than MEMORY_BOUND, or where `mapped`.
+    Raises DatasetError naming the `image_id` of a picture that cannot be decoded.
     """
     cache = Path(cache or default_cache())
     cache.mkdir(parents=True, exist_ok=True)
@@ -306,7 +279,7 @@ def decode(
     if not path.exists():
         _decode_to(path, rows, indices, height, width)
     size = len(indices) * height * width * 3
-    return np.load(path, mmap_mode="r" if size > MEMORY_BOUND else None)
+    return np.load(path, mmap_mode="r" if mapped or size > MEMORY_BOUND else None)
 
 
 def _decode_to(path, rows, indices, height, width):

@@ -13,6 +13,7 @@ from model.preprocessing import turned
 LONGEST = 640  # pixels of the shown picture's longer side
 HALF = 0.5  # the white line's level
 OPAQUE = 0.65  # the most that the colours hide of the picture
+LEAST = 0.05  # a map with nothing stronger shows nothing
 
 # Viridis (van der Walt and Smith, 2015) at ten even steps: its lightness rises evenly, so that it
 # reads in grey and to colour-blind eyes.

@@ -1,15 +1,16 @@
-"""The figures of a model folder: training curves, confusion matrix, ROC and reliability."""
+"""Figures: training curves, classes, pictures, confusion matrix, ROC, reliability, time."""
 
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from model.folder import replacing
 
 # Okabe and Ito, Color universal design, 2008; the yellow left out, too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DPI = 150  # 8 inches make 1200 pixels, still readable at the 830 of a README
 MANY = 20  # classes; above it, names and counts would overlap
 
@@ -49,6 +50,82 @@ def history_figure(rows: list[dict], path: Path) -> None:
         if axes.lines:
             # Below the axes, for a curve may run anywhere inside them.
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def distribution_figure(before: dict, after: dict, balance: str, path: Path) -> None:
+    """Writes how many images each label has, and how many of them an epoch shows.
+
+    before, after: {label: images}; balance: how the one became the other, in the title.
+    """
+    labels = list(before)
+    many = len(labels) > MANY
+    figure = Figure(figsize=(8, 4.5), dpi=DPI, layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, counts, title, colour in (
+        (left, before, "Images of the training part", COLOURS[0]),
+        (right, after, f"Shown in an epoch\n(balance: {balance})", COLOURS[1]),
+    ):
+        bars = axes.barh(range(len(labels)), list(counts.values()), color=colour)
+        if not many:
+            axes.bar_label(bars, [f"{count:,}" for count in counts.values()], padding=3)
+        axes.set_title(f"{title}\n{sum(counts.values()):,} in all")
+        axes.set_xlabel("images")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+        axes.margins(x=0.2)
+    left.set_yticks([] if many else range(len(labels)), [] if many else labels)
+    left.invert_yaxis()
+    _save(figure, path)
+
+
+def pictures_figure(images, names: list[str], title: str, path: Path) -> None:
+    """Writes up to nine pictures, uint8 [n, height, width, 3], with their names above them."""
+    height, width = images.shape[1:3]
+    figure = Figure(figsize=(8, 8 * height / width + 1), dpi=DPI, layout="constrained")
+    figure.suptitle(title)
+    for axes in figure.subplots(3, 3).flat:
+        axes.set_axis_off()
+    for axes, image, name in zip(figure.axes, images, names):
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(name, fontsize=10)
+    _save(figure, path)
+
+
+def time_figure(points: list[dict], baselines: dict, path: Path) -> None:
+    """Writes top-1 and balanced accuracy of models against the milliseconds of one image.
+
+    points: dicts of name, ms, top_1, balanced_accuracy, and low and high of the latter; one that
+    lacks a figure is left out. baselines: what the most common class reaches, {top_1, ...}.
+    """
+    figure = Figure(figsize=(8, 8), dpi=DPI, layout="constrained")
+    for axes, key, title in zip(
+        figure.subplots(2, 1, sharex=True),
+        ("top_1", "balanced_accuracy"),
+        ("Top-1 accuracy", "Balanced accuracy, with its 95 % interval"),
+    ):
+        known = [p for p in points if None not in (p["ms"], p[key])]
+        for index, p in enumerate(sorted(known, key=lambda p: p["ms"])):
+            colour = COLOURS[index % len(COLOURS)]
+            if key == "balanced_accuracy" and None not in (p["low"], p["high"]):
+                axes.plot([p["ms"]] * 2, [p["low"], p["high"]], color=colour, linewidth=1)
+            axes.plot(p["ms"], p[key], MARKERS[index % len(MARKERS)], color=colour, label=p["name"])
+        if key in baselines:
+            look = {"color": "#999999", "linewidth": 1, "linestyle": "--"}
+            axes.axhline(baselines[key], label="always the most common class", **look)
+        axes.set_title(title)
+        axes.set_ylabel("test part")
+        axes.grid(alpha=0.3)
+        axes.margins(x=0.15, y=0.15)
+    if any(p["ms"] for p in points):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("one image in model.tflite, milliseconds")
+    handles, names = axes.get_legend_handles_labels()
+    # Names beside the points would lie over each other where two models are alike.
+    if names:
+        figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     _save(figure, path)
 
 

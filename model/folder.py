@@ -1,4 +1,4 @@
-"""The model folder: what `train.py` makes, `convert.py` and `evaluate.py` complete, `app.py` serves.
+"""The model folder: `train.py` makes it, `convert.py` and `evaluate.py` complete, `app.py` serves.
 
     config.json        architecture, input, preprocessing, labels, calibration, data, training
     model.weights.h5   Keras weights            (absent in the bundled folder)
@@ -8,16 +8,22 @@
     history.csv, *.png, report.md, README.md    for people
     SHA256SUMS         checksums of all the above; `sha256sum -c SHA256SUMS` checks them too
 
-Every file is written beside its place and renamed, so a killed process leaves the old one.
+Every file is written beside its place and renamed, and where several change (`changing`) the folder
+is: a killed process leaves the old ones.
 """
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from model.labels import LABELS
 
 FORMAT = 1
 CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
@@ -67,6 +73,52 @@ def new_folder(path: "str | Path"):
         shutil.rmtree(beside, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def changing(folder: "str | Path"):
+    """A copy of a model folder beside it, to change files in; it takes the folder's place when the
+    block ends well, in one step on Linux. Elsewhere its files do so one after another, SHA256SUMS
+    last, and until then the folder does not match its checksums and is refused.
+    """
+    folder = Path(folder).resolve()
+    beside = Path(tempfile.mkdtemp(prefix=f".partial-{folder.name}-", dir=folder.parent))
+    try:
+        skip = shutil.ignore_patterns(".partial-*")
+        shutil.copytree(folder, beside, ignore=skip, dirs_exist_ok=True)
+        yield beside
+        if not _exchange(beside, folder):
+            for path in sorted(beside.rglob("*"), key=lambda path: path.name == SUMS):
+                target = folder / path.relative_to(beside)
+                target.mkdir(exist_ok=True) if path.is_dir() else os.replace(path, target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step; whether the system can (Linux' renameat2, RENAME_EXCHANGE)."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, exchange = -100, 2
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+
+
+def disk_error(error: OSError) -> str:
+    """What is to be told of a full or read-only disk; raises any other `error` again."""
+    said = str(error).lower()
+    kinds = {
+        "No room is left on the disk": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "The folder cannot be written to": (errno.EROFS, errno.EACCES, errno.EPERM),
+    }
+    for sentence, numbers in kinds.items():
+        # HDF5 and shutil give the number within their words only.
+        words = [f"errno = {n}," for n in numbers] + [f"[errno {n}]" for n in numbers]
+        if error.errno in numbers or any(each in said for each in words):
+            place = f" ({error.filename})" if error.filename else ""
+            return f"{sentence}{place}. What was there before is whole; mend it and run this again."
+    raise error
+
+
 def write_json(path: "str | Path", value) -> None:
     """Write `value` as readable JSON, in one step."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -81,7 +133,7 @@ def read_json(path: "str | Path"):
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelFolderError(f"{path} is missing.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFolderError(f"{path} is damaged: {error}.") from None
 
 
@@ -96,21 +148,28 @@ def read_config(folder: "str | Path") -> dict:
         )
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
         raise ModelFolderError(
-            f"{folder / CONFIG} has format {config.get('format') if isinstance(config, dict) else None!r}"
-            f"; this version of the program reads format {FORMAT}."
+            f"{folder / CONFIG} has format {found!r}; "
+            f"this version of the program reads format {FORMAT}."
         )
     try:
         labels, size = config["labels"], config["input"]
         fine = (
             len(labels) == len(set(labels)) >= 2
+            and isinstance(labels, list)
+            # The network's outputs are in this order, which nothing else tells.
+            and (labels == LABELS or set(labels) != set(LABELS))
             and all(isinstance(label, str) for label in labels)
             and int(size["height"]) > 0
             and int(size["width"]) > 0
             and isinstance(config["architecture"], str)
-            and float(config["calibration"]["temperature"]) > 0
+            and 0 < float(config["calibration"]["temperature"]) < math.inf
+            and set(config["calibration"].get("suspicious") or []) <= set(labels)
+            and 0 <= float(config["calibration"].get("threshold") or 0) <= 1
+            and 0 <= float((config.get("familiarity") or {}).get("threshold") or 0) <= 1
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelFolderError(f"{folder / CONFIG} lacks or garbles {error}.") from None
     if not fine:
         raise ModelFolderError(f"{folder / CONFIG} has impossible labels, input or calibration.")
@@ -120,7 +179,17 @@ def read_config(folder: "str | Path") -> dict:
 def read_metrics(folder: "str | Path") -> dict:
     """`metrics.json`, or an empty dict where nothing has been measured yet."""
     path = Path(folder) / METRICS
-    return read_json(path) if path.exists() else {}
+    metrics = read_json(path) if path.exists() else {}
+    try:
+        if not isinstance(metrics, dict):
+            raise TypeError("its figures")
+        for runtime in {"keras", "tflite"} & set(metrics):
+            float(metrics[runtime]["top_1"]["value"]), metrics["data"]["part"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFolderError(
+            f"{path} lacks or garbles {error}. Make it anew with convert.py, then evaluate.py."
+        ) from None
+    return metrics
 
 
 def sha256(path: "str | Path") -> str:
@@ -146,7 +215,8 @@ def read_checksums(folder: "str | Path") -> dict[str, str]:
     path = Path(folder) / SUMS
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing: the folder is not complete.")
-    lines = [line.split("  ", 1) for line in path.read_text().splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line.split("  ", 1) for line in text.splitlines() if line.strip()]
     if any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         raise ModelFolderError(f"{path} is damaged.")
     return {name: digest for digest, name in lines}

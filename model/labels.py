@@ -19,6 +19,9 @@ LABELS = list(DIAGNOSES)
 # Malignant, or an in-situ stage of it: what a doctor should look at soon.
 SUSPICIOUS = ["akiec", "bcc", "mel"]
 
+# The two labels of train.py --task binary.
+BINARY = ["benign", "malignant"]
+
 # The spellings of the public Hub copy marmal88/skin_cancer, after `_key`.
 _LONG_NAMES = {
     "actinic_keratoses": "akiec",
@@ -48,6 +51,12 @@ def to_code(dx: str) -> str:
             f"and {', '.join(sorted(_LONG_NAMES))}"
         )
     return code
+
+
+def suspicious_of(labels: list[str]) -> list[str]:
+    """Those of a model's labels that a doctor should see soon; none where they are no diagnoses."""
+    known = {tuple(LABELS): SUSPICIOUS, tuple(BINARY): ["malignant"]}
+    return known.get(tuple(labels), [])
 
 
 def display_name(label: str) -> str:

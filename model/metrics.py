@@ -22,7 +22,9 @@ from sklearn.metrics import confusion_matrix, roc_curve
 BINS = 15  # of the reliability figure and the calibration error, as in Guo et al. 2017
 LEVEL = 0.95
 ROC_POINTS = 100
-BLOCK = 4_000_000  # weights held at a time (images x resamples), 32 MB
+# Labels that have a sensitivity and specificity of their own, as the likeliest of the answer.
+ALONE = {"melanoma": "mel", "malignant": "malignant"}
+BLOCK = 1_000_000  # weights held at a time (images x resamples), 8 MB
 
 
 def classification_metrics(
@@ -105,7 +107,7 @@ def subgroup_metrics(
     names = np.array(["unknown" if group in (None, "") else str(group) for group in groups])
     if len(names) != len(truth):
         raise ValueError(f"{len(names)} groups for {len(truth)} images.")
-    keep = ("n", "support", "top_1", "balanced_accuracy", "macro_f1", "melanoma", "suspicious")
+    keep = ("n", "support", "top_1", "balanced_accuracy", "macro_f1", *ALONE, "suspicious")
     result = {}
     for name in np.unique(names).tolist():
         rows = np.flatnonzero(names == name)
@@ -309,9 +311,10 @@ def _figures(labels, rows, scores, full_support, weights):
     for name in ("precision", "recall", "f1"):
         figures["macro", name] = macro[name]
         figures["weighted", name] = weighted[name]
-    if "mel" in labels:
-        figures["melanoma", "sensitivity"] = figures["per_class", "mel", "recall"]
-        figures["melanoma", "specificity"] = figures["per_class", "mel", "specificity"]
+    for key, label in ALONE.items():
+        if label in labels:
+            figures[key, "sensitivity"] = figures["per_class", label, "recall"]
+            figures[key, "specificity"] = figures["per_class", label, "specificity"]
     if "suspicious" in sums:
         positive, negative, caught, cleared = sums["suspicious"]
         figures["suspicious", "sensitivity"] = _ratio(caught, positive)
@@ -326,12 +329,11 @@ def _figures(labels, rows, scores, full_support, weights):
     f1 = 2 * common[0] / (n + common[0])
     figures["baseline", "macro_f1"] = f1 / held.sum(axis=0)
     figures["baseline", "weighted_f1"] = f1 * common[0] / n
-    if "mel" in labels:
-        always, melanoma = float(labels[order[0]] == "mel"), support[labels.index("mel")]
-        figures["baseline", "melanoma", "sensitivity"] = _ratio(always * melanoma, melanoma)
-        figures["baseline", "melanoma", "specificity"] = _ratio(
-            (1 - always) * (n - melanoma), n - melanoma
-        )
+    for key, label in ALONE.items():
+        if label in labels:
+            always, those = float(labels[order[0]] == label), support[labels.index(label)]
+            figures["baseline", key, "sensitivity"] = _ratio(always * those, those)
+            figures["baseline", key, "specificity"] = _ratio((1 - always) * (n - those), n - those)
     return figures
 
 

@@ -1,4 +1,4 @@
-"""The network: normalisation, a Keras backbone, one Dense head, and the evidence map of the head.
+"""The network: normalisation, a Keras backbone, a head, and the evidence map of the head.
 
 Keras 3 on any backend. Input: float32 or uint8 pixels [n, height, width, 3], 0-255, RGB.
 Output: logits [n, classes].
@@ -7,11 +7,15 @@ Output: logits [n, classes].
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 from keras import layers
 
-from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config
+from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config, replacing
+from model.heads import add_head
+
+WEIGHTS_DTYPES = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Backbone:
 
     `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "torch" ImageNet's mean
     and deviation, "inside" none, since the network holds its own. With `filters` it is a plain
-    stack of 3x3 convolutions, ReLU and max pooling, without weights to download.
+    stack of 3x3 convolutions, ReLU and max pooling, without weights to download; `hidden` are the
+    units of the head it was published with, `dropout` and `normalised` what else that holds.
     """
 
     name: str
@@ -28,6 +33,9 @@ class Backbone:
     scaling: str
     filters: tuple[int, ...] = ()
     padding: str = "same"
+    hidden: int | None = None
+    dropout: float = 0.0
+    normalised: bool = False
 
 
 BACKBONES = {
@@ -35,7 +43,7 @@ BACKBONES = {
     "inception_v3": Backbone("InceptionV3", 299, "tf"),
     "xception": Backbone("Xception", 299, "tf"),
     "mobilenet": Backbone("MobileNet", 224, "tf"),
-    "mobilenet_v2": Backbone("MobileNetV2", 224, "tf"),
+    "mobilenet_v2": Backbone("MobileNetV2", 224, "tf", hidden=128),  # the head of P3
     "mobilenet_v3_small": Backbone("MobileNetV3Small", 224, "inside"),
     "mobilenet_v3_large": Backbone("MobileNetV3Large", 224, "inside"),
     "nasnet_mobile": Backbone("NASNetMobile", 224, "tf"),
@@ -46,10 +54,13 @@ BACKBONES = {
     "efficientnet_v2_b0": Backbone("EfficientNetV2B0", 224, "inside"),
     "efficientnet_v2_s": Backbone("EfficientNetV2S", 384, "inside"),
     "convnext_tiny": Backbone("ConvNeXtTiny", 224, "inside"),
-    # The convolutions of the plain networks of P2 and P3 (model/published.py).
-    "cnn_16_32": Backbone("plain", 224, "unit", (16, 32)),
-    "cnn_32_32_64": Backbone("plain", 224, "unit", (32, 32, 64), "valid"),
-    "cnn_192": Backbone("plain", 192, "unit", (32, 64, 128)),
+    # The plain networks of P2 and P3 (model/published.py). P3 does not say how many units its
+    # hidden layer has; 128 are those of its other network.
+    "cnn_16_32": Backbone("plain", 224, "unit", (16, 32), hidden=64),
+    "cnn_32_32_64": Backbone("plain", 224, "unit", (32, 32, 64), "valid", hidden=64),
+    "cnn_192": Backbone(
+        "plain", 192, "unit", (32, 64, 128), hidden=128, dropout=0.25, normalised=True
+    ),
 }
 
 SCALINGS = {
@@ -78,16 +89,18 @@ def build_network(
     dropout: float = 0.0,
     weights: str | None = None,
 ) -> keras.Model:
-    """Pixels to logits.
+    """Pixels to logits [n, classes].
 
-    `head="pooling"`: one Dense layer over the last feature map, then the mean over places: the
-    Dense layer's map is the evidence whose mean is the logits (class activation mapping, Zhou et
-    al. 2016). `head="flatten"`: Flatten and Dense, the published head. `scaling` is a key of
-    SCALINGS, the backbone's own by default. `weights` is None or "imagenet".
+    `head` is one of model/heads.py; `scaling` a key of SCALINGS, the backbone's own by default;
+    `weights` None or "imagenet". Raises NetworkError.
     """
     if architecture not in BACKBONES:
         raise NetworkError(f"unknown backbone {architecture!r}; known are {', '.join(BACKBONES)}")
     spec = BACKBONES[architecture]
+    if head == "published" and not spec.hidden:
+        raise NetworkError(
+            f"{architecture} has no head of its own: take the head pooling or flatten"
+        )
     scale, offset = SCALINGS[scaling or spec.scaling]
     try:
         if spec.filters:
@@ -107,16 +120,7 @@ def build_network(
     pixels = keras.Input((height, width, 3), name="pixels")
     x = layers.Rescaling(scale, offset, dtype="float32", name="normalisation")(pixels)
     features = backbone(x)
-    if head == "flatten":
-        x = layers.Flatten(name="flatten")(features)
-        x = layers.Dropout(dropout, name="dropout")(x)
-        logits = layers.Dense(classes, dtype="float32", name="head")(x)
-    else:
-        # The same channels are dropped at every place: equal to dropout after pooling.
-        shape = (None, 1, 1, features.shape[-1])
-        x = layers.Dropout(dropout, noise_shape=shape, name="dropout")(features)
-        evidence = layers.Dense(classes, dtype="float32", name="head")(x)
-        logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(evidence)
+    logits = add_head(features, head, classes, dropout, spec)
     return keras.Model(pixels, logits, name=f"{architecture}_{head}")
 
 
@@ -153,7 +157,8 @@ def load_network(folder: "str | Path") -> tuple[keras.Model, dict]:
     config = read_config(folder)
     if not (folder / WEIGHTS).is_file():
         raise ModelFolderError(
-            f"{folder} has no Keras weights ({WEIGHTS}); it can be served, not converted or trained."
+            f"{folder} has no Keras weights ({WEIGHTS}); it can be served, not converted or "
+            "trained."
         )
     network = network_from_config(config)
     try:
@@ -170,9 +175,15 @@ def backbone_of(network: keras.Model) -> keras.Model:
     return next(layer for layer in network.layers if isinstance(layer, keras.Model))
 
 
-def load_backbone(network: keras.Model, architecture: str, path: "str | Path") -> None:
+def load_backbone(
+    network: keras.Model, architecture: str, path: "str | Path", labels: list | None = None
+) -> bool:
     """Start `network`'s backbone from a model folder, whatever its labels, size and head, or from
-    a Keras `.weights.h5` or `.h5` file of the bare backbone."""
+    a Keras `.weights.h5` or `.h5` file of the bare backbone.
+
+    The head starts from the folder too where that is for the same `labels` and of the same shape,
+    as it is when training goes on at another size; returns whether it did. Raises NetworkError.
+    """
     path = Path(path)
     target = backbone_of(network)
     if path.is_dir():
@@ -180,7 +191,11 @@ def load_backbone(network: keras.Model, architecture: str, path: "str | Path") -
         if config["architecture"] != architecture:
             raise NetworkError(f"{path} holds {config['architecture']}, not {architecture}.")
         target.set_weights(backbone_of(source).get_weights())
-        return
+        ours, theirs = _heads_weights(network), _heads_weights(source)
+        same = config["labels"] == labels and [w.shape for w in ours] == [w.shape for w in theirs]
+        for mine, start in zip(ours, theirs if same else []):
+            mine.assign(start)
+        return same
     if not path.is_file():
         raise NetworkError(
             f"--weights: there is no {path}. Use imagenet, none, a model folder, a model "
@@ -190,32 +205,19 @@ def load_backbone(network: keras.Model, architecture: str, path: "str | Path") -
         target.load_weights(path)
     except Exception as error:
         raise NetworkError(f"{path} does not fit {architecture}: {_first_line(error)}") from None
+    return False
+
+
+def _heads_weights(network):
+    backbone = backbone_of(network)
+    return [w for layer in network.layers if layer is not backbone for w in layer.weights]
 
 
 def set_batchnorm_momentum(network: keras.Model, momentum: float) -> None:
-    """Let the moving statistics follow faster: Keras' 0.99 and 0.999 lag behind a short schedule."""
+    """Let moving statistics follow faster: Keras' 0.99 and 0.999 lag behind a short schedule."""
     for layer in network._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
-
-
-def with_evidence(network: keras.Model, config: dict) -> keras.Model:
-    """Pixels to {"logits": [n, k], "evidence": [n, h, w, k]}; the evidence's mean is the logits."""
-    features = network.get_layer("dropout").input
-    if config["head"] == "flatten":
-        features = network.get_layer("flatten").input
-        height, width, channels = features.shape[1:]
-        kernel, bias = network.get_layer("head").get_weights()
-        local = layers.EinsumDense(
-            "bhwc,hwck->bhwk", (height, width, len(bias)), bias_axes="k", name="evidence"
-        )
-        local.build(features.shape)
-        places = height * width
-        local.set_weights([kernel.reshape(height, width, channels, -1) * places, bias])
-        evidence = local(features)
-    else:
-        evidence = network.get_layer("head").output
-    return keras.Model(network.input, {"logits": network.output, "evidence": evidence})
 
 
 def predict_logits(network: keras.Model, images: np.ndarray, batch: int = 32) -> np.ndarray:
@@ -229,6 +231,40 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     scaled -= scaled.max(axis=-1, keepdims=True)
     exponentials = np.exp(scaled)
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def save_weights(network: keras.Model, path: "str | Path", dtype: str = "float32") -> None:
+    """Write the network's weights; "float16" halves the file, for transport.
+
+    Kernels are rounded to float16's 11 bits; biases and the figures of normalisation, which are
+    few and may be out of its range, stay as they are. Keras reads either file.
+    """
+    network.save_weights(path)
+    if dtype == "float32":
+        return
+    with replacing(path) as beside:
+        with h5py.File(path) as whole, h5py.File(beside, "w") as half:
+
+            def copy(name, item):
+                if isinstance(item, h5py.Group):
+                    target = half.require_group(name)
+                else:
+                    small = "f2" if item.ndim > 1 and item.dtype == np.float32 else None
+                    target = half.create_dataset(name, data=item[()], dtype=small)
+                target.attrs.update(item.attrs)
+
+            half.attrs.update(whole.attrs)
+            whole.visititems(copy)
+
+
+def on_gpu() -> bool:
+    """Whether Keras has an accelerator to run on."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    devices = [name.lower() for name in keras.distribution.list_devices()]
+    return any(name.startswith(("gpu", "tpu", "cuda")) for name in devices)
 
 
 def backend_device() -> str:

@@ -10,19 +10,37 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 # Kept in config.json and part of the cache key: change it with any change to what comes out.
 PREPROCESSING = {"resize": "bilinear, antialiased", "portrait": "turned to landscape", "version": 1}
 
 # Phones of 12 and 48 megapixels pass; a 50,000 x 50,000 bomb does not.
 MAX_PIXELS = 64_000_000
+WEBP_PIXELS = 32_000_000  # PIL's WebP decoder takes 16 bytes a pixel, the others 4
+MAX_BYTES = 25_000_000
+# A JPEG may have all its pixels gone through once more for every 10 bytes. Cameras' have 1 scan,
+# programs' at most some 15.
+MAX_SCANS, MAX_SCANNED = 100, 2_000_000_000
+# Above this a picture that is decoded whole is brought to a fraction before anything else: PIL
+# takes 4 bytes a pixel, and each step one copy more.
+LARGE = 12_500_000
 
 # What cameras and programs save pictures as. PIL reads more, EPS by way of Ghostscript among them.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
 # A picture is never decoded to less than twice this: model/quality.py looks at 96 x 128 pixels.
 LEAST = 128
+
+
+BOX = Image.Resampling.BOX
+# EXIF's orientations, as what brings them upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 
 class PictureError(ValueError):
@@ -34,28 +52,43 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
 
     EXIF rotation is applied, transparency is laid on white, grey, palette, CMYK and 16-bit
     pictures become RGB, of an animation the first frame is taken. Where `height` and `width`
-    name the size that is wanted in the end, a JPEG may be decoded at a fraction of its size,
-    never under twice the wanted one. Raises PictureError with a sentence where the bytes are no
-    picture, are cut off, or hold more than MAX_PIXELS pixels.
+    name the size that is wanted in the end, a JPEG may be decoded at a fraction of its size, and
+    any picture of more than LARGE pixels be brought to one, never under twice the wanted size.
+    Raises PictureError with a sentence where the bytes are no picture, are cut off, are more than
+    MAX_BYTES, or hold more than MAX_PIXELS pixels.
     """
     if isinstance(source, (bytes, bytearray)):
         source = io.BytesIO(source)
     try:
+        if _bytes(source) > MAX_BYTES:
+            raise PictureError(
+                f"The picture has more than {MAX_BYTES // 10**6} MB. Send a smaller one."
+            )
         with warnings.catch_warnings():
             # PIL's own warning about size; the bound below is an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             known = isinstance(source, Image.Image)
-            picture = source if known else Image.open(source, formats=FORMATS)
-        if picture.width * picture.height > MAX_PIXELS:
+            picture = source if known else _opened(source)
+        most = WEBP_PIXELS if picture.format == "WEBP" else MAX_PIXELS
+        if picture.width * picture.height > most:
             raise PictureError(
                 f"The picture is too large: {picture.width} x {picture.height} pixels. "
-                f"Send one of at most {MAX_PIXELS // 1_000_000} megapixels."
+                f"Send one of at most {most // 1_000_000} megapixels."
             )
-        if height and width:
-            longest = 2 * max(height, width, LEAST)
+        if isinstance(picture, JpegImageFile):
+            _check_scans(picture)
+        longest = 2 * max(height, width, LEAST) if height and width else 0
+        if longest:
             picture.draft("RGB", (longest, longest))
-        picture = ImageOps.exif_transpose(picture)
-        return _to_rgb(picture)
+        picture.load()  # first, since PIL turns a TIFF itself then, and takes note of it
+        orientation = _orientation(picture)
+        if longest:
+            picture = _fraction(picture, longest)
+        if orientation in TURNS:
+            picture = picture.transpose(TURNS[orientation])
+        picture = _to_rgb(picture)
+        picture.info = {}  # or the rotation, kept there, would be applied once more
+        return picture
     except PictureError:
         raise
     except Image.DecompressionBombError:
@@ -77,12 +110,66 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
         ) from None
 
 
+def _opened(source) -> Image.Image:
+    try:
+        return Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError:
+        # Phones' HEIC; loaded here, so that a page that gets none needs neither time nor memory
+        # for it. The thumbnail in such a file may show anything: the picture itself is decoded.
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(thumbnails=False)
+        return Image.open(source, formats=("HEIF",))
+
+
+def _bytes(source) -> int:
+    if isinstance(source, (str, os.PathLike)):
+        if os.path.exists(source) and not os.path.isfile(source):  # a pipe would be waited for
+            raise IsADirectoryError
+        return os.path.getsize(source)
+    return len(source.getbuffer()) if isinstance(source, io.BytesIO) else 0
+
+
+def _check_scans(picture: JpegImageFile) -> None:
+    """OSError where a JPEG has its pixels gone through a great many times."""
+    file, parts = picture.fp, picture.layers
+    at = file.tell()  # behind the first scan's header
+    file.seek(max(0, at - 6 - 2 * parts))
+    if picture.info.get("progressive") or file.read(3) != bytes([0, 6 + 2 * parts, parts]):
+        scans = 1 + file.read().count(b"\xff\xda")
+        if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED:
+            raise OSError(f"{scans} scans")
+    file.seek(at)
+
+
+def _orientation(picture: Image.Image) -> int | None:
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # of many kinds; a picture with broken EXIF is as good as one without
+        return None
+
+
+def _fraction(picture: Image.Image, longest: int) -> Image.Image:
+    """A picture of more than LARGE pixels at a whole fraction of its size, the shorter side not
+    under `longest`, each pixel the mean of a square."""
+    factor = min(picture.size) // longest
+    if picture.width * picture.height <= LARGE or factor < 2:
+        return picture
+    if picture.mode in ("1", "P", "PA"):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if picture.mode.startswith("I;16"):  # which `reduce` does not know
+        return picture.resize((picture.width // factor, picture.height // factor), BOX)
+    return picture.reduce(factor)
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
         # PIL clips 16-bit values to 255; scale them instead.
-        values = np.asarray(picture, dtype=np.float32)
+        values = np.array(picture, dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise OSError("values that are no numbers")
         if values.max(initial=0) > 255:
-            values = values / 257
+            values /= 257
         picture = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")

@@ -158,6 +158,33 @@ P3 = {
     ],
 }
 
+# The systems that train.py knows, each with what its source gives: the shares of TOP_K, the figures
+# of OTHER_WORKS (of whole works: another split, its own budget), accuracy and parameters.
+_WORKS = {
+    work["model"]: {key: value for key, value in work.items() if key != "model"}
+    for work in OTHER_WORKS
+}
+SYSTEMS = [
+    {
+        "backbone": "inception_resnet_v2", "labels": 7, "source": "P1",
+        **TOP_K["InceptionResNetV2"],
+        **dict(zip(("precision", "recall", "f1"), TFLITE["macro"])),
+    },
+    {"backbone": "mobilenet", "labels": 7, "source": "P1", **TOP_K["MobileNet"],
+     **_WORKS["MobileNet"]},
+    {"backbone": "mobilenet_v2", "labels": 7, "source": "P3",
+     "accuracy": P3["models"][1]["test_accuracy"], **_WORKS["MobileNetV2"]},
+    {"backbone": "inception_v3", "labels": 7, "source": "P1", **_WORKS["InceptionV3"]},
+    {"backbone": "efficientnet_b0", "labels": 7, "source": "P1", **_WORKS["EfficientNetB0"]},
+    {"backbone": "efficientnet_b1", "labels": 7, "source": "P1", **_WORKS["EfficientNetB1"]},
+    {"backbone": "cnn_192", "labels": 7, "source": "P3",
+     "accuracy": P3["models"][0]["accuracy"]},
+    {"backbone": "cnn_16_32", "labels": 2, "source": "P2",
+     "accuracy": P2["models"][0]["accuracy"], "parameters": P2["models"][0]["parameters"]},
+    {"backbone": "cnn_32_32_64", "labels": 2, "source": "P2",
+     "accuracy": P2["models"][1]["accuracy"], "parameters": P2["models"][1]["parameters"]},
+]  # fmt: skip
+
 # P4: MobileNetV2 on HAM10000 at 224x224; the cells of its confusion matrix that the source gives.
 P4 = {
     "backbone": "mobilenet_v2",

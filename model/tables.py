@@ -24,6 +24,9 @@ ARCHITECTURES = {
     "efficientnet_v2_b0": "EfficientNetV2B0",
     "efficientnet_v2_s": "EfficientNetV2S",
     "convnext_tiny": "ConvNeXtTiny",
+    "cnn_16_32": "CNN of Conv 16, 32",
+    "cnn_32_32_64": "CNN of Conv 32, 32, 64",
+    "cnn_192": "CNN of Conv 32, 64, 128",
 }
 SUBGROUPS = {"dataset": "By clinic of origin", "sex": "By sex", "age": "By age in years"}
 # Title, path in the metrics, scale (100: per cent), decimals.
@@ -37,6 +40,8 @@ SUMMARY = (
     ("ROC AUC, macro", ("roc_auc",), 1, 3),
     ("melanoma sensitivity", ("melanoma", "sensitivity"), 1, 3),
     ("melanoma specificity", ("melanoma", "specificity"), 1, 3),
+    ("malignant sensitivity", ("malignant", "sensitivity"), 1, 3),
+    ("malignant specificity", ("malignant", "specificity"), 1, 3),
     ("suspicious sensitivity", ("suspicious", "sensitivity"), 1, 3),
     ("suspicious specificity", ("suspicious", "specificity"), 1, 3),
     ("suspicious ROC AUC", ("suspicious", "roc_auc"), 1, 3),
@@ -45,7 +50,8 @@ SUMMARY = (
 
 SUBGROUP_COLUMNS = (
     "top-1 accuracy, %", "balanced accuracy", "macro F1", "melanoma sensitivity",
-    "melanoma specificity", "suspicious sensitivity", "suspicious specificity",
+    "melanoma specificity", "malignant sensitivity", "malignant specificity",
+    "suspicious sensitivity", "suspicious specificity",
 )  # fmt: skip
 
 
@@ -215,12 +221,12 @@ def familiarity_lines(measured: dict) -> list[str]:
         f"Of the {measured['images']} images measured {share['refused']} get no confident label, "
         "since they are too small, nearly uniform or unlike the training images (below a "
         f"familiarity of {short(measured['threshold'])}); {share['noticed']} get a notice of any "
-        "kind, such as of blur. Pictures of other things, and how well familiarity alone tells them "
-        "from those images:",
+        "kind, such as of blur. Pictures of other things, and how well familiarity alone tells "
+        "them from those images:",
         "",
         *table(["pictures", "number", "ROC AUC", "no confident label, %"], rows),
-        "Other clinics' pictures of lesions, other skin types and photos without a dermatoscope may "
-        "be refused more often, or not at all: none are among the images measured.",
+        "Other clinics' pictures of lesions, other skin types and photos without a dermatoscope "
+        "may be refused more often, or not at all: none are among the images measured.",
         "",
     ]
 

@@ -21,8 +21,8 @@ def text(language: str, key: str, **values) -> str:
 
 def name(language: str, label: str) -> str:
     """A diagnosis as the page names it: `Melanoma (mel)`; any other label as it is."""
-    known = TEXTS[language].get(f"name_{label}")
-    return f"{known} ({label})" if known else label
+    known = TEXTS[language].get(f"name_{label}", label)
+    return known if known.lower() == label.lower() else f"{known} ({label})"
 
 
 def language_of(accept: str | None) -> str:

@@ -23,18 +23,19 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(made, tmp_path_factory):
-    """A model folder that train.py, convert.py and evaluate.py made on `made`. Not to be changed."""
+    """A model folder of train.py, convert.py and evaluate.py, made on `made`; not to be changed."""
     import convert
     import evaluate
     import train
 
     base = tmp_path_factory.mktemp("runs")
     cache = ["--cache", str(base / "cache")]
+    results = ["--results", str(base / "runs.csv")]
     folder = train.main([
-        "--dataset", str(made), "--output", str(base / "made"), "--backbone", "cnn_16_32", "--size",
-        "24x32", "--weights", "none", "--batch", "16", "--epochs", "40", "--learning-rate", "0.01",
-        "--augment", "0.3", "--average", "0.9", *cache,
+        "--dataset", str(made), "--output", str(base / "made"), "--backbone", "cnn_16_32", "--head",
+        "pooling", "--size", "24x32", "--weights", "none", "--batch", "16", "--epochs", "40",
+        "--learning-rate", "0.01", "--augment", "0.3", "--average", "0.9", *results, *cache,
     ])  # fmt: skip
-    convert.main([str(folder), *cache])
-    evaluate.main([str(folder), "--resamples", "50", *cache])
+    convert.main([str(folder), *results, *cache])
+    evaluate.main([str(folder), "--resamples", "50", *results, *cache])
     return folder

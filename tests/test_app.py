@@ -74,7 +74,8 @@ def picture(tmp_path):
 
 def test_import_of_the_page_needs_no_training_packages():
     code = (
-        "import sys, app; bad = {'tensorflow', 'keras', 'datasets', 'sklearn', 'matplotlib', 'jax'} "
+        "import sys, app; "
+        "bad = {'tensorflow', 'keras', 'datasets', 'sklearn', 'matplotlib', 'jax'} "
         "& set(sys.modules); assert not bad, bad"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

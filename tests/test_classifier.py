@@ -8,7 +8,7 @@ from made import drawing
 
 from convert import to_tflite
 from model import folder as f
-from model.classifier import Classifier
+from model.classifier import Classifier, _release
 from model.labels import LABELS
 from model.network import load_network
 from model.outliers import KINDS, generate
@@ -32,8 +32,9 @@ def test_answer_is_seven_probabilities_and_evidence_whose_mean_is_the_logits(tra
     assert len(top) == 3 and top[0][1] == p.max() and prediction.milliseconds > 0
 
 
-def test_threads_get_the_answers_of_their_own_pictures(trained):
-    classifier = Classifier(trained)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_get_the_answers_of_their_own_pictures(trained, workers):
+    classifier = Classifier(trained, workers=workers)
     pictures = [drawing(dx, i) for i, dx in enumerate(LABELS)]
     alone = [classifier(picture).probabilities for picture in pictures]
     together = [None] * len(pictures) * 4
@@ -47,6 +48,23 @@ def test_threads_get_the_answers_of_their_own_pictures(trained):
     for thread in threads:
         thread.join()
     assert together == alone * 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_call_that_fails_leaves_its_interpreter_to_the_next(trained, workers):
+    classifier = Classifier(trained, workers=workers)
+    for _ in range(workers + 1):
+        with pytest.raises((ValueError, RuntimeError)):
+            classifier.run(np.zeros((5, 5), np.uint8))
+    assert sum(classifier(drawing("nv", 1)).probabilities.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_mapped_file_is_given_back_and_the_answers_stay(trained):
+    classifier = Classifier(trained)
+    picture = drawing("bcc", 2)
+    before = classifier(picture).probabilities
+    _release(trained / "model.tflite")
+    assert classifier(picture).probabilities == before
 
 
 def test_a_picture_unlike_the_training_pictures_gets_no_confident_label(trained):

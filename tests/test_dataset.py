@@ -1,5 +1,4 @@
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,36 +12,6 @@ SHARED = Path(__file__).parents[2] / "shared"
 real = pytest.mark.skipif(
     not (SHARED / "ham10000").exists(), reason="the real images (../shared) are not on this machine"
 )
-
-
-def check_split(rows, split):
-    parts = [set(rows.image_id[i]) for i in split.values()]
-    assert sum(map(len, parts)) == len(set().union(*parts)) == len(rows)
-    lesions = [set(rows.lesion_id[i]) for i in split.values()]
-    assert sum(map(len, lesions)) == len(set().union(*lesions))
-
-
-def test_split_keeps_lesions_apart_and_is_the_same_in_any_row_order(made, tmp_path):
-    rows = d.load_rows(made)
-    split = d.split_rows(rows)
-    check_split(rows, split)
-    views = Counter(rows.lesion_id)
-    assert all(views[rows.lesion_id[i]] == 1 for i in split["test"])
-    assert {*rows.dx[split["test"]]} == {*LABELS}
-    shuffled = d.load_rows(write_dataset(tmp_path, made_rows(20)[::-1]))
-    again = d.split_rows(shuffled)
-    for part in split:
-        assert rows.image_id[split[part]].tolist() == shuffled.image_id[again[part]].tolist()
-
-
-@real
-def test_split_of_ham10000_is_the_published_one():
-    rows = d.load_rows(SHARED / "ham10000")
-    split = d.split_rows(rows)
-    check_split(rows, split)
-    assert len(rows) == 10015
-    counts = Counter(rows.dx[split["test"]].tolist())
-    assert counts == {"nv": 663, "bkl": 66, "mel": 34, "bcc": 26, "akiec": 23, "vasc": 10, "df": 6}
 
 
 @real
@@ -88,15 +57,6 @@ def test_unknown_diagnosis_names_image_and_value(tmp_path):
     rows[3]["dx"] = "scc"
     with pytest.raises(d.DatasetError, match=f"{rows[3]['image_id']}.*'scc'"):
         d.load_rows(write_dataset(tmp_path, rows))
-
-
-def test_set_without_lesions_needs_split_by_image(tmp_path):
-    rows = [{k: v for k, v in row.items() if k != "lesion_id"} for row in made_rows(20, 1)]
-    loaded = d.load_rows(write_dataset(tmp_path, rows))
-    with pytest.raises(d.DatasetError, match="--split-by image"):
-        d.split_rows(loaded)
-    split = d.split_rows(loaded, by="image")
-    assert sum(map(len, split.values())) == len(loaded)
 
 
 def test_other_label_column_keeps_its_labels(tmp_path):
@@ -146,15 +106,6 @@ def test_picture_that_does_not_decode_is_named_and_leaves_no_cache(tmp_path):
     with pytest.raises(d.DatasetError, match=rows[4]["image_id"]):
         d.decode(loaded, np.arange(len(loaded)), 12, 16, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_limit_takes_rare_labels_too(made):
-    rows = d.load_rows(made)
-    limited = d.limit_rows(d.split_rows(rows), rows.dx, 60)
-    # Whole rounds over the labels: up to one round more in each part.
-    assert 60 <= sum(map(len, limited.values())) <= 60 + 3 * (len(LABELS) - 1)
-    for part in limited.values():
-        assert {*rows.dx[part]} == {*LABELS}
 
 
 def test_image_of_the_split_missing_from_the_set(made, tmp_path):

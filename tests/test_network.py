@@ -1,8 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
+from made import drawing
 
 from model import network as n
 from model.folder import ModelFolderError
+from model.heads import with_evidence
+from model.labels import LABELS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -24,7 +29,7 @@ def test_mean_of_the_evidence_is_the_logits(head):
     weights = network.get_layer("head").get_weights()
     network.get_layer("head").set_weights([weights[0], np.arange(7, dtype="float32")])
     pixels = images(3, 32, 64)
-    out = n.with_evidence(network, config).predict(pixels, verbose=0)
+    out = with_evidence(network, config).predict(pixels, verbose=0)
     logits = n.predict_logits(network, pixels)
     assert out["evidence"].shape == (3, 1, 2, 7)
     np.testing.assert_allclose(out["evidence"].mean(axis=(1, 2)), logits, rtol=1e-3, atol=1e-4)
@@ -67,6 +72,58 @@ def test_backbone_travels_through_a_weights_file(tmp_path):
     n.load_backbone(second, "mobilenet_v2", path)
     for a, b in zip(n.backbone_of(first).get_weights(), n.backbone_of(second).get_weights()):
         np.testing.assert_array_equal(a, b)
+
+
+def test_half_precision_rounds_kernels_and_leaves_the_rest(tmp_path):
+    first, _ = small()
+    # Batch statistics beyond float16's range and below its least number, as training leaves them.
+    normalisation = n.backbone_of(first).get_layer("bn_Conv1")
+    gamma, beta, mean, variance = normalisation.get_weights()
+    mean[0], variance[:2] = 1e5, (1e10, 1e-9)
+    normalisation.set_weights([gamma, beta, mean, variance])
+    whole, half = tmp_path / "whole.weights.h5", tmp_path / "half.weights.h5"
+    n.save_weights(first, whole)
+    n.save_weights(first, half, "float16")
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert sorted(p.name for p in tmp_path.iterdir()) == [half.name, whole.name]
+    second, _ = small()
+    second.load_weights(half)
+    rounded = 0
+    for before, after in zip(first.get_weights(), second.get_weights()):
+        assert after.dtype == np.float32
+        if before.ndim > 1:
+            np.testing.assert_allclose(after, before, rtol=2**-11, atol=2**-24)
+            rounded += not (before == after).all()
+        else:
+            np.testing.assert_array_equal(after, before)
+    assert rounded > 50
+
+
+def test_a_folder_in_half_precision_answers_nearly_the_same(trained, tmp_path):
+    network, _ = n.load_network(trained)
+    folder = shutil.copytree(trained, tmp_path / "half")
+    n.save_weights(network, folder / "model.weights.h5", "float16")
+    pixels = np.stack([np.asarray(drawing(dx, i, (32, 24))) for i, dx in enumerate(LABELS)])
+    expected = n.softmax(n.predict_logits(network, pixels))
+    loaded, _ = n.load_network(folder)
+    answers = n.softmax(n.predict_logits(loaded, pixels))
+    assert expected.max() > 0.5 and 0 < np.abs(answers - expected).max() < 0.01
+    start = n.build_network("cnn_16_32", 24, 32, 3)
+    n.load_backbone(start, "cnn_16_32", folder)
+    for a, b in zip(n.backbone_of(start).get_weights(), n.backbone_of(network).get_weights()):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("change, taken", [("size", True), ("labels", False), ("head", False)])
+def test_the_head_is_taken_where_it_is_for_the_same_labels(trained, change, taken):
+    network, config = n.load_network(trained)
+    labels = config["labels"][::-1] if change == "labels" else config["labels"]
+    head = "published" if change == "head" else config["head"]
+    assert config["head"] == "pooling"
+    start = n.build_network(config["architecture"], 36, 48, 7, head=head)
+    assert n.load_backbone(start, config["architecture"], trained, labels) is taken
+    ours, theirs = start.get_layer("head").get_weights(), network.get_layer("head").get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs)) is taken
 
 
 def test_batchnorm_momentum_reaches_every_layer():

@@ -276,7 +276,8 @@ def test_keyboard_alone_reaches_the_answer_and_the_map(browser, page, pictures):
         before = tab.locator("img[alt*='evidence'], img[alt*='No place']").get_attribute("alt")
         tab.keyboard.press("Enter")
         tab.wait_for_function(
-            "before => [...document.images].some(i => /evidence|No place/.test(i.alt) && i.alt !== before)",
+            """before => [...document.images].some(
+                i => /evidence|No place/.test(i.alt) && i.alt !== before)""",
             arg=before,
         )
         press_until("e.matches('button') && !!e.querySelector('.caption-label')", most=80)

@@ -18,9 +18,8 @@ def test_shape_and_kinds_of_source(tmp_path):
     picture = drawing("mel", 1)
     path = tmp_path / "x.png"
     picture.save(path)
-    arrays = [
-        load_picture(source, *SIZE) for source in (picture, path, str(path), path.read_bytes(), open(path, "rb"))
-    ]  # fmt: skip
+    sources = (picture, path, str(path), path.read_bytes(), open(path, "rb"))
+    arrays = [load_picture(source, *SIZE) for source in sources]
     assert arrays[0].shape == (48, 64, 3) and arrays[0].dtype == np.uint8
     for array in arrays[1:]:
         assert (array == arrays[0]).all()

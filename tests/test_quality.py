@@ -29,7 +29,7 @@ def test_nothing_is_wrong_with_the_made_lesions(dx, size):
 
 
 def textured(picture):
-    """With structure as skin has at any size; the drawings' own noise averages out in large ones."""
+    """With structure as skin has at any size; a drawing's own noise averages out in large ones."""
     grain = np.random.default_rng(0).normal(0, 12, (picture.height // 5, picture.width // 5))
     grain = Image.fromarray(np.clip(128 + grain, 0, 255).astype(np.uint8)).resize(picture.size)
     pixels = np.asarray(picture).astype(np.float32) + np.asarray(grain, np.float32)[..., None] - 128
@@ -78,7 +78,8 @@ def test_generated_pictures_are_the_same_on_every_call():
     not SHARED.exists(), reason="the real images (../shared) are not on this machine"
 )
 def test_at_most_2_in_100_real_images_are_noticed():
-    from model.dataset import load_rows, split_rows
+    from model.dataset import load_rows
+    from model.parts import split_rows
 
     rows = load_rows(str(SHARED))
     test = split_rows(rows)["test"][::4]

@@ -18,6 +18,17 @@ def test_results_are_those_of_the_bundled_models_report():
         assert line in report, line
 
 
+def test_systems_are_those_of_their_page():
+    page = (ROOT / "results" / "systems.md").read_text(encoding="utf-8").splitlines()
+    section = README.split("<!-- systems: begin -->")[1].split("<!-- systems: end -->")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(lines) > 20
+    for line in lines:
+        assert line in page, line
+    for figure in re.findall(r"!\[.*\]\((.*)\)", section):
+        assert (ROOT / figure).is_file(), figure
+
+
 def test_bundled_models_commands_are_in_the_readme():
     command = read_config(BUNDLED)["training"]["command"]
     assert command in README.replace("\\\n  ", "")

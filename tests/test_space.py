@@ -19,6 +19,7 @@ import httpx
 import pytest
 import yaml
 from gradio_client import Client, handle_file
+from hostile import saved
 from hub_server import CLIENT_ENV, HubServer
 from huggingface_hub import SpaceCard
 from made import drawing
@@ -146,8 +147,11 @@ def test_publication_sends_what_the_page_needs_and_nothing_else(published, check
                if path.suffix in (".py", ".json", ".css", ".js")}  # fmt: skip
     bundled = {path.relative_to(checkout).as_posix()
                for path in (checkout / "model/bundled").iterdir()}  # fmt: skip
+    browser = {path.relative_to(checkout).as_posix()
+               for path in (checkout / "model/browser").rglob("*") if path.is_file()}  # fmt: skip
     figures = {name for name in bundled if name.endswith(".png")}
-    assert set(files) == {".gitattributes", *NEEDED} | ((package | bundled) - figures - set(STRAY))
+    expected = (package | bundled | browser) - figures - set(STRAY)
+    assert set(files) == {".gitattributes", *NEEDED} | expected
     assert {f"model/bundled/{name}" for name in (*PAGE, SUMS)} <= set(files)
     assert not any(b"hf_secret" in content for content in files.values())
     for name in set(files) - {".gitattributes"}:
@@ -284,6 +288,8 @@ def test_space_starts_from_what_was_published(app, python, as_user, machine, pic
         answer = page.classify(picture)
         seconds, busy = time.monotonic() - page.started, page.cpu_seconds()
         megabytes = int(page.status("VmHWM").split()[0]) / 1024
+        picture.with_name("x.heic").write_bytes(saved(drawing("mel", 1), "HEIF", quality=95))
+        assert page.classify(picture.with_name("x.heic"))["label"]
         assert page.listens_to_all()
         if as_user:
             assert set(page.status("Uid").split()) == {"1000"}

@@ -1,5 +1,6 @@
 """train.py as a user runs it: on each backend, killed and resumed, refused with sentences."""
 
+import csv
 import importlib.util
 import json
 import os
@@ -13,11 +14,16 @@ import numpy as np
 import pytest
 from made import made_rows, write_dataset
 
+import evaluate
 import train
-from model.folder import read_config, verify
+from model.folder import ModelFolderError, read_config, verify, write_json
+from model.network import load_network
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["--backbone", "cnn_16_32", "--size", "24x32", "--weights", "none", "--batch", "16"]
+SMALL = [
+    "--backbone", "cnn_16_32", "--head", "pooling", "--size", "24x32", "--weights", "none",
+    "--batch", "16",
+]  # fmt: skip
 
 
 def command(made, output, *more):
@@ -48,9 +54,11 @@ def test_two_epochs_on_each_backend_that_is_installed(made, tmp_path, backend):
     # A rate at which raw and averaged weights part within two epochs.
     done = run(made, tmp_path / "run", "--epochs", "2", "--learning-rate", "0.02", backend=backend)
     assert done.returncode == 0, done.stderr
+    assert "support `jit_compile" not in done.stderr  # a step that Keras would not compile
     folder = tmp_path / "run"
     assert {p.name for p in folder.iterdir()} >= {
-        "config.json", "model.weights.h5", "split.json", "history.csv", "history.png", "README.md", "SHA256SUMS",
+        "config.json", "model.weights.h5", "split.json", "history.csv", "history.png",
+        "README.md", "SHA256SUMS",
     }  # fmt: skip
     verify(folder)
     config = read_config(folder)
@@ -126,7 +134,7 @@ def test_paper_recipe_and_a_backbone_from_other_pictures(made, tmp_path):
     assert read_config(tmp_path / "first")["labels"] == ["flat", "round"]
     second = run(
         made, tmp_path / "second", "--epochs", "1", "--recipe", "paper", "--weights",
-        str(tmp_path / "first"), "--limit", "40",
+        str(tmp_path / "first"), "--limit", "40", "--head", "flatten",
     )  # fmt: skip
     assert second.returncode == 0, second.stderr
     config = read_config(tmp_path / "second")
@@ -140,6 +148,92 @@ def test_paper_recipe_and_a_backbone_from_other_pictures(made, tmp_path):
         0.1,
         "adam",
     )
+
+
+def test_whole_epochs_in_one_call_give_the_same_losses(made, tmp_path):
+    losses = []
+    for steps in ("1", "epoch"):
+        done = run(
+            made, tmp_path / steps, "--epochs", "2", "--augment", "0", "--no-peak",
+            "--steps-per-execution", steps,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        history = np.genfromtxt(tmp_path / steps / "history.csv", delimiter=",", names=True)
+        losses.append([history["val_loss"], history["images_per_second"] > 0])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
+    """With pictures of another set, mixed; then converted, as any folder."""
+    rows = [
+        {"image": row["image"], "image_id": f"X{i}", "kind": "scc" if i % 5 == 0 else row["dx"]}
+        for i, row in enumerate(made_rows(3, 1))
+    ]
+    other = write_dataset(tmp_path / "other", rows)
+    cache = ["--cache", str(tmp_path / "cache"), "--no-peak"]
+    selected = train.main([
+        *command(made, tmp_path / "selected", "--epochs", "3", "--average", "0.5", "--mixup", "0.2",
+                 "--logit-adjust", "0.5", "--extra", str(other), "--extra-label-column", "kind",
+                 "--monitor", "val_loss")[2:], *cache,
+    ])  # fmt: skip
+    before = read_config(selected)
+    extra = before["data"]["extra"][0]
+    assert (extra["dataset"], extra["images"], extra["left_out"]["label"]) == ("other", 16, 5)
+    counts = {part: sum(n.values()) for part, n in before["data"]["counts"].items()}
+    assert before["data"]["trained_on"] == counts["train"] + 16
+    card = (selected / "README.md").read_text()
+    assert "images of `other` were trained on" in card
+
+    # A best epoch before the last, which a short run may not have by itself.
+    before["training"]["best_epoch"] = 2
+    write_json(selected / "config.json", before)
+    final = train.main([
+        "--final", str(selected), "--output", str(tmp_path / "final"), "--results",
+        str(tmp_path / "runs.csv"), *cache,
+    ])  # fmt: skip
+    verify(final)
+    config = read_config(final)
+    assert config["data"]["trained_on"] == counts["train"] + counts["validation"] + 16
+    training = config["training"]
+    assert training["epochs_run"] == training["best_epoch"] == 2 and training["mixup"] == 0.2
+    assert "validation" not in training
+    assert training["final"]["validation"] == before["training"]["validation"]
+    assert config["calibration"] == before["calibration"] | {"inherited": "selected"}
+    assert (final / "split.json").read_bytes() == (selected / "split.json").read_bytes()
+    history = np.genfromtxt(final / "history.csv", delimiter=",", names=True)
+    assert len(history) == 2 and "val_loss" not in history.dtype.names
+    # More steps of the same schedule: the rate of its second epoch of three, not of the last.
+    assert history["learning_rate"][-1] > 1e-5
+    card = (final / "README.md").read_text()
+    assert "Trained on the training and validation parts together" in card
+    assert "`selected` on the validation part" in card
+    (row,) = csv.DictReader(open(tmp_path / "runs.csv", newline=""))
+    assert row["final_of"] == "selected" and row["validation_top_1"] == "" != row["images"]
+
+    with pytest.raises(ModelFolderError, match="trained on its validation part"):
+        evaluate.main([str(final), "--part", "validation"])
+    shorter = write_dataset(tmp_path / "shorter", made_rows(20)[:-3])
+    with pytest.raises(ModelFolderError, match="part of .*selected is another one"):
+        train.main([
+            "--final", str(selected), "--output", str(tmp_path / "no"), "--dataset", str(shorter),
+            *cache,
+        ])  # fmt: skip
+
+
+def test_averaged_weights_are_those_of_a_final_run(made, tmp_path):
+    cache = ["--cache", str(tmp_path / "cache"), "--no-peak"]
+    kept = {}
+    for average in ("0", "0.9"):
+        folder = train.main([
+            *command(made, tmp_path / f"selected{average}", "--epochs", "1", "--average", average,
+                     "--augment", "0", "--learning-rate", "0.02", "--warmup-epochs", "0")[2:],
+            *cache,
+        ])  # fmt: skip
+        final = ["--final", str(folder), "--output", str(tmp_path / f"final{average}")]
+        kept[average] = load_network(train.main([*final, *cache]))[0].get_weights()
+    fresh = kept["0.9"], kept["0"]
+    # An average with the beginning lags behind; were it left out, the two would be equal.
+    assert max(np.abs(a - b).max() for a, b in zip(*fresh)) > 0.01
 
 
 @pytest.mark.parametrize(

@@ -66,13 +66,51 @@ def test_balanced_accuracy_is_sklearns():
     assert float(metric.result()) == pytest.approx(balanced_accuracy_score(known, guessed))
 
 
-def test_augmentation_keeps_shape_and_range_and_rests_in_use():
+def test_prior_is_that_of_what_an_epoch_shows():
+    images = np.zeros((124, 1, 1, 3), np.uint8)
+
+    def prior(classes=3, **options):
+        return t.Batches(images, TRUTH, classes, 16, **options).prior()
+
+    np.testing.assert_allclose(prior(), np.array([100, 20, 4]) / 124)
+    np.testing.assert_allclose(
+        prior(balance="oversample", power=0.5), np.array([100, 45, 20]) / 165
+    )
+    np.testing.assert_allclose(prior(balance="oversample", power=1.0), [1 / 3] * 3)
+    np.testing.assert_allclose(prior(balance="class-weight"), [1 / 3] * 3)
+    assert prior(classes=4)[3] == 1 / 125  # one that does not occur
+
+
+def test_validation_in_whole_batches_gives_the_figures_of_each_image_once():
     import keras
 
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 3)).astype("float32")
-    model = keras.Sequential([keras.Input((24, 32, 3)), *t.augmentation(1.0, 0)])
-    moved = np.asarray(model(pixels, training=True))
-    assert moved.shape == pixels.shape and moved.min() >= 0 and moved.max() <= 255
-    assert np.abs(moved - pixels).mean() > 5
-    np.testing.assert_array_equal(np.asarray(model(pixels, training=False)), pixels)
-    assert t.augmentation(0, 0) == []
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (21, 4, 4, 3), dtype=np.uint8)
+    truth = rng.integers(0, 3, 21)
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
+         keras.layers.Flatten(), keras.layers.Dense(3)]
+    )  # fmt: skip
+    model.compile(
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        weighted_metrics=[
+            keras.metrics.CategoricalAccuracy(name="accuracy"), t.BalancedAccuracy(3)
+        ],
+    )  # fmt: skip
+    expected = model.evaluate(images, np.eye(3)[truth], verbose=0, return_dict=True)
+    batches = t.InOrder(images, truth, 3, 8)
+    assert [len(batches[i][0]) for i in range(len(batches))] == [8, 8, 8]
+    found = model.evaluate(batches, verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["Batches", "InOrder"])
+def test_processes_share_each_batch(kind):
+    images = np.arange(21, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    make = getattr(t, kind)
+    whole = make(images, np.arange(21) % 3, 3, 8)
+    shares = [make(images, np.arange(21) % 3, 3, 8, share=(i, 2)) for i in range(2)]
+    for i in range(len(whole)):
+        both = [np.concatenate(pair) for pair in zip(shares[0][i], shares[1][i])]
+        for ours, theirs in zip(both, whole[i]):
+            np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,177 @@
+// What the server does with a picture's numbers, done here: model/preprocessing.py, quality.py and
+// evidence.py. Every bound and colour comes from there, in `tab.json` (model/private.py); what is
+// here are the formulas, which tests/test_private_browser.py compares with Python's.
+//
+// A picture is {data, width, height}, of which data holds `step` numbers a pixel, RGB first.
+
+const BITS = 22; // of PIL's fixed-point weights, src/libImaging/Resample.c
+
+const FILTERS = {
+    bilinear: {reach: 1, at: x => Math.max(0, 1 - Math.abs(x))},
+    bicubic: {reach: 2, at: x => {
+        const a = -0.5;
+        x = Math.abs(x);
+        if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+        return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+    }},
+};
+
+/** For each of `to` places the first of `from` places that it takes from, and their weights. */
+function weights(from, to, filter) {
+    const scale = from / to, wide = Math.max(scale, 1), reach = filter.reach * wide;
+    return Array.from({length: to}, (_, place) => {
+        const centre = (place + 0.5) * scale;
+        const first = Math.max(0, Math.trunc(centre - reach + 0.5));
+        const last = Math.min(from, Math.trunc(centre + reach + 0.5));
+        const share = Array.from({length: last - first}, (_, i) =>
+            filter.at((i + first - centre + 0.5) / wide));
+        const sum = share.reduce((a, b) => a + b, 0);
+        return {first, share: share.map(value => value / sum)};
+    });
+}
+
+/** PIL's `Image.resize` of an 8-bit RGB picture with BILINEAR, to the bit, as long as the height
+ * is at most 100 times the width: Uint8Array of RGB. The data may hold RGBA; A is left out. */
+function resize({data, width, height}, newWidth, newHeight) {
+    const fixed = (from, to) => weights(from, to, FILTERS.bilinear).map(({first, share}) => (
+        {first, share: Int32Array.from(share, value => Math.trunc(0.5 + value * 2 ** BITS))}));
+    const pass = (source, step, rows, columns, advance, stride, out, places) => {
+        // Along `columns`, `stride` apart, in each of `rows`, `advance` apart.
+        for (let row = 0, at = 0; row < rows; row++)
+            for (const {first, share} of places) {
+                let r = 1 << (BITS - 1), g = r, b = r;
+                let i = row * advance + first * stride;
+                for (let k = 0; k < share.length; k++, i += stride) {
+                    r += source[i] * share[k];
+                    g += source[i + 1] * share[k];
+                    b += source[i + 2] * share[k];
+                }
+                out[at++] = r >> BITS;
+                out[at++] = g >> BITS;
+                out[at++] = b >> BITS;
+            }
+        return out;
+    };
+    const step = data.length / (width * height);
+    const across = pass(data, step, height, width, width * step, step,
+        new Uint8Array(height * newWidth * 3), fixed(width, newWidth));
+    const down = pass(across, 3, newWidth, height, 3, newWidth * 3,
+        new Uint8Array(newWidth * newHeight * 3), fixed(height, newHeight));
+    // The second pass wrote column after column.
+    const out = new Uint8Array(down.length);
+    for (let x = 0, at = 0; x < newWidth; x++)
+        for (let y = 0; y < newHeight; y++)
+            for (let c = 0; c < 3; c++) out[(y * newWidth + x) * 3 + c] = down[at++];
+    return out;
+}
+
+/** Whether a picture is turned a quarter for an input of height x width. */
+const turned = (picture, height, width) => picture.width < picture.height && width > height;
+
+/** `to_array`: Uint8Array of RGB [height, width, 3]. */
+function toArray(picture, height, width) {
+    if (!turned(picture, height, width)) return resize(picture, width, height);
+    // PIL's ROTATE_90, against the clock.
+    const step = picture.data.length / (picture.width * picture.height);
+    const data = new Uint8Array(picture.width * picture.height * 3);
+    for (let y = 0, at = 0; y < picture.width; y++)
+        for (let x = 0; x < picture.height; x++) {
+            const from = (x * picture.width + picture.width - 1 - y) * step;
+            for (let c = 0; c < 3; c++) data[at++] = picture.data[from + c];
+        }
+    return resize({data, width: picture.height, height: picture.width}, width, height);
+}
+
+function variance(values) {
+    const mean = values.reduce((a, b) => a + b, 0) / values.length;
+    return values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+}
+
+/** `quality_notices`: codes of what is wrong with the picture. */
+function qualityNotices(picture, rules) {
+    const {height, width} = rules;
+    const pixels = toArray(picture, height, width);
+    const grey = new Float64Array(height * width);
+    const channel = c => Float64Array.from(grey, (_, i) => pixels[3 * i + c]);
+    for (let i = 0; i < grey.length; i++)
+        grey[i] = 0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2];
+    const edges = [];
+    for (let y = 1; y < height - 1; y++)
+        for (let x = 1; x < width - 1; x++) {
+            const i = y * width + x;
+            edges.push(grey[i - width] + grey[i + width] + grey[i - 1] + grey[i + 1] - 4 * grey[i]);
+        }
+    const share = bound => grey.filter(value => value >= bound).length / grey.length;
+    const uniform = Math.max(...[0, 1, 2].map(c => Math.sqrt(variance(channel(c))))) < rules.uniform;
+    const found = {
+        too_small: Math.min(picture.width, picture.height) < rules.smallest,
+        uniform,
+        too_dark: share(rules.dark) < rules.lit,
+        too_bright: share(rules.white) > rules.burnt,
+        blurred: !uniform && variance(edges) < rules.sharp,
+    };
+    return rules.codes.filter(code => found[code]);
+}
+
+/** `upright` and `strengths`: evidence [h, w, k] as {width, height, maps: [k] Float32Array}. */
+function strengths(evidence, [h, w, k], quarter) {
+    const maps = Array.from({length: k}, () => new Float32Array(h * w));
+    let most = 1e-6;
+    for (let y = 0; y < h; y++)
+        for (let x = 0; x < w; x++) {
+            const at = (y * w + x) * k;
+            let mean = 0;
+            for (let c = 0; c < k; c++) mean += evidence[at + c] / k;
+            const to = quarter ? x * h + h - 1 - y : y * w + x;
+            for (let c = 0; c < k; c++) {
+                maps[c][to] = Math.max(evidence[at + c] - mean, 0);
+                most = Math.max(most, maps[c][to]);
+            }
+        }
+    for (const map of maps) map.forEach((value, i) => map[i] = value / most);
+    return quarter ? {width: h, height: w, maps} : {width: w, height: h, maps};
+}
+
+/** One map enlarged as PIL does with BICUBIC, Float32Array of width * height. */
+function enlarge(map, from, width, height) {
+    const across = weights(from.width, width, FILTERS.bicubic);
+    const down = weights(from.height, height, FILTERS.bicubic);
+    const rows = new Float32Array(from.height * width), out = new Float32Array(height * width);
+    for (let y = 0; y < from.height; y++)
+        across.forEach(({first, share}, x) => {
+            rows[y * width + x] = share.reduce((s, v, i) => s + v * map[y * from.width + first + i], 0);
+        });
+    down.forEach(({first, share}, y) => {
+        for (let x = 0; x < width; x++)
+            out[y * width + x] = share.reduce((s, v, i) => s + v * rows[(first + i) * width + x], 0);
+    });
+    return out;
+}
+
+/** `overlay`: the map over the picture in grey, as RGBA of the picture's size. */
+function overlay({data, width, height}, value, look) {
+    const colours = look.colours.map(c => [1, 3, 5].map(i => parseInt(c.slice(i, i + 2), 16)));
+    const out = new Uint8ClampedArray(width * height * 4).fill(255);
+    for (let i = 0; i < value.length; i++) {
+        const v = Math.min(Math.max(value[i], 0), 1);
+        const grey = (data[4 * i] * 19595 + data[4 * i + 1] * 38470 + data[4 * i + 2] * 7471 + 0x8000) >> 16;
+        const place = v * (colours.length - 1), low = Math.min(Math.trunc(place), colours.length - 2);
+        const opaque = look.opaque * Math.sqrt(v);
+        for (let c = 0; c < 3; c++) {
+            const colour = colours[low][c] * (1 - place + low) + colours[low + 1][c] * (place - low);
+            out[4 * i + c] = grey * (1 - opaque) + colour * opaque;
+        }
+    }
+    // A white line with a black one beside it.
+    const inside = Array.from(value, v => v >= look.half);
+    for (const [reach, shade] of [[2, 0], [1, 255]])
+        for (const [step, rows, columns] of [[1, height, width - 1], [width, height - 1, width]])
+            for (let n = 1; n <= reach; n++)
+                for (let y = 0; y < (step === 1 ? rows : height - n); y++)
+                    for (let x = 0; x < (step === 1 ? width - n : columns); x++) {
+                        const a = y * width + x, b = a + n * step;
+                        if (inside[a] !== inside[b])
+                            for (const i of [a, b]) out.fill(shade, 4 * i, 4 * i + 3);
+                    }
+    return out;
+}

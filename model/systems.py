@@ -1,0 +1,211 @@
+"""The systems of the sources, trained here at equal cost, beside what their sources printed.
+
+    python -m model.systems results/runs.csv      writes systems.md and accuracy_vs_ms.png beside it
+
+Takes the rows of the table of runs (model/results.py) whose names begin with `systems-`, as
+results/systems.sh makes them.
+"""
+
+import sys
+from pathlib import Path
+
+from model import published
+from model.figures import time_figure
+from model.folder import ModelFolderError, replacing
+from model.labels import SUSPICIOUS
+from model.results import read_rows
+from model.tables import ARCHITECTURES, table
+
+PREFIX, MAKER = "systems-", "results/systems.sh"
+PAGE, FIGURE = "systems.md", "accuracy_vs_ms.png"
+
+
+def write_systems(path: "str | Path") -> str:
+    """Write the page and the figure beside the table of runs at `path`; returns the page."""
+    rows, folder = read_rows(path, PREFIX, MAKER), Path(path).parent
+    text = "\n".join(page(rows))
+    with replacing(folder / PAGE) as beside:
+        beside.write_text(text, encoding="utf-8")
+    seven = [row for row in rows if row["labels"] == "7"]
+    time_figure([point(row) for row in seven], baselines(seven), folder / FIGURE)
+    return text
+
+
+def page(rows: list[dict]) -> list[str]:
+    """The lines of systems.md."""
+    seven = [row for row in rows if row["labels"] == "7"]
+    two = [row for row in rows if row["labels"] == "2"]
+    lines = [
+        "# The systems of the sources, at equal cost", "",
+        "Made by `python -m model.systems results/runs.csv`; the runs by `results/systems.sh`. "
+        f"{_budget(rows)} The published figures come from other budgets, sizes, start weights and, "
+        "but for those of P1, other test images: they stand here for orientation, and nothing here "
+        "is a claim against them.", "",
+    ]  # fmt: skip
+    if seven:
+        lines += ["## Seven diagnoses: top-k accuracy", "", *_test(seven), *_top_k(seven)]
+        lines += ["## Seven diagnoses: means over the classes", "", *_means(seven)]
+    if two:
+        lines += ["## Benign or malignant", "", *_test(two), *_binary(two)]
+    lines += ["## Cost", "", *_cost(rows), f"![Accuracy and time]({FIGURE})", ""]
+    return lines + [
+        "## Sources",
+        "",
+        *(f"- {key}: {published.cite(key)}" for key in _sources(rows)),
+        "",
+    ]
+
+
+def theirs(row: dict) -> dict:
+    """The published figures of a row's system, {} where there are none."""
+    for system in published.SYSTEMS:
+        name = ARCHITECTURES[system["backbone"]]
+        if (name, str(system["labels"])) == (row["backbone"], row["labels"]):
+            return system
+    return {}
+
+
+def _budget(rows):
+    def same(column):
+        values = sorted({row[column] or "–" for row in rows})
+        return " or ".join(values)
+
+    minutes = sorted(float(row["minutes"]) for row in rows if row["minutes"])
+    span = f", {minutes[0]:g} to {minutes[-1]:g} minutes" if minutes else ""
+    return (
+        f"All of them: input {same('size')} pixels, {same('epochs')} epochs{span}, start weights "
+        f"{same('weights')}, {same('images')} images of {same('data')}, {same('precision')}, "
+        f"{same('hardware')}."
+    )
+
+
+def _test(rows):
+    counts = sorted({row["test_images"] for row in rows if row["test_images"]})
+    told = f"Test part, {' or '.join(counts)} images." if counts else "Test part: not measured yet."
+    if found := baselines(rows):
+        told += f" Always saying {found['label']} would be right in {found['top_1']:.2%} of them."
+    return [f"{told} In brackets: on the validation part.", ""]
+
+
+def baselines(rows: list[dict]) -> dict:
+    """What the most common label reaches on the published test part, by rows of one number of
+    labels; {} where that is not the part."""
+    if {row["test_images"] for row in rows} - {""} != {str(published.TEST_IMAGES)}:
+        return {}
+    support = published.TEST_SUPPORT
+    if rows[0]["labels"] == "2":
+        malignant = sum(support[label] for label in SUSPICIOUS)
+        support = {"benign": published.TEST_IMAGES - malignant, "malignant": malignant}
+    label = max(support, key=support.get)
+    share = support[label] / published.TEST_IMAGES
+    return {"label": label, "top_1": share, "balanced_accuracy": 1 / len(support)}
+
+
+def _ours(row, key, scale=1, decimals=3):
+    """A figure of the test part, that of the validation part in brackets."""
+    texts = [
+        f"{float(row[f'{part}_{key}']) * scale:.{decimals}f}" if row.get(f"{part}_{key}") else "–"
+        for part in ("test", "validation")
+    ]
+    return f"{texts[0]} ({texts[1]})"
+
+
+def _printed(system, key, scale=1, decimals=2):
+    value = system.get(key)
+    if value is None:
+        return "–"
+    ends = value if isinstance(value, tuple) else (value,)
+    return "–".join(f"{end * scale:.{decimals}f}" for end in ends)
+
+
+def _top_k(rows):
+    body = []
+    for row in rows:
+        known = theirs(row)
+        ours = [_ours(row, f"top_{k}", 100, 2) for k in (1, 2, 3)]
+        first = "top_1" if "top_1" in known else "accuracy"
+        printed = [_printed(known, key, 100) for key in (first, "top_2", "top_3")]
+        source = known["source"] if set(printed) != {"–"} else "–"
+        body.append([row["backbone"], *ours, *printed, source])
+    head = [f"top-{k}, %" for k in (1, 2, 3)]
+    return table(["network", *head, *(f"published {name}" for name in head), "source"], body)
+
+
+def _means(rows):
+    keys = ("macro_precision", "balanced_accuracy", "macro_f1")
+    body = [
+        [row["backbone"], *(_ours(row, key) for key in keys),
+         *(_printed(theirs(row), key) for key in ("precision", "recall", "f1"))]
+        for row in rows
+    ]  # fmt: skip
+    head = ["precision", "recall", "F1"]
+    return [
+        "Ours are unweighted means over the seven classes, so recall is balanced accuracy. The "
+        "published ones are those that P1 lists; a range is over the classes.",
+        "",
+        *table(["network", *head, *(f"published {name}" for name in head)], body),
+    ]
+
+
+def _binary(rows):
+    keys = ("malignant_sensitivity", "malignant_specificity", "roc_auc")
+    body = [
+        [row["backbone"], _ours(row, "top_1", 100, 2), *(_ours(row, key) for key in keys),
+         _printed(theirs(row), "accuracy", 100), theirs(row).get("source", "–")]
+        for row in rows
+    ]  # fmt: skip
+    head = [
+        "accuracy, %",
+        "sensitivity",
+        "specificity",
+        "ROC AUC",
+        "published accuracy, %",
+        "source",
+    ]
+    return table(["network", *head], body)
+
+
+def _cost(rows):
+    body = [
+        [row["backbone"], row["labels"], f"{int(row['parameters']):,}",
+         f"{theirs(row)['parameters']:,}" if "parameters" in theirs(row) else "–",
+         row["tflite_mb"] or "–", row["quantize"] or "–",
+         row["tflite_ms"] or "–", row["minutes"] or "–"]
+        for row in rows
+    ]  # fmt: skip
+    head = [
+        "labels",
+        "parameters",
+        "published, at 224x224",
+        "`.tflite`, MB",
+        "`--quantize`",
+        "one image, ms",
+        "training, min",
+    ]
+    return table(["network", *head], body)
+
+
+def _sources(rows):
+    known = [theirs(row) for row in rows if theirs(row)]
+    listed = {"P1"} if any("precision" in system for system in known) else set()
+    return sorted({system["source"] for system in known} | listed)
+
+
+def point(row: dict) -> dict:
+    """What time_figure draws of a row: {name, ms, top_1, balanced_accuracy, low, high}, None where
+    it was not measured."""
+    columns = {
+        "ms": "tflite_ms", "top_1": "test_top_1", "balanced_accuracy": "test_balanced_accuracy",
+        "low": "test_balanced_accuracy_low", "high": "test_balanced_accuracy_high",
+    }  # fmt: skip
+    found = {key: float(row[column]) if row[column] else None for key, column in columns.items()}
+    return {"name": row["backbone"]} | found
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        print(write_systems(sys.argv[1]))
+    except ModelFolderError as error:
+        sys.exit(f"systems: {error}")

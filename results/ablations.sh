@@ -1,0 +1,43 @@
+#!/bin/sh
+# What each setting is worth: one small run that is the baseline, the baseline with two other seeds,
+# and runs in which one setting differs; all measured on the validation part alone. Then ablations.md.
+#
+#     sh results/ablations.sh                                everything; what is finished is left alone
+#     EPOCHS=4 sh results/ablations.sh baseline mixup        two of them
+#
+# DATA names the data set, PRETRAIN the folder of further pictures, RUNS that of the model folders,
+# MORE further settings of train.py for all, the baseline too.
+set -eu
+cd "$(dirname "$0")/.."
+DATA=${DATA:-../shared/ham10000} PRETRAIN=${PRETRAIN:-../shared/pretrain} RUNS=${RUNS:-runs}
+PYTHON=${PYTHON:-python} SIZE=${SIZE:-48x64} EPOCHS=${EPOCHS:-8} TABLE=${TABLE:-results/runs.csv}
+
+run() {
+    name=$1
+    shift
+    if [ -n "$ONLY" ] && ! echo " $ONLY " | grep -q " $name "; then return; fi
+    if [ ! -e "$RUNS/ablation-$name/config.json" ]; then
+        # shellcheck disable=SC2086
+        $PYTHON train.py --dataset "$DATA" --output "$RUNS/ablation-$name" --backbone mobilenet_v2 \
+            --weights none --size "$SIZE" --epochs "$EPOCHS" --batch 64 --learning-rate 0.002 \
+            --precision mixed_bfloat16 --no-peak --resume --results "$TABLE" ${MORE:-} "$@"
+    fi
+}
+
+ONLY=$*
+run baseline
+run seed-1 --seed 1
+run seed-2 --seed 2
+run balance-none --balance none
+run logit-adjust --balance none --logit-adjust 1
+run class-weight --balance class-weight
+run oversample-all --oversample-power 1
+run mixup --mixup 0.2
+run cutmix --cutmix 1
+run colour --colour 2
+run no-average --average 0
+run isic2017 --extra "$PRETRAIN/isic2017_256px"
+run isic2019 --extra "$PRETRAIN/isic2019_84px"
+run larger --size 96x128
+run longer --epochs $((2 * EPOCHS))
+$PYTHON -m model.ablations "$TABLE"

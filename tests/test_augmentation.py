@@ -1,0 +1,86 @@
+import keras
+import numpy as np
+import pytest
+
+from model import augmentation as a
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 3)).astype("float32")
+
+
+def augmented(*settings, pixels=PIXELS, training=True):
+    model = keras.Sequential([keras.Input((24, 32, 3)), *a.augmentation(*settings)])
+    return np.asarray(model(pixels, training=training))
+
+
+def test_augmentation_keeps_shape_and_range_and_rests_in_use():
+    moved = augmented(1.0, 0)
+    assert moved.shape == PIXELS.shape and moved.min() >= 0 and moved.max() <= 255
+    assert np.abs(moved - PIXELS).mean() > 5
+    np.testing.assert_array_equal(augmented(1.0, 0, training=False), PIXELS)
+    assert a.augmentation(0, 0) == []
+
+
+def test_colour_goes_apart_from_geometry():
+    # Of one colour all over, pictures show no geometry; flips alone keep the sorted pixels.
+    plain = np.full((4, 24, 32, 3), 128.0, "float32")
+    assert np.abs(augmented(1.0, 0, 0.0, pixels=plain) - 128).max() < 1e-3
+    weak = np.abs(augmented(0.0, 0, 0.5, pixels=plain) - 128).mean()
+    strong = np.abs(augmented(0.0, 0, 3.0, pixels=plain) - 128).mean()
+    assert 0 < 2 * weak < strong
+    assert len(a.augmentation(1.0, 0)) == len(a.augmentation(0.0, 0, 1.0)) + 4
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_pictures_and_labels_are_mixed_alike(kind):
+    # Each picture has its own brightness, so the mean tells who is in it, and how much.
+    n = 16
+    pixels = np.arange(n, dtype="float32")[:, None, None, None] * np.ones((n, 40, 40, 3), "float32")
+    mix = a.Mix(kind, 1.0, n, seed=3)
+    mixed = np.asarray(mix(pixels, training=True))
+    labels = np.asarray(mix.labels(np.eye(n, dtype="float32")))
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+    # CutMix cuts at whole pixels, and its labels follow the uncut box.
+    close = 1e-3 if kind == "mixup" else 0.06 * n
+    np.testing.assert_allclose(mixed.mean(axis=(1, 2, 3)), labels @ np.arange(n), atol=close)
+    assert (labels.max(axis=1) < 0.99).sum() > n / 2
+    np.testing.assert_array_equal(np.asarray(mix(pixels)), pixels)
+
+
+def learner(*layers_, adjust=None):
+    model = a.Learner([keras.Input((8, 8, 3)), *layers_, keras.layers.Flatten()])
+    model.adjust = adjust
+    model.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_logits_are_adjusted_in_training_alone():
+    truth = np.eye(3, dtype="float32")[[0, 1, 2, 2]]
+    logits = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
+    adjust = np.log([0.7, 0.2, 0.1])
+    model = learner(adjust=adjust)
+
+    def loss(values):
+        log = values - np.log(np.exp(values).sum(axis=1, keepdims=True))
+        return -(truth * log).sum(axis=1).mean()
+
+    trained = model.compute_loss(None, truth, logits, None, training=True)
+    used = model.compute_loss(None, truth, logits, None, training=False)
+    assert float(trained) == pytest.approx(loss(logits + adjust), rel=1e-5)
+    assert float(used) == pytest.approx(loss(logits), rel=1e-5)
+
+
+def test_loss_in_training_is_of_the_mixed_labels():
+    mix = a.Mix("mixup", 1.0, 4, seed=3)
+    model = learner(mix)
+    mix(np.random.default_rng(0).uniform(size=(4, 8, 8, 3)).astype("float32"), training=True)
+    truth = np.eye(4, dtype="float32")
+    logits = np.random.default_rng(1).normal(size=(4, 4)).astype("float32")
+    log = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    expected = -(np.asarray(mix.labels(truth)) * log).sum(axis=1).mean()
+    loss = model.compute_loss(None, truth, logits, None, training=True)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    plain = -(truth * log).sum(axis=1).mean()
+    assert abs(expected - plain) > 1e-3
+    assert float(model.compute_loss(None, truth, logits, None, training=False)) == pytest.approx(
+        plain, rel=1e-5
+    )

@@ -1,0 +1,280 @@
+"""The private tab's figures beside Python's, in Chromium and Firefox."""
+
+import base64
+import io
+import json
+import statistics
+
+import numpy as np
+import pytest
+from made import drawing, encode
+from PIL import Image
+from private_page import (  # noqa: F401
+    bare_fixture,
+    browser_file,
+    chromium_fixture,
+    classifier_fixture,
+    coded,
+    firefox_fixture,
+    needs_chromium,
+)
+from test_app import ROOT
+
+from model import answer, evidence, quality
+from model.classifier import Prediction
+from model.folder import BUNDLED
+from model.outliers import KINDS, generate
+from model.preprocessing import load_picture, open_picture, to_array
+from model.private import settings
+from model.texts import TEXTS, number, probability
+
+pytestmark = needs_chromium
+DATA = ROOT.parent / "shared/ham10000"
+
+
+HELPERS = """
+    self.bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+    self.coded = data => {
+        let text = "";
+        for (const byte of data) text += String.fromCharCode(byte);
+        return btoa(text);
+    };
+"""
+
+
+@pytest.fixture(scope="module", params=["chromium", "firefox"])
+def numbers(request, bare, classifier):
+    """A tab with picture.js and worker.js in it, for tests to call: numbers(code, argument)."""
+    browser = request.getfixturevalue(request.param)
+    code = browser_file("worker.js").replace("onmessage", "self.unused")
+    code += HELPERS + f"tab = {json.dumps(settings(classifier))}"
+    if request.param == "firefox":
+        browser.go(bare.url)
+        browser.wait("window.page")
+        browser.add_script(browser_file("picture.js") + code)
+        yield browser.evaluate
+        return
+    tab = browser.new_page()
+    tab.goto(bare.url)
+    tab.wait_for_function("window.page")
+    tab.add_script_tag(content=browser_file("picture.js") + code)
+    yield tab.evaluate
+    tab.close()
+
+
+def picture_of(array: np.ndarray) -> dict:
+    return {"data": coded(array.tobytes()), "width": array.shape[1], "height": array.shape[0]}
+
+
+def decoded(data: str, *shape) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(data), np.uint8).reshape(shape)
+
+
+@pytest.mark.parametrize(
+    "size", [(600, 450), (451, 601), (37, 53), (128, 96), (127, 97), (1, 1), (9, 500), (1023, 7)]
+)
+def test_resize_is_that_of_pil_to_the_bit(numbers, size):
+    array = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    array[: size[1] // 2] = array[: size[1] // 2] // 128 * 255
+    for height, width in ((96, 128), (75, 101), (64, 64)):
+        found = numbers(
+            "([p, h, w]) => coded(toArray({...p, data: bytes(p.data)}, h, w))",
+            [picture_of(array), height, width],
+        )
+        expected = to_array(Image.fromarray(array), height, width)
+        assert (decoded(found, height, width, 3) == expected).all()
+
+
+def stored(picture: Image.Image, kind: str, **more) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **more)
+    return buffer.getvalue()
+
+
+def made_files() -> dict[str, bytes]:
+    lesion = drawing("bkl", 3, (241, 173))
+    fading = lesion.convert("RGBA")
+    fading.putalpha(Image.linear_gradient("L").resize(lesion.size))
+    clear = lesion.quantize(32)
+    grey = np.linspace(0, 65535, 173 * 241).reshape(173, 241).astype(np.uint16)
+    files = {
+        "png": stored(lesion, "PNG"), "webp": stored(lesion, "WEBP", lossless=True),
+        "gif": stored(clear, "GIF"), "bmp": stored(lesion, "BMP"),
+        "portrait": stored(drawing("mel", 4, (173, 241)), "PNG"),
+        "grey": stored(lesion.convert("L"), "PNG"), "palette": stored(clear, "PNG"),
+        "grey and alpha": stored(fading.convert("LA"), "PNG"), "alpha": stored(fading, "PNG"),
+        "palette and alpha": stored(clear, "PNG", transparency=3),
+        "16 bit": stored(Image.fromarray(grey), "PNG"),
+        "jpeg 4:2:0": stored(lesion, "JPEG", quality=92),
+        "jpeg grey": stored(lesion.convert("L"), "JPEG"),
+        "jpeg 4:4:4": stored(lesion, "JPEG", quality=92, subsampling=0),
+        "jpeg progressive": stored(lesion, "JPEG", progressive=True),
+    }  # fmt: skip
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[274] = orientation
+        files[f"rotation {orientation}"] = stored(lesion, "JPEG", quality=95, exif=exif)
+    return files
+
+
+@pytest.mark.parametrize("kind", made_files())
+def test_files_are_opened_as_python_opens_them(numbers, classifier, kind):
+    data = made_files()[kind]
+    size = classifier.height, classifier.width
+    code = """async ([data, height, width]) => {
+        const {whole} = await opened(new Blob([bytes(data)]));
+        return [whole.width, whole.height, coded(toArray(whole, height, width))];
+    }"""
+    width, height, pixels = numbers(code, [coded(data), *size])
+    assert (width, height) == open_picture(data).size
+    difference = np.abs(decoded(pixels, *size, 3).astype(int) - load_picture(data, *size))
+    # Browsers cut 16 bits off to 8, where Python rounds; each has its own rounding of transparency.
+    rounded = kind == "16 bit" or "alpha" in kind
+    assert difference.max() <= 1 and difference.mean() < (0.6 if rounded else 0.1)
+
+
+def test_notices_are_those_of_python(numbers, classifier):
+    rules = settings(classifier)["quality"]
+    pictures = [generate(KINDS[i % len(KINDS)], i, (160, 120)) for i in range(24)]
+    lesion = drawing("nv", 1, (300, 225))
+    pictures += [lesion, lesion.resize((59, 70)), lesion.resize((60, 60)), *(
+        lesion.point(lambda v, k=k: int(min(255, v * k))) for k in (0.1, 0.2, 0.3, 0.4, 2, 3)
+    )]  # fmt: skip
+    found = [
+        numbers(
+            "([p, rules]) => qualityNotices({...p, data: bytes(p.data)}, rules)",
+            [picture_of(np.asarray(picture)), rules],
+        )
+        for picture in pictures
+    ]
+    assert found == [quality.quality_notices(picture) for picture in pictures]
+    assert {code for codes in found for code in codes} == set(quality.CODES) - {"unfamiliar"}
+
+
+@pytest.mark.parametrize(
+    "size, shape", [((160, 120), (3, 4)), ((120, 160), (3, 4)), ((90, 91), (5, 2))]
+)
+def test_map_is_that_of_python(numbers, classifier, size, shape):
+    values = np.random.default_rng(1).normal(0, 3, (*shape, 7)).astype(np.float32)
+    picture = drawing("df", 5, size)
+    turn = evidence.upright(values, picture, 96, 128)
+    strengths = evidence.strengths(turn)
+    code = """([values, shape, p, quarter, look]) => {
+        const seen = strengths(values, shape, quarter);
+        const rgba = {...p, data: bytes(p.data)};
+        const large = map => enlarge(map, seen, p.width, p.height);
+        return seen.maps.map(map => coded(overlay(rgba, large(map), look)));
+    }"""
+    rgba = picture_of(np.asarray(picture.convert("RGBA")))
+    quarter = turn.shape != values.shape
+    look = settings(classifier)["look"]
+    found = numbers(code, [values.ravel().tolist(), list(values.shape), rgba, quarter, look])
+    for place, data in enumerate(found):
+        ours = decoded(data, size[1], size[0], 4)
+        theirs = np.asarray(evidence.overlay(picture, strengths[..., place]))
+        off = np.abs(ours[..., :3].astype(int) - theirs).max(axis=-1)
+        # A pixel of the line itself may fall to the other side of the bound by rounding.
+        assert (off > 1).mean() < 0.002 and (ours[..., 3] == 255).all()
+
+
+def test_summaries_are_those_of_python(numbers, classifier):
+    rng = np.random.default_rng(2)
+    config, labels = classifier.config, classifier.labels
+    threshold = config["calibration"]["threshold"]
+    cases = []
+    for i in range(60):
+        p = rng.dirichlet([0.3] * 7)
+        if i % 3 == 0:  # close to the operating point, and to the bounds of what is written out
+            p = np.full(7, 1e-4)
+            p[4] = (threshold, threshold + 2e-4, threshold - 3e-5, 0.995, 0.0101)[i // 3 % 5]
+        notices = [code for code in quality.CODES if rng.random() < 0.15]
+        cases.append(Prediction(dict(zip(labels, p.tolist())), None, rng.uniform(1, 4000), notices))
+    for language in TEXTS:
+        code = """([cases, tab, tongue]) => cases.map(one => page.summary(one, tab, tongue))"""
+        told = [
+            {"probabilities": list(case.probabilities.values()), "notices": case.notices,
+             "confident": case.confident, "milliseconds": case.milliseconds} for case in cases
+        ]  # fmt: skip
+        found = numbers(code, [told, settings(classifier), language])
+        assert found == [answer.summary(case, config, language) for case in cases]
+    values = [*rng.uniform(0, 1, 200).tolist(), 0, 0.01, 0.125, 0.375, 0.99, 1, 0.9901, 0.00999]
+    for language in TEXTS:
+        for digits in range(3):
+            code = (
+                "([v, d, t]) => v.map(p => [page.probability(p, d, t), page.number(p * 1e5, d, t)])"
+            )
+            found = numbers(code, [values, digits, language])
+            assert found == [
+                [probability(p, language, digits), number(p * 1e5, language, digits)]
+                for p in values
+            ]
+
+
+START = """async () => {
+    const tab = await (await fetch(base + "tab.json")).json();
+    const files = await pieces.obtain(pieces.wanted(tab.files), base, () => {});
+    window.asking = page.working(files);
+    await asking("start", {files, settings: {...tab, html: null, files: null}});
+    window.answered = async data => {
+        const {shown, ...found} = await asking("classify", {file: new Blob([bytes(data)])});
+        return found;
+    };
+}"""
+
+
+def agreement(numbers, classifier, pictures) -> dict:
+    """How often both name the same first, and how far the probabilities are apart."""
+    numbers(START)
+    same, apart, milliseconds, notices = [], [], [], []
+    for data in pictures:
+        theirs = classifier(data)
+        ours = numbers("data => answered(data)", coded(data))
+        p, q = np.array(ours["probabilities"]), np.array(list(theirs.probabilities.values()))
+        same.append(p.argmax() == q.argmax())
+        apart.append(float(np.abs(p - q).max()))
+        notices.append(ours["notices"] == theirs.notices)
+        milliseconds.append(ours["milliseconds"])
+    return {
+        "pictures": len(same), "top-1": float(np.mean(same)), "notices": float(np.mean(notices)),
+        "median": statistics.median(apart), "largest": max(apart),
+        "milliseconds": statistics.median(milliseconds),
+    }  # fmt: skip
+
+
+def report(what: str, found: dict) -> None:
+    print(
+        f"\n{found['pictures']} {what}: same first diagnosis in {found['top-1']:.1%}, same notices "
+        f"in {found['notices']:.1%}; largest probability difference of a picture: median "
+        f"{found['median']:.5f}, largest {found['largest']:.4f}; one thread, median "
+        f"{found['milliseconds']:.1f} ms"
+    )
+
+
+def test_agreement_on_made_pictures(numbers, classifier):
+    pictures = [drawing(dx, i, (300, 225)) for i, dx in enumerate(("mel", "nv", "vasc", "bkl"))]
+    files = [encode(one) for one in pictures]
+    files += [stored(generate(kind, i), "PNG") for i, kind in enumerate(KINDS)]
+    found = agreement(numbers, classifier, files)
+    assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
+    unlike = ["unfamiliar" in classifier(data).notices for data in files]
+    assert any(unlike) and not all(unlike)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
+def test_agreement_on_real_test_pictures(request, numbers, classifier):
+    from model.dataset import load_rows
+
+    rows = load_rows(str(DATA))
+    test = json.loads((BUNDLED / "split.json").read_text())["test"]
+    count = 200 if "chromium" in request.node.name else 40
+    ids = test[:: len(test) // count][:count]
+    cells = [rows.tables[table][int(row)]["image"] for table, row in rows.index[rows.find(ids)]]
+    pictures = [cell["bytes"] for cell in cells]
+    found = agreement(numbers, classifier, pictures)
+    report("test pictures of HAM10000", found)
+    assert found["pictures"] == count and found["top-1"] >= 0.99 and found["median"] <= 0.01
+    # Phones' sizes, which the server decodes at a fraction.
+    large = [Image.open(io.BytesIO(data)).resize((3000, 2250)) for data in pictures[:: count // 5]]
+    found = agreement(numbers, classifier, [stored(one, "JPEG", quality=90) for one in large])
+    report("of them enlarged to 3000 x 2250", found)
+    assert found["median"] <= 0.02
