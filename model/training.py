@@ -15,6 +15,7 @@ from model.batchnorm import fuse_batchnorm
 from model.folder import read_json, replacing, write_json
 from model.network import NetworkError, on_gpu
 from model.optimizers import Adam, AdamW
+from model.pointwise import multiply_pointwise
 
 BALANCES = ("none", "oversample", "class-weight", "under-over")
 
@@ -165,6 +166,7 @@ def compile_model(settings, network, classes: int, batches: Batches) -> keras.Mo
         network,
     ])  # fmt: skip
     fuse_batchnorm(network)
+    multiply_pointwise(network)
     if settings.logit_adjust:
         model.adjust = settings.logit_adjust * np.log(batches.prior())
     if keras.backend.backend() == "jax":

@@ -21,13 +21,26 @@ def after(optimizer, gradients):
     return [ops.convert_to_numpy(w) for w in weights]
 
 
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.3}, {"amsgrad": True}])
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
-def test_finite_steps_are_those_of_keras(name):
-    gradients = [[[0.1, 0.2], [0.3, -0.4]], [[1.0, 0.0], [0.5, 2.0]]]
-    own = after(getattr(keras.optimizers, name)(0.1, use_ema=True), gradients)
-    careful = getattr(optimizers, name)(0.1, use_ema=True)
-    np.testing.assert_array_equal(after(careful, gradients), own)
+def test_finite_steps_are_those_of_keras(name, options):
+    gradients = [[[0.1, 0.2], [0.3, -0.4]], [[1.0, 0.0], [0.5, 2.0]], [[-3.0, 1.0], [0.1, 0.1]]]
+    options = {"epsilon": 0.01, "use_ema": True} | options
+    own = getattr(keras.optimizers, name)(0.1, **options)
+    careful = getattr(optimizers, name)(0.1, **options)
+    np.testing.assert_allclose(after(careful, gradients), after(own, gradients), rtol=1e-5)
     assert int(careful.left_out) == 0
+    ours = [v for v in careful.variables if v is not careful.left_out]
+    for mine, theirs in zip(ours, own.variables, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, err_msg=f"{mine.path}, {theirs.path}")
+
+
+def test_weight_decay_leaves_out_what_it_is_told_to():
+    weights = [keras.Variable([1.0], name=name) for name in ("kernel", "bias")]
+    optimizer = optimizers.AdamW(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.apply([ops.zeros(1), ops.zeros(1)], weights)
+    assert [float(w[0]) for w in weights] == pytest.approx([1 - 0.1 * 0.5, 1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
