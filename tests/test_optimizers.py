@@ -32,7 +32,7 @@ def test_finite_steps_are_those_of_keras(name, options):
     assert int(careful.left_out) == 0
     ours = [v for v in careful.variables if v is not careful.left_out]
     for mine, theirs in zip(ours, own.variables, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-5, err_msg=f"{mine.path}, {theirs.path}")
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, err_msg=f"{mine.path}, {theirs.path}")
 
 
 def test_weight_decay_leaves_out_what_it_is_told_to():
