@@ -20,6 +20,7 @@ from model.tables import table
 PREFIX, MAKER = "ablation-", "results/ablations.sh"
 BASELINE, SEED = "baseline", "seed-"
 PAGE = "ablations.md"
+PLACES = ("--output", "--results", "--cache")
 # Column of the table, heading, factor and decimals.
 SHOWN = (
     ("balanced_accuracy", "balanced accuracy", 1, 3),
@@ -74,12 +75,15 @@ def page(rows: list[dict]) -> list[str]:
 
 
 def changed(base: dict, row: dict) -> str:
-    """What the command of `row` says other than that of `base`, but for the output."""
+    """What the command of `row` says other than that of `base`, but for where things lie."""
 
     def words(command):
         parts = shlex.split(command)
-        at = parts.index("--output")
-        return parts[:at] + parts[at + 2 :]
+        for option in PLACES:
+            if option in parts:
+                at = parts.index(option)
+                del parts[at : at + 2]
+        return parts
 
     before, after = words(base["command"]), words(row["command"])
     return " ".join(after[len(before) :] if after[: len(before)] == before else after)

@@ -23,7 +23,8 @@ def write(path, runs):
     rows = [{"name": "bundled", "command": "python train.py"}]
     for name, more, accuracy in runs:
         rows.append(ROW | {
-            "name": f"ablation-{name}", "command": COMMAND.format(name) + more,
+            "name": f"ablation-{name}",
+            "command": f"{COMMAND.format(name)} --results {name}.csv --cache {name}{more}",
             "validation_balanced_accuracy": str(accuracy),
         })  # fmt: skip
     with open(path, "w", newline="") as file:
