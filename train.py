@@ -13,6 +13,7 @@ start from, which serves where ImageNet weights cannot be downloaded:
     python train.py --dataset PICTURES --label-column label --split-by image --output runs/first
     python train.py --dataset X --weights runs/first --output runs/NAME
     python train.py --dataset X --weights USER/NAME --output runs/NAME     one from the Hub
+    python train.py --dataset X --weights model/bundled --output runs/NAME      the one that serves
 
 From a model for the same labels the head is taken too, so that training goes on, at another --size.
 
@@ -49,6 +50,9 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its own build
+# TensorFlow takes oneDNN by itself only on Intel's newer processors. On two cores by AMD a step of
+# InceptionResNetV2 (144x192, 32 images, float32) is 3.5 times as fast with it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np
@@ -79,7 +83,6 @@ from model.network import (
     NetworkError,
     backend_device,
     build_network,
-    load_backbone,
     predict_logits,
     save_weights,
     set_batchnorm_momentum,
@@ -94,6 +97,7 @@ from model.report import history_figure
 from model.results import commit, data_sets, write_row
 from model.samples import write_figures
 from model.speed import macs, matmul_peak, speed, speed_text
+from model.start import load_backbone
 
 # The figures of metrics.py that config.json keeps of the validation part.
 VALIDATED = ("top_1", "top_2", "top_3", "balanced_accuracy", "macro", "macro_f1", "roc_auc",
@@ -153,7 +157,7 @@ def main(arguments=None) -> Path:
         args.backbone, args.height, args.width, classes, **shape,
         weights="imagenet" if args.weights == "imagenet" else None,
     )  # fmt: skip
-    with_head = bool(start) and load_backbone(network, args.backbone, start, rows.labels)
+    with_head = bool(start) and load_backbone(network, args.backbone, start, rows.labels, images)
     if start:
         print(f"starts from {start}: the backbone{' and the head' if with_head else ''}")
     if args.batchnorm_momentum:

@@ -112,11 +112,11 @@ def build_network(
     except Exception as error:
         if weights == "imagenet":
             raise NetworkError(
-                f"ImageNet weights for {architecture} could not be had ({_first_line(error)}). "
+                f"ImageNet weights for {architecture} could not be had ({first_line(error)}). "
                 "With a network they download by themselves; without, start from --weights none, "
                 "or from a model folder that train.py made on other pictures (--weights FOLDER)."
             ) from None
-        raise NetworkError(f"{architecture} at {height}x{width}: {_first_line(error)}") from None
+        raise NetworkError(f"{architecture} at {height}x{width}: {first_line(error)}") from None
     pixels = keras.Input((height, width, 3), name="pixels")
     x = layers.Rescaling(scale, offset, dtype="float32", name="normalisation")(pixels)
     features = backbone(x)
@@ -134,7 +134,7 @@ def _plain(spec: Backbone, height: int, width: int, weights: str | None) -> kera
     return keras.Sequential(stack)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -165,7 +165,7 @@ def load_network(folder: "str | Path") -> tuple[keras.Model, dict]:
         network.load_weights(folder / WEIGHTS)
     except Exception as error:
         raise ModelFolderError(
-            f"{folder / WEIGHTS} does not fit {folder / CONFIG} or is damaged: {_first_line(error)}"
+            f"{folder / WEIGHTS} does not fit {folder / CONFIG} or is damaged: {first_line(error)}"
         ) from None
     return network, config
 
@@ -173,44 +173,6 @@ def load_network(folder: "str | Path") -> tuple[keras.Model, dict]:
 def backbone_of(network: keras.Model) -> keras.Model:
     """The backbone inside a network that `build_network` made."""
     return next(layer for layer in network.layers if isinstance(layer, keras.Model))
-
-
-def load_backbone(
-    network: keras.Model, architecture: str, path: "str | Path", labels: list | None = None
-) -> bool:
-    """Start `network`'s backbone from a model folder, whatever its labels, size and head, or from
-    a Keras `.weights.h5` or `.h5` file of the bare backbone.
-
-    The head starts from the folder too where that is for the same `labels` and of the same shape,
-    as it is when training goes on at another size; returns whether it did. Raises NetworkError.
-    """
-    path = Path(path)
-    target = backbone_of(network)
-    if path.is_dir():
-        source, config = load_network(path)
-        if config["architecture"] != architecture:
-            raise NetworkError(f"{path} holds {config['architecture']}, not {architecture}.")
-        target.set_weights(backbone_of(source).get_weights())
-        ours, theirs = _heads_weights(network), _heads_weights(source)
-        same = config["labels"] == labels and [w.shape for w in ours] == [w.shape for w in theirs]
-        for mine, start in zip(ours, theirs if same else []):
-            mine.assign(start)
-        return same
-    if not path.is_file():
-        raise NetworkError(
-            f"--weights: there is no {path}. Use imagenet, none, a model folder, a model "
-            "on the Hub (USER/NAME) or a weights file."
-        )
-    try:
-        target.load_weights(path)
-    except Exception as error:
-        raise NetworkError(f"{path} does not fit {architecture}: {_first_line(error)}") from None
-    return False
-
-
-def _heads_weights(network):
-    backbone = backbone_of(network)
-    return [w for layer in network.layers if layer is not backbone for w in layer.weights]
 
 
 def set_batchnorm_momentum(network: keras.Model, momentum: float) -> None:

@@ -8,6 +8,7 @@ from model import network as n
 from model.folder import ModelFolderError
 from model.heads import with_evidence
 from model.labels import LABELS
+from model.start import load_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -56,10 +57,10 @@ def test_unknown_backbone_and_missing_weights_are_sentences(tmp_path):
         n.build_network("resnet", 32, 32, 7)
     network, _ = small()
     with pytest.raises(n.NetworkError, match="there is no"):
-        n.load_backbone(network, "mobilenet_v2", tmp_path / "nothing")
+        load_backbone(network, "mobilenet_v2", tmp_path / "nothing")
     (tmp_path / "x.weights.h5").write_bytes(b"junk")
     with pytest.raises(n.NetworkError, match="does not fit"):
-        n.load_backbone(network, "mobilenet_v2", tmp_path / "x.weights.h5")
+        load_backbone(network, "mobilenet_v2", tmp_path / "x.weights.h5")
     with pytest.raises(ModelFolderError, match="no model folder"):
         n.load_network(tmp_path)
 
@@ -69,7 +70,7 @@ def test_backbone_travels_through_a_weights_file(tmp_path):
     path = tmp_path / "backbone.weights.h5"
     n.backbone_of(first).save_weights(path)
     second, _ = small(classes=7)
-    n.load_backbone(second, "mobilenet_v2", path)
+    load_backbone(second, "mobilenet_v2", path)
     for a, b in zip(n.backbone_of(first).get_weights(), n.backbone_of(second).get_weights()):
         np.testing.assert_array_equal(a, b)
 
@@ -109,7 +110,7 @@ def test_a_folder_in_half_precision_answers_nearly_the_same(trained, tmp_path):
     answers = n.softmax(n.predict_logits(loaded, pixels))
     assert expected.max() > 0.5 and 0 < np.abs(answers - expected).max() < 0.01
     start = n.build_network("cnn_16_32", 24, 32, 3)
-    n.load_backbone(start, "cnn_16_32", folder)
+    load_backbone(start, "cnn_16_32", folder)
     for a, b in zip(n.backbone_of(start).get_weights(), n.backbone_of(network).get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
 
@@ -121,7 +122,7 @@ def test_the_head_is_taken_where_it_is_for_the_same_labels(trained, change, take
     head = "published" if change == "head" else config["head"]
     assert config["head"] == "pooling"
     start = n.build_network(config["architecture"], 36, 48, 7, head=head)
-    assert n.load_backbone(start, config["architecture"], trained, labels) is taken
+    assert load_backbone(start, config["architecture"], trained, labels) is taken
     ours, theirs = start.get_layer("head").get_weights(), network.get_layer("head").get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs)) is taken
 
