@@ -1,4 +1,4 @@
-"""Keras weights out of a `model.tflite`, for a model folder that holds no others, as the bundled one.
+"""Keras weights out of a `model.tflite`, for a model folder without others, as the bundled one.
 
 A TF Lite file keeps each convolution under its layer's name, with the batch normalisation behind it
 folded into kernel and bias, in int8 by its channels where it was quantised. Unfolded they are the
@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 
 from model.folder import TFLITE, read_config
-from model.network import NetworkError, network_from_config, predict_logits, softmax
+from model.network import NetworkError, backbone_of, network_from_config, predict_logits, softmax
 
 PRODUCTS = "CONV_2D", "FULLY_CONNECTED"
 # Of the probabilities: what int8's rounding of what a layer takes in may make of them.
@@ -69,19 +69,23 @@ def _products(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
     tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
+    operations = interpreter._get_ops_details()
+    halves = {o["outputs"][0]: o["inputs"][0] for o in operations if o["op_name"] == "DEQUANTIZE"}
+
+    def numbers(index):
+        index = halves.get(index, index)
+        value = interpreter.get_tensor(index).astype(np.float32)
+        scales = tensors[index]["quantization_parameters"]["scales"]
+        # By output channel, which comes first, and around 0.
+        return value * scales.reshape(-1, *[1] * (value.ndim - 1)) if len(scales) else value
+
     found = []
-    for operation in interpreter._get_ops_details():
-        if operation["op_name"] not in PRODUCTS:
-            continue
-        _, kernel, bias = operation["inputs"]
-        value = interpreter.get_tensor(kernel).astype(np.float32)
-        parameters = tensors[kernel]["quantization_parameters"]
-        if len(parameters["scales"]):
-            scales = parameters["scales"].reshape(-1, *[1] * (value.ndim - 1))
-            value *= scales  # by output channel, around 0
-        value = np.moveaxis(value, 0, -1)  # [out, ..., in] to [..., in, out]
-        name = _layer_name(tensors[kernel]["name"])
-        found.append((_natural(name), value, interpreter.get_tensor(bias)))
+    for operation in operations:
+        if operation["op_name"] in PRODUCTS:
+            _, kernel, bias = operation["inputs"]
+            name = _layer_name(tensors[kernel]["name"])
+            # [out, ..., in] to [..., in, out]
+            found.append((_natural(name), np.moveaxis(numbers(kernel), 0, -1), numbers(bias)))
     return [(kernel, bias) for _, kernel, bias in sorted(found, key=lambda each: each[0])]
 
 
@@ -110,7 +114,9 @@ def _centre(network: keras.Model, images: np.ndarray) -> None:
     """Give each normalisation the mean of what it takes in as moving mean, and to its shift what
     that takes away: in training, where the mean is the batch's, the answers stay what they are."""
     norms = [x for x in network._flatten_layers() if isinstance(x, layers.BatchNormalization)]
-    backbone = next(layer for layer in network.layers if isinstance(layer, keras.Model))
+    if not norms:
+        return
+    backbone = backbone_of(network)
     means = keras.Model(
         backbone.input, [keras.ops.mean(norm.input, axis=(0, 1, 2)) for norm in norms]
     )

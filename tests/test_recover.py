@@ -1,0 +1,63 @@
+import shutil
+
+import numpy as np
+import pytest
+from made import drawing
+
+import convert
+from model import network as n
+from model.folder import BUNDLED, WEIGHTS, write_checksums
+from model.labels import LABELS
+from model.recover import _products, recover
+from model.start import load_backbone
+
+
+def pictures(height, width):
+    return np.stack([np.asarray(drawing(dx, i, (width, height))) for i, dx in enumerate(LABELS)])
+
+
+@pytest.fixture
+def served(trained, tmp_path):
+    """The trained folder as it is served: without Keras weights."""
+    folder = shutil.copytree(trained, tmp_path / "served")
+    (folder / WEIGHTS).unlink()
+    return folder
+
+
+@pytest.mark.parametrize("quantize", ["dynamic", "none", "float16", "int8"])
+def test_weights_come_back_out_of_the_file(trained, served, quantize):
+    network, config = n.load_network(trained)
+    images = pictures(24, 32)
+    (served / "model.tflite").write_bytes(convert.to_tflite(network, config, quantize, images))
+    write_checksums(served)
+    again, _ = recover(served, images)
+    for ours, theirs in zip(again.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.01 * np.abs(theirs).max())
+    expected = n.softmax(n.predict_logits(network, images))
+    assert expected.max() > 0.5
+    np.testing.assert_allclose(
+        n.softmax(n.predict_logits(again, images)), expected, atol=0.05, rtol=0
+    )
+
+
+def test_training_starts_from_a_folder_that_is_only_served(trained, served):
+    network, config = n.load_network(trained)
+    start = n.build_network(config["architecture"], 36, 48, 7)
+    assert load_backbone(start, config["architecture"], served, config["labels"], pictures(36, 48))
+    for ours, theirs in zip(start.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.01 * np.abs(theirs).max())
+
+
+def test_what_does_not_answer_as_the_file_is_refused(trained, served, monkeypatch):
+    found = _products(served / "model.tflite")
+    other = [(-kernel, bias) for kernel, bias in found]
+    monkeypatch.setattr("model.recover._products", lambda path: other)
+    with pytest.raises(n.NetworkError, match="cannot be had back from its model.tflite"):
+        recover(served, pictures(24, 32))
+
+
+def test_the_bundled_model_can_be_trained_on():
+    """Its normalisations are folded, its blocks scaled; `recover` compares the answers itself."""
+    network, _ = recover(BUNDLED, pictures(144, 192))
+    norm = n.backbone_of(network).get_layer("conv_7b_bn")
+    assert np.abs(np.asarray(norm.moving_mean)).max() > 0.1
