@@ -58,10 +58,11 @@ import keras
 import numpy as np
 
 from model import dataset as data
-from model import training
+from model.batches import Batches, InOrder
 from model.binary import classes_of, malignant_labels, to_binary
 from model.calibration import calibrate
 from model.card import write_card
+from model.checkpoint import Checkpoint, begin, write_history
 from model.devices import gather_alone, spread
 from model.folder import (
     CONFIG,
@@ -71,12 +72,9 @@ from model.folder import (
     ModelFolderError,
     disk_error,
     new_folder,
-    read_config,
-    read_json,
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.hub import START, find, parse_id
 from model.metrics import classification_metrics
 from model.network import (
     BACKBONES,
@@ -88,16 +86,17 @@ from model.network import (
     set_batchnorm_momentum,
     softmax,
 )  # fmt: skip
-from model.parts import add_extra, limit_rows, split_rows
+from model.parts import add_extra, check_selected, count, limit_rows, split_rows
 from model.plateau import plateau
 from model.preprocessing import PREPROCESSING
 from model.push import check_push, push_if_asked
 from model.recipes import parse, settings_of
 from model.report import history_figure
-from model.results import commit, data_sets, write_row
+from model.results import commit, write_row
 from model.samples import write_figures
 from model.speed import macs, matmul_peak, speed, speed_text
-from model.start import load_backbone
+from model.start import data_name, load_backbone, start_weights, weights_record
+from model.training import compile_model
 
 # The figures of metrics.py that config.json keeps of the validation part.
 VALIDATED = ("top_1", "top_2", "top_3", "balanced_accuracy", "macro", "macro_f1", "roc_auc",
@@ -162,7 +161,7 @@ def main(arguments=None) -> Path:
         print(f"starts from {start}: the backbone{' and the head' if with_head else ''}")
     if args.batchnorm_momentum:
         set_batchnorm_momentum(network, args.batchnorm_momentum)
-    batches = training.Batches(
+    batches = Batches(
         images, truth[taught], classes, args.batch, balance=args.balance,
         power=args.oversample_power, seed=args.seed, share=(number, processes),
     )  # fmt: skip
@@ -170,7 +169,7 @@ def main(arguments=None) -> Path:
         raise NetworkError(
             f"{batches.batch} images cannot be shared evenly by {args.devices} devices."
         )
-    model = training.compile_model(args, network, classes, batches)
+    model = compile_model(args, network, classes, batches)
     print(f"{args.backbone} {args.height}x{args.width}: {network.count_params():,} parameters, "
           f"{len(batches)} steps of {batches.batch} an epoch, on {backend_device()}")  # fmt: skip
     work_of_one = macs(network)
@@ -179,7 +178,7 @@ def main(arguments=None) -> Path:
 
     # loop
     average = keras.callbacks.SwapEMAWeights() if args.average else None
-    checkpoint = training.Checkpoint(
+    checkpoint = Checkpoint(
         work, network, None if selected else args.monitor, args.patience,
         len(batches) * batches.batch, average=average,
     )  # fmt: skip
@@ -191,7 +190,7 @@ def main(arguments=None) -> Path:
     if first < args.stop_after and not checkpoint.finished:
         model.fit(
             batches,
-            validation_data=None if selected else training.InOrder(
+            validation_data=None if selected else InOrder(
                 held, held_truth, classes, batches.batch, (number, processes)
             ),
             initial_epoch=first,
@@ -276,7 +275,7 @@ def main(arguments=None) -> Path:
     with new_folder(output) as folder:
         save_weights(network, folder / WEIGHTS, args.weights_dtype)
         write_json(folder / SPLIT, {part: rows.image_id[i].tolist() for part, i in split.items()})
-        training.write_history(history, folder / "history.csv")
+        write_history(history, folder / "history.csv")
         history_figure(history, folder / "history.png")
         if args.figures:
             write_figures(folder, args, batches, rows.labels)
@@ -297,79 +296,6 @@ def main(arguments=None) -> Path:
         write_row(output, args.results)
     push_if_asked(args, output)
     return output
-
-
-def begin(work: Path, settings: dict, resume: bool) -> None:
-    """Make the folder of the unfinished run, or see that it was started by the same command."""
-    if work.exists() and not resume:
-        raise ModelFolderError(
-            f"{work} holds an unfinished run: go on with --resume, or remove that folder."
-        )
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / "settings.json").exists():
-        write_json(work / "settings.json", settings)
-        return
-    before = read_json(work / "settings.json")
-    changed = sorted(k for k in settings if before.get(k) != settings[k])
-    if changed:
-        raise ModelFolderError(
-            f"{work} was started with other settings of: {', '.join(changed)}. "
-            "Resume with the same command, or choose another --output."
-        )
-
-
-def check_selected(folder: str, rows, split: dict) -> dict:
-    """config.json of the selected run, whose parts must be those of this one."""
-    theirs = read_json(Path(folder) / SPLIT)
-    for part, i in split.items():
-        if rows.image_id[i].tolist() != theirs[part]:
-            raise ModelFolderError(
-                f"the {part} part of {folder} is another one: name the data set it was trained on "
-                "with --dataset."
-            )
-    return read_config(folder)
-
-
-def count(dx, labels, part) -> dict:
-    """How many images each label has in a part; prints it, up to twenty labels."""
-    counts = {label: int((dx == label).sum()) for label in labels}
-    if len(dx):
-        shown = "  ".join(f"{k} {v}" for k, v in counts.items()) if len(labels) <= 20 else ""
-        print(f"{part:10} {len(dx):6} images  {shown}")
-    return counts
-
-
-def data_name(dataset: str) -> str:
-    """A Hub id as it is; of a local folder its name, which is what others can make use of."""
-    return Path(dataset).name if Path(dataset).exists() else dataset
-
-
-def start_weights(weights: str) -> Path | None:
-    """The folder or file of --weights, a model on the Hub pulled first; None for imagenet, none."""
-    if weights in ("imagenet", "none"):
-        return None
-    if Path(weights).exists() or weights.count("/") != 1:
-        return Path(weights)
-    pulled = find(weights, START)
-    if pulled.notice:
-        print(pulled.notice)
-    return pulled.folder
-
-
-def weights_record(weights: str, path: Path | None) -> dict:
-    """What the backbone started from, and from what that had started, for config.json and card."""
-    if path is not None and path.is_dir():
-        before = read_json(path / CONFIG)
-        on_hub = not Path(weights).is_dir()
-        return {
-            "start": parse_id(weights)[0] if on_hub else path.name,
-            **({"commit": path.name} if on_hub else {}),
-            "dataset": data_sets(before["data"]),
-            "images": before["data"].get("trained_on", before["data"]["images"]),
-            "size": f"{before['input']['height']}x{before['input']['width']}",
-            "before": before["weights"],
-        }
-    return {"start": path.name if path else weights}
 
 
 if __name__ == "__main__":

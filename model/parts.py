@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from model.dataset import DatasetError, Rows, load_rows, missing_column
+from model.folder import SPLIT, ModelFolderError, read_config, read_json
 from model.labels import LABELS, to_code
 
 
@@ -133,3 +135,24 @@ def _join(rows, extra, kept, dx):
         tables=rows.tables + extra.tables,
         index=np.concatenate([rows.index, index]),
     )
+
+
+def check_selected(folder: str, rows, split: dict) -> dict:
+    """config.json of the selected run, whose parts must be those of this one."""
+    theirs = read_json(Path(folder) / SPLIT)
+    for part, i in split.items():
+        if rows.image_id[i].tolist() != theirs[part]:
+            raise ModelFolderError(
+                f"the {part} part of {folder} is another one: name the data set it was trained on "
+                "with --dataset."
+            )
+    return read_config(folder)
+
+
+def count(dx, labels, part) -> dict:
+    """How many images each label has in a part; prints it, up to twenty labels."""
+    counts = {label: int((dx == label).sum()) for label in labels}
+    if len(dx):
+        shown = "  ".join(f"{k} {v}" for k, v in counts.items()) if len(labels) <= 20 else ""
+        print(f"{part:10} {len(dx):6} images  {shown}")
+    return counts

@@ -2,11 +2,11 @@
 
 import argparse
 
+from model.batches import BALANCES
 from model.folder import ModelFolderError, read_config
 from model.heads import HEADS
 from model.network import BACKBONES, WEIGHTS_DTYPES
 from model.push import add_push_arguments
-from model.training import BALANCES
 
 RECIPES = {
     # Harahap and Zulkifli, IJECBE 1(2) 2023: Adam 0.01 with epsilon 0.1, flatten and softmax.

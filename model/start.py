@@ -5,9 +5,23 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model.folder import TFLITE, WEIGHTS
+from model.folder import CONFIG, TFLITE, WEIGHTS, read_json
+from model.hub import START, find, parse_id
 from model.network import NetworkError, backbone_of, first_line, load_network
 from model.recover import recover
+from model.results import data_sets
+
+
+def start_weights(weights: str) -> Path | None:
+    """The folder or file of --weights, a model on the Hub pulled first; None for imagenet, none."""
+    if weights in ("imagenet", "none"):
+        return None
+    if Path(weights).exists() or weights.count("/") != 1:
+        return Path(weights)
+    pulled = find(weights, START)
+    if pulled.notice:
+        print(pulled.notice)
+    return pulled.folder
 
 
 def load_backbone(
@@ -53,3 +67,24 @@ def load_backbone(
 def _heads_weights(network):
     backbone = backbone_of(network)
     return [w for layer in network.layers if layer is not backbone for w in layer.weights]
+
+
+def weights_record(weights: str, path: Path | None) -> dict:
+    """What the backbone started from, and from what that had started, for config.json and card."""
+    if path is not None and path.is_dir():
+        before = read_json(path / CONFIG)
+        on_hub = not Path(weights).is_dir()
+        return {
+            "start": parse_id(weights)[0] if on_hub else path.name,
+            **({"commit": path.name} if on_hub else {}),
+            "dataset": data_sets(before["data"]),
+            "images": before["data"].get("trained_on", before["data"]["images"]),
+            "size": f"{before['input']['height']}x{before['input']['width']}",
+            "before": before["weights"],
+        }
+    return {"start": path.name if path else weights}
+
+
+def data_name(dataset: str) -> str:
+    """A Hub id as it is; of a local folder its name, which is what others can make use of."""
+    return Path(dataset).name if Path(dataset).exists() else dataset

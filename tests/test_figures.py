@@ -8,10 +8,10 @@ from made import drawing
 from PIL import Image
 
 import train
+from model.batches import Batches
 from model.folder import read_checksums, verify
 from model.labels import LABELS
 from model.samples import nine, write_figures
-from model.training import Batches
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

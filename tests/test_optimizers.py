@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from model import optimizers
+from model.checkpoint import Checkpoint
 from model.network import NetworkError
-from model.training import Checkpoint
 
 START = [[1.0, -2.0], [0.5, 3.0]]
 

@@ -14,12 +14,12 @@ import convert
 import train
 from model import network as n
 from model import published, systems
+from model.batches import epoch_order
 from model.folder import ModelFolderError, read_config
 from model.heads import with_evidence
 from model.plateau import Plateau
 from model.recipes import parse
 from model.results import read_rows, row_of
-from model.training import epoch_order
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from model import training as t
+from model import batches as t
+from model.training import BalancedAccuracy
 
 TRUTH = np.repeat([0, 1, 2], [100, 20, 4])
 
@@ -54,7 +55,7 @@ def test_balanced_accuracy_is_sklearns():
 
     rng = np.random.default_rng(0)
     truth, logits = rng.choice([0, 1, 3], 50), rng.normal(size=(50, 4))
-    metric = t.BalancedAccuracy(4)
+    metric = BalancedAccuracy(4)
     for part in (slice(0, 20), slice(20, 50)):
         metric.update_state(np.eye(4)[truth[part]], logits[part])
     expected = np.mean([(logits[truth == c].argmax(1) == c).mean() for c in (0, 1, 3)])
@@ -94,7 +95,7 @@ def test_validation_in_whole_batches_gives_the_figures_of_each_image_once():
     model.compile(
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         weighted_metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"), t.BalancedAccuracy(3)
+            keras.metrics.CategoricalAccuracy(name="accuracy"), BalancedAccuracy(3)
         ],
     )  # fmt: skip
     expected = model.evaluate(images, np.eye(3)[truth], verbose=0, return_dict=True)
