@@ -24,6 +24,7 @@ from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter reads TensorFlow graphs only
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import keras
 import numpy as np
