@@ -29,9 +29,14 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 # Nor does it keep a list of its calls, and statistics of that list after every call.
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
+# Where these are installed, Gradio would import them, 50 MB that the page has no use for: to it
+# they are missing. Matplotlib would come with the first call; the examples may read Parquet later.
+sys.modules |= {"matplotlib": None, "pyarrow": None}
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+
+del sys.modules["pyarrow"]
 
 from model import answer, batch
 from model.classifier import Classifier
@@ -45,10 +50,10 @@ from model.room import Busy, Room, one_arena
 from model.sweep import EVERY, KEEP, keep_swept
 from model.texts import ENGLISH, language_of, name, text, translated
 
-# Calls that work at the same time (one decodes its picture while the other's is classified), those
-# that wait for them, and batches at the same time. README.md, "Speed", says why these, and why the
-# network has one thread.
-SEATS, WAITING, BATCHES = 2, 40, 2
+# Interpreters, of one thread each; calls that work at the same time (one decodes its picture while
+# the others' are classified), those that wait for them, and batches at the same time. README.md,
+# "Speed", says why these.
+INTERPRETERS, SEATS, WAITING, BATCHES = 2, 3, 40, 2
 # Gradio's threads: all that may be inside, and some to tell the others at once that it is busy.
 THREADS = 64
 
@@ -341,7 +346,7 @@ def main(arguments=None) -> None:
     args = parse(arguments)
     one_arena()
     try:
-        classifier = Classifier.from_pretrained(args.model, threads=1)
+        classifier = Classifier.from_pretrained(args.model, threads=1, workers=INTERPRETERS)
     except ModelFolderError as error:
         sys.exit(f"app.py: {error}")
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "lesion-page")

@@ -93,10 +93,10 @@ class Classifier:
                 interpreter.allocate_tensors()
                 runner = interpreter.get_signature_runner()
                 self._idle.put(runner)
+                _release(self.folder / TFLITE)  # before the next one maps it too
         except (ValueError, RuntimeError) as error:
             said = " ".join(str(error).split())
             raise ModelFolderError(f"{self.folder / TFLITE} cannot be loaded: {said}.") from None
-        _release(self.folder / TFLITE)
         details = runner.get_input_details() | runner.get_output_details()
         shapes = {name: list(detail["shape"]) for name, detail in details.items()}
         if (

@@ -146,7 +146,11 @@ def under_load(port: int, pictures: list[bytes], seconds: float, how: str = "que
     """One client a picture, each sending it and asking /predict again and again for `seconds`;
     `how` is a method of Caller. Every answer is held against the first one, asked for alone."""
     callers = [Caller(port) for _ in pictures]
-    alone = [_shares(getattr(c, how)(c.upload(p), "predict")) for c, p in zip(callers, pictures)]
+    alone = []
+    for caller, picture in zip(callers, pictures):
+        alone.append(_shares(getattr(caller, how)(caller.upload(picture), "predict")))
+        # Opens again by itself; the page closes what is idle for five seconds, as this may be.
+        caller.connection.close()
     found, lock = Load(), threading.Lock()
     begin = time.perf_counter()
 

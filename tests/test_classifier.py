@@ -50,6 +50,17 @@ def test_threads_get_the_answers_of_their_own_pictures(trained, workers):
     assert together == alone * 4
 
 
+def test_while_one_interpreter_works_the_other_gives_the_same_answer(trained):
+    classifier = Classifier(trained, threads=1, workers=2)
+    picture = drawing("df", 4)
+    at_work = classifier._idle.get()
+    answer = classifier(picture)
+    other = classifier._idle.get()
+    classifier._idle.put(at_work)
+    assert at_work is not other
+    assert classifier(picture).probabilities == answer.probabilities
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_call_that_fails_leaves_its_interpreter_to_the_next(trained, workers):
     classifier = Classifier(trained, workers=workers)
