@@ -58,6 +58,8 @@ from model.report import print_report, write_report
 from model.results import write_row
 from model.tables import summary_rows
 
+PIECE = 1024  # pictures
+
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -96,7 +98,7 @@ def tflite_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[
     """Probabilities [n, k] of `model.tflite`, and its latency where it is to be timed."""
     classifier = Classifier(folder)
     bar = tqdm(images, desc="TF Lite", file=sys.stdout, mininterval=1)
-    probabilities = np.stack([classifier.run(image)[0] for image in bar])
+    probabilities = np.stack([classifier.run(np.ascontiguousarray(image))[0] for image in bar])
     return probabilities, latency(classifier.run, images[0]) if timed else {}
 
 
@@ -110,15 +112,15 @@ def keras_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[n
     if timed:
         times = latency(lambda image: predict_logits(network, image[None]), images[0])
     print("Keras ...")
-    return softmax(predict_logits(network, images), temperature), times
+    # Whole batches at a time, as Keras copies what it is given.
+    pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
+    logits = np.concatenate([predict_logits(network, piece) for piece in pieces])
+    return softmax(logits, temperature), times
 
 
 def flipped(images: np.ndarray) -> list[np.ndarray]:
-    """The three mirrorings of images [n, height, width, 3]: left-right, up-down, both."""
-    return [
-        np.ascontiguousarray(turned)
-        for turned in (images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1])
-    ]
+    """The three mirrorings of images [n, height, width, 3], as views: left-right, up-down, both."""
+    return [images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]]
 
 
 def main(arguments=None) -> dict:
@@ -195,7 +197,7 @@ def main(arguments=None) -> dict:
     }
     if args.outliers and TFLITE in runtimes:
         metrics["familiarity"] = measure(
-            Classifier(folder), [rows.encoded(i) for i in chosen], lesions,
+            Classifier(folder), map(rows.encoded, chosen), lesions,
             {Path(args.outliers).name: some_pictures(args.outliers), "generated": generated()},
             args.resamples,
         )  # fmt: skip

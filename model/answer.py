@@ -6,6 +6,7 @@ Everything returned as HTML is escaped where it comes from outside.
 import base64
 import hashlib
 import io
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from model import batch
@@ -202,14 +203,23 @@ def _thumbnail(picture) -> str:
     return f'<img alt="" src="data:image/webp;base64,{data}">'
 
 
-def table(rows: list, labels: list[str], language: str) -> str:
+def table(rows: Sequence, labels: list[str], language: str) -> str:
     """HTML: batch rows as a table, a line a picture; it scrolls sideways where it is too wide."""
+    return "".join(table_lines(rows, labels, language))
+
+
+def table_lines(rows: Sequence, labels: list[str], language: str) -> Iterator[str]:
+    """`table` in pieces, a row each, for a table that is longer than memory should hold."""
     words = [text(language, f"batch_{key}") for key in ("picture", "name", "top", "notice")]
     codes = [
         f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels
     ]
     head = "".join(f'<th scope="col">{h}</th>' for h in [*map(escape, words), *codes])
-    lines = []
+    caption = escape(text(language, "batch_caption", n=number(len(rows), language)))
+    yield (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table>'
+        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>"
+    )
     for row in rows:
         said = [text(language, f"notice_{notice}") for notice in row.notices]
         if row.error:
@@ -225,16 +235,11 @@ def table(rows: list, labels: list[str], language: str) -> str:
         shares = "".join(
             f"<td>{escape(probability(found[k], language)) if found else ''}</td>" for k in labels
         )
-        lines.append(
+        yield (
             f"<tr><td>{_thumbnail(row.thumbnail) if row.thumbnail else ''}</td>"
             f'<th scope="row">{escape(row.name)}</th>{said}{shares}</tr>'
         )
-    caption = escape(text(language, "batch_caption", n=number(len(rows), language)))
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table>'
-        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    yield "</tbody></table></div>"
 
 
 def lead(labels: list[str], language: str) -> str:

@@ -8,7 +8,7 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from model.folder import replacing
+from model.kept import Kept
 from model.labels import LABELS
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
 from model.preprocessing import PictureError, open_picture
@@ -32,6 +33,7 @@ TOO_MANY = f"These are more than {MAX_PICTURES} pictures. Send them in several p
 TOO_LARGE = f"These are more than {MAX_BYTES // 10**6} MB together. Send them in several parts."
 TOO_LARGE_ONE = f"The picture has more than {MAX_PICTURE_BYTES // 10**6} MB. Send a smaller one."
 DAMAGED = "This part of the zip is damaged. Make the zip anew."
+FULL = "No room is left on the server's disk for the table. Try again later."
 GONE = "The file is not there any more. Send it again."
 
 
@@ -58,21 +60,26 @@ class BatchRow:
 
 def classify_many(
     classifier, files: Iterable[str | Path], progress: Callable[[int, int], None] | None = None
-) -> list[BatchRow]:
+) -> Sequence[BatchRow]:
     """Classify pictures, and the pictures in zips, in the order of `files` and of each zip.
 
     `classifier` is a `model.classifier.Classifier`. `progress` is called with (done, total) before
-    the first picture and after each. Memory holds one picture at a time, and the thumbnails. A
-    picture or zip that cannot be used becomes a row with an error; folders and hidden files in a
-    zip are left out. Raises BatchError, before any picture is read, without files or over a bound.
+    the first picture and after each. Memory holds one picture at a time, and of the rows what
+    model/kept.py says. A picture or zip that cannot be used becomes a row with an error; folders
+    and hidden files in a zip are left out. Raises BatchError, before any picture is read, without
+    files or over a bound; and where the disk is too full for many rows.
     """
     jobs = _list(Path(file) for file in files)
-    rows, seen = [], Counter()
+    rows, seen = Kept(), Counter()
     progress and progress(0, len(jobs))
     for name, data, error in _contents(jobs):
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name} ({seen[name]})"
-        rows.append(BatchRow(name, error=error) if error else _classify(classifier, name, data))
+        row = BatchRow(name, error=error) if error else _classify(classifier, name, data)
+        try:
+            rows.append(row)
+        except OSError:
+            raise BatchError(FULL) from None
         progress and progress(len(rows), len(jobs))
     return rows
 
@@ -184,7 +191,9 @@ def safe_name(name: str) -> str:
     return (name if len(name) <= MAX_NAME else cut) or "unnamed"
 
 
-def write_csv(rows: list[BatchRow], path: "str | Path", labels: list[str] | None = None) -> None:
+def write_csv(
+    rows: Sequence[BatchRow], path: "str | Path", labels: list[str] | None = None
+) -> None:
     """Write a UTF-8 CSV, a line a row, in one step: name, top_diagnosis, probability, a column for
     each label, notices (codes, a blank between), error; empty where there is nothing to say. Text
     that a spreadsheet would take for a formula gets a ' in front (OWASP, "CSV Injection")."""

@@ -1,7 +1,7 @@
 """Data sets: load, clean, decode once.
 
-`load_rows` reads a Hub id or a local folder through `datasets.load_dataset`; `decode` turns
-pictures into one uint8 array, cached on disk. model/parts.py splits the rows.
+`load_rows` reads a Hub id or a local folder through `datasets`; `decode` turns pictures into one
+uint8 array, cached on disk. model/parts.py splits the rows.
 """
 
 import hashlib
@@ -86,9 +86,11 @@ def load_tables(name: str):
     """All splits of a Hub id or local folder, pictures left encoded: a list of datasets.Dataset."""
     import datasets
 
+    from model import parquet
+
     datasets.disable_progress_bars()
     try:
-        found = datasets.load_dataset(str(name))
+        found = parquet.load(str(name))
     except Exception as error:  # the Hub, the network, the folder: many kinds
         where = "the folder" if Path(name).exists() else "the Hub id"
         lines = str(error).strip().splitlines() or [type(error).__name__]

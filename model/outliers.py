@@ -4,6 +4,8 @@ Two kinds: any data set of other pictures, and generated ones, which every machi
 """
 
 import sys
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -92,8 +94,16 @@ def _text(rng, size, colour):
     return picture
 
 
+class Said(NamedTuple):
+    """What is kept of a Prediction: without its evidence map, of as many as one likes."""
+
+    confident: bool
+    notices: list[str]
+    familiarity: float | None
+
+
 def measure(
-    classifier: Classifier, real: list, lesions, outliers: dict[str, list], resamples: int
+    classifier: Classifier, real: Iterable, lesions, outliers: dict[str, list], resamples: int
 ) -> dict:
     """Figures for metrics.json: of the real pictures the share `refused`, that is given no
     confident label, `noticed`, given any notice, and each notice's; of each set of outliers the
@@ -104,47 +114,59 @@ def measure(
     ids of the real ones. Intervals as in model/metrics.py; outliers are drawn picture by picture.
     """
     rng = np.random.default_rng(0)
-    ours = _ask(classifier, real, "real pictures")
-    units = [np.flatnonzero(np.asarray(lesions) == one) for one in np.unique(lesions)]
-    drawn = [np.arange(len(ours))]
-    for _ in range(resamples):
-        drawn.append(np.concatenate([units[i] for i in rng.integers(0, len(units), len(units))]))
-    codes = sorted({code for prediction in ours for code in prediction.notices})
+    ours = _ask(classifier, real, "real pictures", len(lesions))
+    _, place, counts = np.unique(lesions, return_inverse=True, return_counts=True)
+    units = np.split(np.argsort(place, kind="stable"), np.cumsum(counts)[:-1])
+    codes = sorted({code for said in ours for code in said.notices})
+    flags = [
+        np.array([not said.confident for said in ours], np.float64),
+        np.array([bool(said.notices) for said in ours], np.float64),
+        *(np.array([c in said.notices for said in ours], np.float64) for c in codes),
+    ]
+    shares = [[each[i].mean() for each in flags] for i in _drawn(units, len(ours), resamples, rng)]
+    refused, noticed, *notices = (interval(values) for values in np.array(shares).T)
     result = {
         "threshold": classifier.config.get("familiarity", {}).get("threshold"),
         "images": len(ours),
-        "refused": _share([not p.confident for p in ours], drawn),
-        "noticed": _share([bool(p.notices) for p in ours], drawn),
-        "notices": {c: _share([c in p.notices for p in ours], drawn) for c in codes},
+        "refused": refused,
+        "noticed": noticed,
+        "notices": dict(zip(codes, notices)),
         "outliers": {},
     }
     for name, pictures in outliers.items():
-        theirs = _ask(classifier, pictures, name)
+        theirs = _ask(classifier, pictures, name, len(pictures))
         again = [np.arange(len(theirs)), *rng.integers(0, len(theirs), (resamples, len(theirs)))]
+        refused = np.array([not said.confident for said in theirs], np.float64)
         entry = {
-            "images": len(theirs), "refused": _share([not p.confident for p in theirs], again)
-        }  # fmt: skip
+            "images": len(theirs),
+            "refused": interval(np.array([refused[i].mean() for i in again])),
+        }
         if ours[0].familiarity is not None:
-            scores = [np.array([p.familiarity for p in side]) for side in (ours, theirs)]
+            scores = [np.array([said.familiarity for said in side]) for side in (ours, theirs)]
+            drawn = _drawn(units, len(ours), resamples, np.random.default_rng(0))  # once more
             areas = [_area(scores[0][i], scores[1][j]) for i, j in zip(drawn, again)]
             entry["roc_auc"] = interval(np.array(areas))
         result["outliers"][name] = entry
     return result
 
 
-def _ask(classifier, pictures, name):
+def _drawn(units, count, resamples, rng):
+    """All images, and those of as many lesions drawn, `resamples` times: made as they are asked
+    for, since all of them together take 8 KB an image."""
+    yield np.arange(count)
+    for _ in range(resamples):
+        yield np.concatenate([units[i] for i in rng.integers(0, len(units), len(units))])
+
+
+def _ask(classifier, pictures, name, total):
     found = []
-    for picture in tqdm(pictures, desc=name, file=sys.stdout, mininterval=1):
+    for picture in tqdm(pictures, desc=name, total=total, file=sys.stdout, mininterval=1):
         try:
-            found.append(classifier(picture))
+            prediction = classifier(picture)
         except PictureError:
             continue
+        found.append(Said(prediction.confident, prediction.notices, prediction.familiarity))
     return found
-
-
-def _share(flags, drawn):
-    flags = np.array(flags, dtype=np.float64)
-    return interval(np.array([flags[i].mean() for i in drawn]))
 
 
 def _area(inside, outside):

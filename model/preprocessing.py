@@ -20,6 +20,7 @@ PREPROCESSING = {"resize": "bilinear, antialiased", "portrait": "turned to lands
 MAX_PIXELS = 64_000_000
 WEBP_PIXELS = 32_000_000  # PIL's WebP decoder takes 16 bytes a pixel, the others 4
 MAX_BYTES = 25_000_000
+TOO_LARGE = f"The picture is too large. Send one of at most {MAX_PIXELS // 1_000_000} megapixels."
 # A JPEG may have all its pixels gone through once more for every 10 bytes. Cameras' have 1 scan,
 # programs' at most some 15.
 MAX_SCANS, MAX_SCANNED = 100, 2_000_000_000
@@ -92,9 +93,7 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
     except PictureError:
         raise
     except Image.DecompressionBombError:
-        raise PictureError(
-            f"The picture is too large. Send one of at most {MAX_PIXELS // 1_000_000} megapixels."
-        ) from None
+        raise PictureError(TOO_LARGE) from None
     except FileNotFoundError:
         raise PictureError(f"There is no file {os.fspath(source)}.") from None
     except IsADirectoryError:
@@ -104,8 +103,11 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
             "The file is not a picture that can be read. Send a JPEG, PNG or WebP."
         ) from None
     except Exception as error:  # PIL's decoders raise many kinds on damaged files
+        said = " ".join(str(error).split())
+        if "Security limit exceeded" in said:  # libheif, of a size that its header alone claims
+            raise PictureError(TOO_LARGE) from None
         raise PictureError(
-            f"The picture is damaged or cut off and cannot be read ({error}). "
+            f"The picture is damaged or cut off and cannot be read ({said}). "
             "Send it again, or save it anew as JPEG or PNG."
         ) from None
 

@@ -12,11 +12,13 @@ import pytest
 from made import drawing, encode
 from PIL import Image, PngImagePlugin
 
-from model import batch
+from model import batch, kept
+from model.answer import table
 from model.batch import BatchError, BatchRow, classify_many, safe_name, write_csv
 from model.classifier import Prediction
 from model.labels import LABELS
 from model.preprocessing import load_picture
+from model.texts import text, translated
 
 PICTURE = encode(drawing("nv", 1))
 
@@ -342,6 +344,29 @@ def test_thumbnail_of_any_shape(tmp_path, size):
     Image.new("RGB", size, "red").save(tmp_path / "x.png")
     (row,) = classify_many(Fake(), [tmp_path / "x.png"])
     assert max(row.thumbnail.size) == min(max(size), 96) and min(row.thumbnail.size) >= 1
+
+
+def test_rows_past_what_memory_holds_are_on_the_disk(tmp_path, monkeypatch):
+    (tmp_path / "x.jpg").write_bytes(PICTURE)
+    files = [tmp_path / "x.jpg"] * 8
+    short = classify_many(Fake(keep=False), files)
+    monkeypatch.setattr(kept, "IN_MEMORY", 40_000)
+    rows = classify_many(Fake(keep=False), files)
+    assert rows._file._rolled and not short._file._rolled
+    assert list(rows) == list(short) and rows[-1] == short[7] and rows[2:4] == short[2:4]
+    with pytest.raises(IndexError):
+        rows[8]
+    rows.append("more")  # after reading
+    assert rows[8] == "more" and rows[0] == short[0]
+    assert table(short, LABELS, "en").count("<img") == 8
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept.pickle, "dump", full)
+    with pytest.raises(BatchError, match="^No room is left on the server's disk") as error:
+        classify_many(Fake(keep=False), files)
+    assert translated(str(error.value), "id") == text("id", "error_disk")
 
 
 def test_memory_holds_thumbnails_only(tmp_path):

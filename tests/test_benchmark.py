@@ -63,13 +63,17 @@ def test_a_runtime_that_is_not_installed_is_said(trained, tmp_path, monkeypatch,
     assert rows and "ratio" not in benchmark.with_ratios(rows)[0]
 
 
-def test_growth_counts_pictures_seconds_and_memory(trained, tmp_path):
+def test_more_pictures_take_more_seconds_and_no_more_memory(trained, tmp_path):
     rows = benchmark.main([
-        str(trained), "--growth", "--sizes", "14", "--output", str(tmp_path),
+        str(trained), "--growth", "--sizes", "14,1000", "--output", str(tmp_path),
     ])  # fmt: skip
-    assert [row["calls"] for row in rows] == [14, 14]
+    assert [row["calls"] for row in rows] == [14, 1000] * 2
     assert all(row["seconds"] > 0 and row["megabytes"] >= 0 for row in rows)
-    assert len(read(tmp_path / "growth.csv")) == 2
+    assert len(read(tmp_path / "growth.csv")) == 4
+    batch, more_batch, evaluation, more_evaluation = (row["megabytes"] for row in rows)
+    # Thumbnails and table took 45, the data set's row group 140.
+    assert more_batch - batch < 20
+    assert more_evaluation - evaluation < 70
 
 
 def test_a_cost_that_fails_is_an_error(tmp_path):
