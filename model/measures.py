@@ -152,7 +152,8 @@ def soak_rows(args, classifier: Classifier) -> list[dict]:
 def growth_rows(args, classifier: Classifier) -> list[dict]:
     """Seconds and memory of the batch tab's work and of evaluate.py, on more and more pictures."""
     rows = []
-    for what, cost in (("batch", batch_cost), ("evaluate.py", evaluate_cost)):
+    kinds = ("batch, memory beyond the page's", batch_cost), ("evaluate.py", evaluate_cost)
+    for what, cost in kinds:
         for count in args.sizes:
             found = cost(classifier.folder, count, args.dataset)
             found |= {"calls": count, "per_second": count / found["seconds"]}
