@@ -31,12 +31,14 @@ os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
 # Where these are installed, Gradio would import them, 50 MB that the page has no use for: to it
 # they are missing. Matplotlib would come with the first call; the examples may read Parquet later.
-sys.modules |= {"matplotlib": None, "pyarrow": None}
+for unused in ("matplotlib", "pyarrow"):
+    sys.modules.setdefault(unused, None)
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-del sys.modules["pyarrow"]
+if sys.modules["pyarrow"] is None:
+    del sys.modules["pyarrow"]
 
 from model import answer, batch
 from model.classifier import Classifier
