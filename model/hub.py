@@ -47,7 +47,7 @@ from model.folder import (
 
 README = "README.md"
 PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json where there is one
-START = (CONFIG, WEIGHTS)  # what train.py --weights pulls
+START = (CONFIG, WEIGHTS)  # what train.py --weights pulls; PAGE's, of a model without Keras weights
 TIMEOUT = 5  # seconds for an answer: a page that has a cached copy should not wait for long
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -258,6 +258,8 @@ def _evict(path: Path) -> bool:
 def _wanted(sums: dict[str, str], files) -> list[str]:
     if files is None:
         return [file for file in sums if file == Path(file).name]
+    if WEIGHTS in files and WEIGHTS not in sums and TFLITE in sums:
+        files = PAGE
     return [file for file in files if file != METRICS or file in sums]
 
 

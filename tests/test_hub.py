@@ -245,6 +245,19 @@ def test_only_what_is_needed_is_downloaded(hub, cache, tmp_path):
     assert hub.downloads()[4:] == ["model.weights.h5"]
 
 
+@pytest.mark.parametrize("left_out", ["model.weights.h5", "model.tflite"])
+def test_a_start_is_pulled_as_keras_weights_or_else_as_the_file_that_serves(
+    hub, cache, tmp_path, left_out
+):
+    folder = made(tmp_path / "seed")
+    (folder / left_out).unlink()
+    write_checksums(folder)
+    hub.put("ann/skin", {path.name: path.read_bytes() for path in folder.iterdir()})
+    pull("ann/skin", START, api(hub, False), cache)
+    found = ["model.weights.h5"] if left_out == "model.tflite" else ["metrics.json", "model.tflite"]
+    assert sorted(hub.downloads()) == ["SHA256SUMS", "config.json", *found]
+
+
 def test_a_local_folder_wins(hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made(tmp_path / "ann" / "skin")

@@ -2,11 +2,13 @@ import shutil
 
 import numpy as np
 import pytest
+from huggingface_hub import HfApi
 from made import drawing
 
 import convert
 from model import network as n
 from model.folder import BUNDLED, WEIGHTS, write_checksums
+from model.hub import START, pull
 from model.labels import LABELS
 from model.recover import _products, recover
 from model.start import load_backbone
@@ -46,6 +48,14 @@ def test_training_starts_from_a_folder_that_is_only_served(trained, served):
     assert load_backbone(start, config["architecture"], served, config["labels"], pictures(36, 48))
     for ours, theirs in zip(start.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=0.01 * np.abs(theirs).max())
+
+
+def test_training_starts_from_a_model_on_the_hub_that_is_only_served(hub, served, tmp_path):
+    write_checksums(served)
+    hub.put("ann/served", {path.name: path.read_bytes() for path in served.iterdir()})
+    pulled = pull("ann/served", START, HfApi(endpoint=hub.url, token=False), tmp_path / "cache")
+    start = n.build_network("cnn_16_32", 24, 32, 7)
+    assert load_backbone(start, "cnn_16_32", pulled.folder, list(LABELS), pictures(24, 32))
 
 
 def test_what_does_not_answer_as_the_file_is_refused(trained, served, monkeypatch):
