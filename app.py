@@ -14,7 +14,6 @@ For programs, through gradio_client, HTTP, or as MCP tools at /gradio_api/mcp/:
 
 import argparse
 import atexit
-import base64
 import contextlib
 import os
 import secrets
@@ -35,13 +34,13 @@ for unused in ("matplotlib", "pyarrow"):
     sys.modules.setdefault(unused, None)
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 if sys.modules["pyarrow"] is None:
     del sys.modules["pyarrow"]
 
 from model import answer, batch
 from model.classifier import Classifier
+from model.components import Page, Picture, theme
 from model.evidence import LEAST, overlay, shown, strengths, upright
 from model.examples import Example, find_examples
 from model.folder import BUNDLED, ModelFolderError
@@ -82,44 +81,6 @@ def parse(arguments=None) -> argparse.Namespace:
     )
     parser.add_argument("--share", action="store_true", help="open a public link")
     return parser.parse_args(arguments)
-
-
-class Picture(gr.Image):
-    """gr.Image that hands on the file as it was sent: gr.Image itself opens it with PIL, and
-    answers a file that is no picture with a stack trace instead of our sentence."""
-
-    is_template = True  # keep gr.Image's look in the browser
-
-    def preprocess(self, payload):
-        if payload is None:
-            return None
-        if payload.url and payload.url.startswith("data:"):
-            try:
-                return base64.b64decode(payload.url.partition(",")[2])
-            except ValueError:
-                return b""
-        # Gradio checks a path only where the sender marks it as a file's.
-        if payload.path:
-            path = Path(payload.path).resolve()
-            if not path.is_relative_to(Path(get_upload_folder()).resolve()):
-                raise gr.Error(text(ENGLISH, "error_request"), print_exception=False)
-        return payload.path
-
-
-class Page(gr.Blocks):
-    """gr.Blocks that answers a request of the wrong shape, or for what is not to be had, with a
-    sentence; gr.Blocks itself answers with nothing. Of a list, it looks at no more files than
-    batch.py needs to refuse it: gr.Blocks works 0.4 ms on the path of each."""
-
-    async def preprocess_data(self, function, inputs, *arguments, **options):
-        most = batch.MAX_PICTURES + 1
-        try:
-            inputs = [value[:most] if isinstance(value, list) else value for value in inputs]
-            return await super().preprocess_data(function, inputs, *arguments, **options)
-        except gr.Error:
-            raise
-        except Exception:  # Gradio's own, of many kinds
-            raise gr.Error(text(ENGLISH, "error_request"), print_exception=False) from None
 
 
 def build(classifier: Classifier, named: str = "", examples: str | None = None) -> gr.Blocks:
@@ -323,25 +284,6 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         gr.on([], predict, sent, named_shares, api_name="predict", **free)
         gr.on([], analyze, sent, everything, api_name="analyze", **free)
     return page
-
-
-def theme() -> gr.themes.Base:
-    """A quiet one, whose colours keep 4.5:1 in light and dark, with the system's own letters: no
-    font comes from elsewhere."""
-    return gr.themes.Base(
-        primary_hue="teal", neutral_hue="slate", radius_size="md",
-        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
-    ).set(
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_700",
-        button_primary_text_color="white", button_primary_text_color_dark="white",
-        color_accent="*primary_700", link_text_color="*primary_700",
-        link_text_color_dark="*primary_300", link_text_color_visited="*primary_700",
-        link_text_color_visited_dark="*primary_300", link_text_color_hover_dark="*primary_200",
-        stat_background_fill="*primary_700", stat_background_fill_dark="*primary_400",
-        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
-    )  # fmt: skip
 
 
 def main(arguments=None) -> None:

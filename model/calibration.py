@@ -1,9 +1,13 @@
 """What the validation part settles beside the weights: temperature and operating point."""
 
+import math
+
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from model.labels import suspicious_of
-from model.metrics import fit_temperature, operating_point, suspicious_score
+from model.metrics import suspicious_score
 from model.network import softmax
 
 
@@ -25,3 +29,32 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
             threshold = float(operating_point(score, positive, sensitivity=0.95))
             calibration |= {"suspicious": suspicious, "threshold": threshold, "sensitivity": 0.95}
     return calibration
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature in 0.05 to 20 whose softmax(logits / temperature) fits the truth best.
+
+    logits: [n, k], log-probabilities serve as well. Minimises the mean negative log-likelihood
+    (Guo et al. 2017), which has one minimum over the logarithm of the temperature.
+    """
+    logits, truth = np.asarray(logits, np.float64), np.asarray(truth)
+    if logits.ndim != 2 or len(logits) != len(truth) or not np.isfinite(logits).all():
+        raise ValueError(f"Logits {logits.shape} must be finite, one row for each of {len(truth)}.")
+
+    def loss(log_temperature):
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -scaled[np.arange(len(truth)), truth].mean()
+
+    bounds = (math.log(0.05), math.log(20))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, options={"xatol": 1e-6}).x))
+
+
+def operating_point(score: np.ndarray, positive: np.ndarray, sensitivity: float = 0.95) -> float:
+    """The highest threshold that at least `sensitivity` of the positives reach (score >= it)."""
+    positives = np.sort(np.asarray(score, np.float64)[np.asarray(positive, bool)])[::-1]
+    if len(positives) == 0:
+        raise ValueError("No image is positive, so no threshold gives a sensitivity.")
+    if not 0 < sensitivity <= 1:
+        raise ValueError(f"A sensitivity lies in (0, 1], not at {sensitivity}.")
+    needed = math.ceil(sensitivity * len(positives) - 1e-9)  # 0.95 * 20 must stay 19
+    return float(positives[needed - 1])

@@ -1,30 +1,27 @@
 """What a classifier is worth on a set of labelled images, every figure with its interval.
 
 A figure is {"value", "low", "high"}: the value on the images as they are and the 95 % percentile
-interval over bootstrap resamples of *lesions* (Efron and Tibshirani, An introduction to the
-bootstrap, 1993, chapter 13). Views of one lesion are not independent, so a lesion is drawn with
-all its images or not at all. A figure that is undefined, such as the recall of a class without an
-image, is null; a resample in which it is undefined does not count towards its interval.
+interval over bootstrap resamples of *lesions* (model/bootstrap.py). Views of one lesion are not
+independent, so a lesion is drawn with all its images or not at all. A figure that is undefined,
+such as the recall of a class without an image, is null; a resample in which it is undefined does
+not count towards its interval.
 
 Averages over classes (balanced accuracy, macro figures, ROC AUC) run over the classes that the
 images hold, as scikit-learn's balanced_accuracy_score does. A class that is held but never
 predicted has precision 0 and F1 0. Of equally probable classes the first ranks first.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from model.bootstrap import LEVEL, clusters_of, interval, resampled
+
 BINS = 15  # of the reliability figure and the calibration error, as in Guo et al. 2017
-LEVEL = 0.95
 ROC_POINTS = 100
 # Labels that have a sensitivity and specificity of their own, as the likeliest of the answer.
 ALONE = {"melanoma": "mel", "malignant": "malignant"}
-BLOCK = 1_000_000  # weights held at a time (images x resamples), 8 MB
 
 
 def classification_metrics(
@@ -59,8 +56,8 @@ def classification_metrics(
     predicted = probabilities.argmax(axis=1)
     support = np.bincount(truth, minlength=k)
     rows, scores = _rows(labels, truth, probabilities, predicted, suspicious, threshold)
-    clusters = _clusters(lesions)
-    figures = _resampled(
+    clusters = clusters_of(lesions)
+    figures = resampled(
         lambda weights: _figures(labels, rows, scores, support, weights), clusters, resamples, seed
     )
 
@@ -140,35 +137,6 @@ def suspicious_score(
     return np.asarray(probabilities, np.float64)[:, columns].sum(axis=1)
 
 
-def operating_point(score: np.ndarray, positive: np.ndarray, sensitivity: float = 0.95) -> float:
-    """The highest threshold that at least `sensitivity` of the positives reach (score >= it)."""
-    positives = np.sort(np.asarray(score, np.float64)[np.asarray(positive, bool)])[::-1]
-    if len(positives) == 0:
-        raise ValueError("No image is positive, so no threshold gives a sensitivity.")
-    if not 0 < sensitivity <= 1:
-        raise ValueError(f"A sensitivity lies in (0, 1], not at {sensitivity}.")
-    needed = math.ceil(sensitivity * len(positives) - 1e-9)  # 0.95 * 20 must stay 19
-    return float(positives[needed - 1])
-
-
-def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature in 0.05 to 20 whose softmax(logits / temperature) fits the truth best.
-
-    logits: [n, k], log-probabilities serve as well. Minimises the mean negative log-likelihood
-    (Guo et al. 2017), which has one minimum over the logarithm of the temperature.
-    """
-    logits, truth = np.asarray(logits, np.float64), np.asarray(truth)
-    if logits.ndim != 2 or len(logits) != len(truth) or not np.isfinite(logits).all():
-        raise ValueError(f"Logits {logits.shape} must be finite, one row for each of {len(truth)}.")
-
-    def loss(log_temperature):
-        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -scaled[np.arange(len(truth)), truth].mean()
-
-    bounds = (math.log(0.05), math.log(20))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, options={"xatol": 1e-6}).x))
-
-
 def reliability_bins(truth: np.ndarray, probabilities: np.ndarray) -> list[dict]:
     """Mean confidence and accuracy in 15 equal bins of the highest probability (lower, upper]."""
     bins, confidence, correct = _binned(np.asarray(truth), np.asarray(probabilities, np.float64))
@@ -188,18 +156,6 @@ def reliability_bins(truth: np.ndarray, probabilities: np.ndarray) -> list[dict]
     return result
 
 
-def interval(values: np.ndarray) -> dict:
-    """The figure of values [1 + resamples]: the first is the value, the others its resamples."""
-    value, draws = values[0], values[1:][~np.isnan(values[1:])]
-    if np.isnan(value):
-        return {"value": None, "low": None, "high": None}
-    low, high = None, None
-    if len(draws):
-        tail = (1 - LEVEL) / 2
-        low, high = (round(float(q), 6) for q in np.quantile(draws, [tail, 1 - tail]))
-    return {"value": round(float(value), 6), "low": low, "high": high}
-
-
 def _checked(labels, truth, probabilities, lesions):
     truth, probabilities = np.asarray(truth), np.asarray(probabilities, np.float64)
     n, k = len(truth), len(labels)
@@ -216,14 +172,6 @@ def _checked(labels, truth, probabilities, lesions):
     if not np.issubdtype(truth.dtype, np.integer) or truth.min() < 0 or truth.max() >= k:
         raise ValueError(f"The truth must be whole numbers from 0 to {k - 1}.")
     return truth, probabilities
-
-
-def _clusters(lesions):
-    """Indices [n] of the lesions, counted from 0."""
-    named = [
-        f"#{row}" if lesion in (None, "") else f"={lesion}" for row, lesion in enumerate(lesions)
-    ]
-    return np.unique(named, return_inverse=True)[1]
 
 
 def _binned(truth, probabilities):
@@ -265,20 +213,6 @@ def _rows(labels, truth, probabilities, predicted, suspicious, threshold):
         )
         scores[("suspicious",)] = (score, positive)
     return rows, scores
-
-
-def _resampled(figures, clusters, resamples, seed):
-    """figures(weights [n, r]) for the images as they are and for all resamples: {path: [1 + r]}."""
-    random = np.random.default_rng(seed)
-    lesions = clusters.max() + 1
-    parts = [figures(np.ones((len(clusters), 1)))]
-    block = max(1, BLOCK // len(clusters))
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        drawn = random.integers(lesions, size=(lesions, count)) * count + np.arange(count)
-        weights = np.bincount(drawn.ravel(), minlength=lesions * count).reshape(lesions, count)
-        parts.append(figures(weights[clusters].astype(np.float64)))
-    return {path: np.concatenate([part[path] for part in parts]) for path in parts[0]}
 
 
 def _figures(labels, rows, scores, full_support, weights):

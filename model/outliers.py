@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from model.bootstrap import interval
 from model.classifier import Classifier
 from model.dataset import load_tables
-from model.metrics import interval
 from model.preprocessing import PictureError
 
 KINDS = ("noise", "gradient", "flat", "text", "checkerboard", "blobs")
@@ -111,7 +111,7 @@ def measure(
     where the model has no such output.
 
     real, outliers: encoded or PIL pictures; those that cannot be read are left out. lesions: [n]
-    ids of the real ones. Intervals as in model/metrics.py; outliers are drawn picture by picture.
+    ids of the real ones. Intervals as in model/bootstrap.py; outliers are drawn picture by picture.
     """
     rng = np.random.default_rng(0)
     ours = _ask(classifier, real, "real pictures", len(lesions))
