@@ -1,10 +1,20 @@
+import atexit
 import os
+import shutil
+import tempfile
 
 import pytest
 from hub_server import CLIENT_ENV, HubServer
 from made import made_rows, write_dataset
 
 os.environ.update(CLIENT_ENV)  # here, as huggingface_hub reads it when a test imports it
+
+# The runs that tests start on JAX share what they compile, the same network again and again.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="jax-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 
 @pytest.fixture

@@ -33,13 +33,14 @@ def test_systems_are_those_of_their_page():
 def test_bundled_models_commands_are_in_the_readme():
     # Without what says where things lie on one machine, and not how it learned.
     aside = r" --(cache|results) \S+| --(no-peak|resume)"
-    commands = [read_config(BUNDLED)["training"]["command"]]
+    config = read_config(BUNDLED)
+    commands, start = [config["training"]["command"]], config["weights"]
     table = (ROOT / "results" / "runs.csv").read_text(encoding="utf-8")
-    start = read_config(BUNDLED)["weights"]["start"]
-    commands += [
-        row["command"] for row in csv.DictReader(table.splitlines()) if row["name"] == start
-    ]
-    assert len(commands) == 2
+    rows = {row["name"]: row["command"] for row in csv.DictReader(table.splitlines())}
+    while start["start"] != "none":
+        commands.append(rows[start["start"]])
+        start = start["before"]
+    assert len(commands) > 1
     for command in commands:
         assert re.sub(aside, "", command) in README.replace("\\\n  ", "")
 
