@@ -40,7 +40,8 @@ STRAY = [
     ".env", ".git/config", ".venv/lib/site.py", ".ci/run", "runs/trial/config.json", "lesion.jpg",
     "patients/0001.png", "tests/test_secret.py", "model/bundled/scan.png", "model/.notes.py",
     "model/__pycache__/labels.cpython-311.pyc", "model/bundled/model.weights.h5", "app.pyi",
-    "model/bundled/.partial-7-model.tflite", "train.py", "requirements-dev.txt", "screenshot.png",
+    "model/components.pyi", "model/bundled/.partial-7-model.tflite", "train.py",
+    "requirements-dev.txt", "screenshot.png",
 ]  # fmt: skip
 # As the Hub's page on Docker Spaces gives them for the Gradio SDK.
 SPACE_ENV = {

@@ -1,0 +1,36 @@
+"""Gradio's parts where ours differ."""
+
+import inspect
+from pathlib import Path
+
+import gradio as gr
+from gradio.blocks import BlocksConfig
+from gradio.state_holder import SessionState
+
+import app
+from model.classifier import Classifier
+from model.folder import BUNDLED
+
+
+def test_sessions_are_told_what_gradio_would_tell_them():
+    page = app.build(Classifier.from_pretrained(BUNDLED), "model/bundled")
+    expected = {
+        key: BlocksConfig.config_for_block(key, [], part) for key, part in page.blocks.items()
+    }
+    assert len(expected) > 30
+    one = SessionState(page)
+    assert one.config_values == expected
+    (key,) = (key for key, part in page.blocks.items() if getattr(part, "elem_id", 0) == "summary")
+    one._update_value_in_config(key, "of one session")
+    one[key] = gr.HTML("another part")
+    one._update_config(key)
+    assert one.config_values[key]["props"]["value"] == "another part"
+    one._update_value_in_config(key, "of one session")
+    assert SessionState(page).config_values == expected
+    assert page.default_config.get_config()["components"] == list(expected.values())
+
+
+def test_no_stubs_are_written_and_files_are_found_again():
+    for module in (app, app.Page):
+        assert not Path(inspect.getfile(module)).with_suffix(".pyi").exists()
+    assert inspect.getfile(gr.Image).endswith("image.py")
