@@ -4,6 +4,8 @@ import inspect
 from pathlib import Path
 
 import gradio as gr
+import matplotlib  # noqa: F401  app.py hides these two from Gradio where nothing has imported them
+import pyarrow  # noqa: F401
 from gradio.blocks import BlocksConfig
 from gradio.state_holder import SessionState
 
