@@ -134,7 +134,7 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
             picture: JPEG, PNG or WebP of one lesion
         """
         with place(room, ENGLISH):
-            probabilities = classifier(opened(picture, ENGLISH)).probabilities
+            probabilities = classifier.probabilities(opened(picture, ENGLISH))
         return {display_name(label): p for label, p in probabilities.items()}
 
     def analyze(picture: str | bytes | None) -> dict:

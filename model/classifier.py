@@ -150,8 +150,15 @@ class Classifier:
         threshold = self.config.get("familiarity", {}).get("threshold")
         if familiarity is not None and threshold is not None and familiarity < threshold:
             notices.append("unfamiliar")
-        named = {label: float(p) for label, p in zip(self.labels, probabilities)}
-        return Prediction(named, evidence, milliseconds, notices, familiarity)
+        return Prediction(self._named(probabilities), evidence, milliseconds, notices, familiarity)
+
+    def probabilities(self, picture) -> dict[str, float]:
+        """Those of __call__ alone; without the notices, 2 ms sooner."""
+        upright = open_picture(picture, self.height, self.width)
+        return self._named(self.run(to_array(upright, self.height, self.width))[0])
+
+    def _named(self, probabilities: np.ndarray) -> dict[str, float]:
+        return {label: float(p) for label, p in zip(self.labels, probabilities)}
 
 
 def _release(path: Path) -> None:
