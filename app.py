@@ -35,7 +35,10 @@ for unused in ("matplotlib", "pyarrow"):
     sys.modules.setdefault(unused, None)
 
 
-def getfile(thing, really=inspect.getfile):
+really = inspect.getfile
+
+
+def getfile(thing):
     """Gradio parses the source of each component as it is imported, to write type stubs beside it,
     which takes 1.3 of its 4 seconds, but passes over one that has no file."""
     if type(thing).__name__ == "ComponentMeta":
@@ -43,7 +46,7 @@ def getfile(thing, really=inspect.getfile):
     return really(thing)
 
 
-inspect.getfile, really = getfile, inspect.getfile
+inspect.getfile = getfile
 
 import gradio as gr
 

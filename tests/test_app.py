@@ -79,8 +79,12 @@ def test_import_of_the_page_needs_no_training_packages():
         "& {name for name, module in sys.modules.items() if module}; assert not bad, bad; "
         "import pyarrow.parquet"  # which the examples may need
     )
+    stubs = [ROOT / "app.pyi", ROOT / "model" / "components.pyi"]
+    for stub in stubs:
+        stub.unlink(missing_ok=True)  # Gradio's, of an earlier start
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert not [stub for stub in stubs if stub.exists()]
 
 
 def test_predict_gives_the_models_probabilities_under_full_names(client, trained, picture):

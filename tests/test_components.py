@@ -1,7 +1,6 @@
 """Gradio's parts where ours differ."""
 
 import inspect
-from pathlib import Path
 
 import gradio as gr
 import matplotlib  # noqa: F401  app.py hides these two from Gradio where nothing has imported them
@@ -32,7 +31,5 @@ def test_sessions_are_told_what_gradio_would_tell_them():
     assert page.default_config.get_config()["components"] == list(expected.values())
 
 
-def test_no_stubs_are_written_and_files_are_found_again():
-    for module in (app, app.Page):
-        assert not Path(inspect.getfile(module)).with_suffix(".pyi").exists()
+def test_files_of_components_are_found_again():
     assert inspect.getfile(gr.Image).endswith("image.py")
