@@ -1,9 +1,11 @@
 () => {
     // What Gradio leaves undone for those who hear the page: the result is read out when it comes,
-    // what it says in English of its own is said in the page's language, and an example is named by its caption.
+    // what it says in English of its own is said in the page's language, an example is named by its caption,
+    // and no probability is 0 or 100 %.
     const language = (navigator.language || "en").split("-")[0];
     const texts = window.gradio_config?.i18n_translations ?? {};
     const words = texts[language] ?? texts.en ?? {};
+    const certain = {"0%": words.under_1, "100%": words.over_99}; // as Gradio rounds; no model is
     const name = () => {
         for (const id of ["summary", "table"])
             document.getElementById(id)?.setAttribute("aria-live", "polite");
@@ -18,8 +20,9 @@
             }
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         while (walker.nextNode()) {
-            const word = words["gradio_" + walker.currentNode.data.trim()];
-            if (word && word !== walker.currentNode.data) walker.currentNode.data = word;
+            const node = walker.currentNode, said = node.data.trim();
+            const word = words["gradio_" + said] ?? (node.parentElement.closest("#shares") && certain[said]);
+            if (word && word !== node.data) node.data = word;
         }
         if (words.title && document.title !== words.title) document.title = words.title;
     };
@@ -37,6 +40,6 @@
             return new Promise(() => {}); // Gradio would only leave the error unhandled
         }
     };
-    new MutationObserver(name).observe(document.body, {childList: true, subtree: true});
+    new MutationObserver(name).observe(document.body, {childList: true, characterData: true, subtree: true});
     name();
 }

@@ -114,7 +114,11 @@ def test_upload_to_answer_and_axe_finds_nothing_serious(
         top, p = prediction.top(1)[0]
         shares = tab.locator("#shares").inner_text()
         assert all(name("en", label) in shares for label in LABELS)
-        assert f"{round(100 * p)}%" in shares
+        assert shares.count(TEXTS["en"]["under_1"]) == sum(
+            p < 0.005 for p in prediction.probabilities.values()
+        )
+        assert (TEXTS["en"]["over_99"] if p >= 0.995 else f"{round(100 * p)}%") in shares
+        assert not re.search(r"\b(0|100)%", shares)
         if getattr(prediction, "confident", True):
             tab.get_by_role("heading", name=name("en", top)).first.wait_for()
             threshold = Classifier(trained).config["calibration"]["threshold"]
