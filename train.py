@@ -60,7 +60,7 @@ import numpy as np
 from model import dataset as data
 from model.batches import Batches, InOrder
 from model.binary import classes_of, malignant_labels, to_binary
-from model.calibration import calibrate
+from model.calibration import validated
 from model.card import write_card
 from model.checkpoint import Checkpoint, begin, write_history
 from model.devices import gather_alone, spread
@@ -75,7 +75,6 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.metrics import classification_metrics
 from model.network import (
     BACKBONES,
     NetworkError,
@@ -84,7 +83,6 @@ from model.network import (
     predict_logits,
     save_weights,
     set_batchnorm_momentum,
-    softmax,
 )  # fmt: skip
 from model.parts import add_extra, check_selected, count, limit_rows, split_rows
 from model.plateau import plateau
@@ -97,10 +95,6 @@ from model.samples import write_figures
 from model.speed import macs, matmul_peak, speed, speed_text
 from model.start import data_name, load_backbone, start_weights, weights_record
 from model.training import compile_model
-
-# The figures of metrics.py that config.json keeps of the validation part.
-VALIDATED = ("top_1", "top_2", "top_3", "balanced_accuracy", "macro", "macro_f1", "roc_auc",
-             "melanoma", "malignant", "ece")  # fmt: skip
 
 
 def main(arguments=None) -> Path:
@@ -234,14 +228,10 @@ def main(arguments=None) -> Path:
             "validation": selected["training"]["validation"],
         }
     else:
-        logits = predict_logits(network, held)
-        calibration = calibrate(logits, held_truth, rows.labels)
         lesions = rows.lesion_id if args.split_by == "lesion" else rows.image_id
-        figures = classification_metrics(
-            rows.labels, held_truth, softmax(logits, calibration["temperature"]),
-            lesions[split["validation"]], resamples=200,
-        )  # fmt: skip
-        record["validation"] = {key: figures[key] for key in VALIDATED if key in figures}
+        calibration, record["validation"] = validated(
+            rows.labels, held_truth, predict_logits(network, held), lesions[split["validation"]]
+        )
     config = {
         "format": FORMAT,
         "name": output.name,

@@ -7,8 +7,25 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from model.labels import suspicious_of
-from model.metrics import suspicious_score
+from model.metrics import classification_metrics, suspicious_score
 from model.network import softmax
+
+# The figures of metrics.py that config.json keeps of the validation part.
+VALIDATED = ("top_1", "top_2", "top_3", "balanced_accuracy", "macro", "macro_f1", "roc_auc",
+             "melanoma", "malignant", "ece")  # fmt: skip
+
+
+def validated(
+    labels: list[str], truth: np.ndarray, logits: np.ndarray, lesions: np.ndarray
+) -> tuple[dict, dict]:
+    """Calibration by the validation part, and its figures with that, as kept in config.json.
+
+    truth: [n] indices into labels; logits: [n, k]; lesions: [n], the lesion of each image.
+    """
+    calibration = calibrate(logits, truth, labels)
+    probabilities = softmax(logits, calibration["temperature"])
+    figures = classification_metrics(labels, truth, probabilities, lesions, resamples=200)
+    return calibration, {key: figures[key] for key in VALIDATED if key in figures}
 
 
 def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:

@@ -136,6 +136,10 @@ def _training(facts):
     if final := training.get("final"):
         ran.append(f"{final['epochs']} epochs, of which the last was kept: as many as "
                    f"`{final['like']}` took to its best on the validation part")  # fmt: skip
+    elif runs := training.get("mean_of"):
+        named = ", ".join(f"`{run}`" for run in runs)
+        ran.append(f"the mean of the weights of {named}; the start above and the settings below "
+                   "are those of the last")  # fmt: skip
     elif {"epochs_run", "best_epoch", "monitor"} <= set(training):
         by = training["monitor"].removeprefix("val_").replace("_", " ")
         ran.append(f"{training['epochs_run']} epochs, of which number {training['best_epoch']} was "
@@ -157,7 +161,7 @@ def _training(facts):
     told = {
         "dataset", "label_column", "split_by", "limit", "weights", "backbone", "command",
         "finished", "epochs_run", "best_epoch", "minutes", "device", "machine", "validation",
-        "extra", "extra_label_column", "final", "speed", "commit", "malignant",
+        "extra", "extra_label_column", "final", "speed", "commit", "malignant", "mean_of",
     }  # fmt: skip
     scaling = (facts.config.get("preprocessing") or {}).get("scaling")
     settings = training | ({"scaling": scaling} if scaling else {})

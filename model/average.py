@@ -1,0 +1,147 @@
+"""The mean of several runs' weights, as a model folder of its own.
+
+    python -m model.average runs/A runs/B runs/C --output runs/NAME
+    python -m model.average runs/A runs/B --output runs/NAME --dataset X --results results/runs.csv
+
+Runs that went on from one another, or started from the same weights, lie close enough for the mean
+of their weights to be a network too, and often a better one than each of them (Izmailov et al.
+2018, "Averaging weights leads to wider optima"; Wortsman et al. 2022, "Model soups"). The moving
+statistics of the normalisations are averaged like all else.
+
+All must have been trained on the same parts, for the same labels, size and preprocessing. The
+validation part sets temperature and operating point anew and says what the mean is worth: runs that
+do not belong together make a network that knows nothing. A folder with nothing but a `model.tflite`
+takes part too (model/recover.py). The settings that are recorded are those of the last run named.
+Then: convert.py, evaluate.py.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from model import dataset as data
+from model.calibration import validated
+from model.card import write_card
+from model.folder import (
+    CONFIG,
+    SPLIT,
+    TFLITE,
+    WEIGHTS,
+    ModelFolderError,
+    disk_error,
+    new_folder,
+    read_config,
+    read_json,
+    write_checksums,
+    write_json,
+)  # fmt: skip
+from model.network import NetworkError, load_network, predict_logits, save_weights
+from model.recover import recover
+from model.results import commit, write_row
+
+ALIKE = "architecture", "head", "input", "preprocessing", "labels"
+# Of one run's record, what is not true of the mean.
+ITS_OWN = (
+    "epochs_run", "best_epoch", "minutes", "images_per_second", "speed", "device", "machine",
+    "mean_of",
+)  # fmt: skip
+
+
+def parse(arguments=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("folders", nargs="+", help="model folders, at least two")
+    add("--output", required=True, help="the model folder to make")
+    add("--dataset", help="Hub id or folder (default: what they were trained on)")
+    add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    add("--results", metavar="CSV", help="write the folder's row there")
+    args = parser.parse_args(arguments)
+    if len(args.folders) < 2:
+        parser.error("name at least two model folders")
+    return args
+
+
+def main(arguments=None) -> Path:
+    args = parse(arguments)
+    output, folders = Path(args.output), [Path(folder) for folder in args.folders]
+    configs = [read_config(folder) for folder in folders]
+    split = _common_split(folders, configs)
+    config = configs[-1]
+    rows = data.load_rows(
+        args.dataset or config["training"]["dataset"], config["data"]["label_column"],
+        labels=config["labels"], classes=config["data"].get("classes"),
+    )  # fmt: skip
+    size = config["input"]["height"], config["input"]["width"]
+    held = rows.find(split["validation"])
+    images = data.decode(rows, held, *size, args.cache)
+
+    mean = None
+    for folder in folders:
+        if not (folder / WEIGHTS).is_file() and (folder / TFLITE).is_file():
+            train = data.decode(rows, rows.find(split["train"]), *size, args.cache)
+            network, _ = recover(folder, train)
+        else:
+            network, _ = load_network(folder)
+        share = [weight / len(folders) for weight in network.get_weights()]
+        mean = share if mean is None else [a + b for a, b in zip(mean, share, strict=True)]
+    network.set_weights(mean)
+
+    lesions = rows.lesion_id if config["data"]["split_by"] == "lesion" else rows.image_id
+    calibration, figures = validated(
+        rows.labels, rows.truth[held], predict_logits(network, images), lesions[held]
+    )
+    told = sys.argv[1:] if arguments is None else arguments
+    record = {k: v for k, v in config["training"].items() if k not in ITS_OWN}
+    record |= {
+        "mean_of": [name.get("name", f.name) for name, f in zip(configs, folders)],
+        "command": "python -m model.average " + " ".join(told),
+        "finished": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        "validation": figures,
+    }
+    config |= {"name": output.name, "calibration": calibration, "training": record}
+    config.pop("familiarity", None)  # convert.py's, of one run
+    with new_folder(output) as folder:
+        save_weights(network, folder / WEIGHTS)
+        write_json(folder / SPLIT, split)
+        write_json(folder / CONFIG, config)
+        write_card(folder)
+        write_checksums(folder)
+    print(f"validation top-1 {figures['top_1']['value']:.2%}, balanced accuracy "
+          f"{figures['balanced_accuracy']['value']:.3f}")  # fmt: skip
+    print(f"{output} is ready; next: python convert.py {output}")
+    if args.results:
+        write_row(output, args.results)
+    return output
+
+
+def _common_split(folders, configs) -> dict:
+    """split.json, which all of them share, once they are seen to be of one kind."""
+    for folder, config in zip(folders, configs):
+        if other := [key for key in ALIKE if config.get(key) != configs[0].get(key)]:
+            raise ModelFolderError(
+                f"{folder} and {folders[0]} differ in {', '.join(other)}: their mean is no network."
+            )
+        if "final" in config["training"]:
+            raise ModelFolderError(
+                f"{folder} was trained on the validation part too, which could not say what the "
+                "mean is worth."
+            )
+        if read_json(folder / SPLIT) != read_json(folders[0] / SPLIT):
+            raise ModelFolderError(
+                f"{folder} and {folders[0]} were trained on other parts of their data: what one "
+                "was trained on would validate the other."
+            )
+    return read_json(folders[0] / SPLIT)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (data.DatasetError, ModelFolderError, NetworkError) as error:
+        sys.exit(f"average: {error}")
+    except OSError as error:
+        sys.exit(f"average: {disk_error(error)}")

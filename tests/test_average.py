@@ -1,0 +1,99 @@
+import shutil
+
+import numpy as np
+import pytest
+
+import train
+from model import average
+from model.folder import (
+    SPLIT,
+    WEIGHTS,
+    ModelFolderError,
+    read_config,
+    read_json,
+    verify,
+    write_checksums,
+    write_json,
+)
+from model.network import load_network
+from model.results import row_of
+
+
+@pytest.fixture(scope="module")
+def further(made, trained, tmp_path_factory):
+    """A run that went on from `trained`."""
+    base = tmp_path_factory.mktemp("further")
+    return train.main([
+        "--dataset", str(made), "--output", str(base / "further"), "--backbone", "cnn_16_32",
+        "--head", "pooling", "--size", "24x32", "--weights", str(trained), "--batch", "16",
+        "--epochs", "1", "--average", "0", "--cache", str(base / "cache"), "--no-peak",
+    ])  # fmt: skip
+
+
+def test_the_mean_of_two_runs_is_a_model_folder(made, trained, further, tmp_path):
+    results = tmp_path / "runs.csv"
+    folder = average.main([
+        str(trained), str(further), "--output", str(tmp_path / "mean"), "--dataset", str(made),
+        "--cache", str(tmp_path / "cache"), "--results", str(results),
+    ])  # fmt: skip
+    verify(folder)
+    network, config = load_network(folder)
+    runs = [load_network(run)[0].get_weights() for run in (trained, further)]
+    assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(*runs))
+    for mean, one, other in zip(network.get_weights(), *runs, strict=True):
+        np.testing.assert_allclose(mean, (one + other) / 2, rtol=1e-5, atol=1e-6)
+    training = config["training"]
+    assert training["mean_of"] == ["made", "further"]
+    assert training["command"].startswith("python -m model.average ")
+    assert "epochs_run" not in training and "minutes" not in training
+    assert 0 <= training["validation"]["balanced_accuracy"]["value"] <= 1
+    assert read_json(folder / SPLIT) == read_json(trained / SPLIT)
+    assert "the mean of the weights of `made`, `further`" in (folder / "README.md").read_text()
+    assert f",{row_of(folder)['command']}," in results.read_text()
+
+
+def test_a_folder_that_is_only_served_takes_part(made, trained, tmp_path):
+    served = shutil.copytree(trained, tmp_path / "served")
+    (served / WEIGHTS).unlink()
+    write_checksums(served)
+    folder = average.main([
+        str(served), str(trained), "--output", str(tmp_path / "mean"), "--dataset", str(made),
+        "--cache", str(tmp_path / "cache"),
+    ])  # fmt: skip
+    before = load_network(trained)[0].get_weights()
+    for mean, weight in zip(load_network(folder)[0].get_weights(), before, strict=True):
+        np.testing.assert_allclose(mean, weight, atol=0.01 * np.abs(weight).max())
+
+
+def _other_size(folder):
+    config = read_config(folder)
+    config["input"]["height"] = 48
+    write_json(folder / "config.json", config)
+
+
+def _other_parts(folder):
+    split = read_json(folder / SPLIT)
+    split["train"], split["validation"] = split["validation"], split["train"]
+    write_json(folder / SPLIT, split)
+
+
+def _final(folder):
+    config = read_config(folder)
+    config["training"]["final"] = {"like": "made", "epochs": 1}
+    write_json(folder / "config.json", config)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (_other_size, "differ in input"),
+        (_other_parts, "other parts of their data"),
+        (_final, "trained on the validation part too"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_refused(trained, tmp_path, change, told):
+    other = shutil.copytree(trained, tmp_path / "other")
+    change(other)
+    with pytest.raises(ModelFolderError, match=told):
+        average.main([str(trained), str(other), "--output", str(tmp_path / "mean")])
+    assert not (tmp_path / "mean").exists()
