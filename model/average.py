@@ -96,7 +96,7 @@ def main(arguments=None) -> Path:
     told = sys.argv[1:] if arguments is None else arguments
     record = {k: v for k, v in config["training"].items() if k not in ITS_OWN}
     record |= {
-        "mean_of": [name.get("name", f.name) for name, f in zip(configs, folders)],
+        "mean_of": [folder.resolve().name for folder in folders],
         "command": "python -m model.average " + " ".join(told),
         "finished": time.strftime("%Y-%m-%d"),
         "commit": commit(),

@@ -37,6 +37,7 @@ def test_bundled_models_commands_are_in_the_readme():
     commands, start = [config["training"]["command"]], config["weights"]
     table = (ROOT / "results" / "runs.csv").read_text(encoding="utf-8")
     rows = {row["name"]: row["command"] for row in csv.DictReader(table.splitlines())}
+    commands += [rows[run] for run in config["training"].get("mean_of", [])]
     while start["start"] != "none":
         commands.append(rows[start["start"]])
         start = start["before"]
