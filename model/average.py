@@ -2,6 +2,7 @@
 
     python -m model.average runs/A runs/B runs/C --output runs/NAME
     python -m model.average runs/A runs/B --output runs/NAME --dataset X --results results/runs.csv
+    python -m model.average runs/A A-1.weights.h5 runs/B --output runs/NAME
 
 Runs that went on from one another, or started from the same weights, lie close enough for the mean
 of their weights to be a network too, and often a better one than each of them (Izmailov et al.
@@ -11,8 +12,9 @@ statistics of the normalisations are averaged like all else.
 All must have been trained on the same parts, for the same labels, size and preprocessing. The
 validation part sets temperature and operating point anew and says what the mean is worth: runs that
 do not belong together make a network that knows nothing. A folder with nothing but a `model.tflite`
-takes part too (model/recover.py). The settings that are recorded are those of the last run named.
-Then: convert.py, evaluate.py.
+takes part too (model/recover.py), and so does a file of the same network's weights, as the one that
+train.py keeps of its best epoch so far in runs/NAME.training. The settings that are recorded are
+those of the last run named. Then: convert.py, evaluate.py.
 """
 
 import argparse
@@ -36,7 +38,14 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.network import NetworkError, load_network, predict_logits, save_weights
+from model.network import (
+    NetworkError,
+    first_line,
+    load_network,
+    network_from_config,
+    predict_logits,
+    save_weights,
+)
 from model.recover import recover
 from model.results import commit, write_row
 
@@ -53,20 +62,21 @@ def parse(arguments=None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("folders", nargs="+", help="model folders, at least two")
+    add("runs", nargs="+", help="model folders, and .weights.h5 files; the last a folder")
     add("--output", required=True, help="the model folder to make")
     add("--dataset", help="Hub id or folder (default: what they were trained on)")
     add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
     add("--results", metavar="CSV", help="write the folder's row there")
     args = parser.parse_args(arguments)
-    if len(args.folders) < 2:
-        parser.error("name at least two model folders")
+    if len(args.runs) < 2 or args.runs[-1].endswith(".h5"):
+        parser.error("name at least two runs, of which the last is a model folder")
     return args
 
 
 def main(arguments=None) -> Path:
     args = parse(arguments)
-    output, folders = Path(args.output), [Path(folder) for folder in args.folders]
+    output, runs = Path(args.output), [Path(run) for run in args.runs]
+    folders = [run for run in runs if run.suffix != ".h5"]
     configs = [read_config(folder) for folder in folders]
     split = _common_split(folders, configs)
     config = configs[-1]
@@ -79,13 +89,16 @@ def main(arguments=None) -> Path:
     images = data.decode(rows, held, *size, args.cache)
 
     mean = None
-    for folder in folders:
-        if not (folder / WEIGHTS).is_file() and (folder / TFLITE).is_file():
+    for run in runs:
+        if run.suffix == ".h5":
+            network = network_from_config(config)
+            _load(network, run)
+        elif not (run / WEIGHTS).is_file() and (run / TFLITE).is_file():
             train = data.decode(rows, rows.find(split["train"]), *size, args.cache)
-            network, _ = recover(folder, train)
+            network, _ = recover(run, train)
         else:
-            network, _ = load_network(folder)
-        share = [weight / len(folders) for weight in network.get_weights()]
+            network, _ = load_network(run)
+        share = [weight / len(runs) for weight in network.get_weights()]
         mean = share if mean is None else [a + b for a, b in zip(mean, share, strict=True)]
     network.set_weights(mean)
 
@@ -96,7 +109,7 @@ def main(arguments=None) -> Path:
     told = sys.argv[1:] if arguments is None else arguments
     record = {k: v for k, v in config["training"].items() if k not in ITS_OWN}
     record |= {
-        "mean_of": [folder.resolve().name for folder in folders],
+        "mean_of": [run.resolve().name for run in runs],
         "command": "python -m model.average " + " ".join(told),
         "finished": time.strftime("%Y-%m-%d"),
         "commit": commit(),
@@ -116,6 +129,13 @@ def main(arguments=None) -> Path:
     if args.results:
         write_row(output, args.results)
     return output
+
+
+def _load(network, path):
+    try:
+        network.load_weights(path)
+    except Exception as error:
+        raise NetworkError(f"{path} does not fit the other runs: {first_line(error)}") from None
 
 
 def _common_split(folders, configs) -> dict:

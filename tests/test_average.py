@@ -15,7 +15,7 @@ from model.folder import (
     write_checksums,
     write_json,
 )
-from model.network import load_network
+from model.network import NetworkError, load_network
 from model.results import row_of
 
 
@@ -63,6 +63,30 @@ def test_a_folder_that_is_only_served_takes_part(made, trained, tmp_path):
     before = load_network(trained)[0].get_weights()
     for mean, weight in zip(load_network(folder)[0].get_weights(), before, strict=True):
         np.testing.assert_allclose(mean, weight, atol=0.01 * np.abs(weight).max())
+
+
+def test_a_file_of_weights_takes_part(made, trained, further, tmp_path):
+    file = shutil.copy(further / WEIGHTS, tmp_path / "further-1.weights.h5")
+    folder = average.main([
+        str(file), str(trained), "--output", str(tmp_path / "mean"), "--dataset", str(made),
+        "--cache", str(tmp_path / "cache"),
+    ])  # fmt: skip
+    assert read_config(folder)["training"]["mean_of"] == ["further-1.weights.h5", "made"]
+    runs = [load_network(run)[0].get_weights() for run in (trained, further)]
+    for mean, one, other in zip(load_network(folder)[0].get_weights(), *runs, strict=True):
+        np.testing.assert_allclose(mean, (one + other) / 2, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights"])
+def test_a_file_that_holds_no_such_weights_is_named(made, trained, tmp_path, content):
+    file = tmp_path / "other.weights.h5"
+    file.write_bytes(content)
+    with pytest.raises(NetworkError, match="other.weights.h5 does not fit the other runs"):
+        average.main([
+            str(file), str(trained), "--output", str(tmp_path / "mean"), "--dataset", str(made),
+            "--cache", str(tmp_path / "cache"),
+        ])  # fmt: skip
+    assert not (tmp_path / "mean").exists()
 
 
 def _other_size(folder):
