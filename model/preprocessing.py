@@ -27,6 +27,7 @@ MAX_SCANS, MAX_SCANNED = 100, 2_000_000_000
 # Above this a picture that is decoded whole is brought to a fraction before anything else: PIL
 # takes 4 bytes a pixel, and each step one copy more.
 LARGE = 12_500_000
+STRIP = 32  # rows at a time, so that a strip of the widest stays in the processor's cache
 
 # What cameras and programs save pictures as. PIL reads more, EPS by way of Ghostscript among them.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
@@ -161,6 +162,15 @@ def _fraction(picture: Image.Image, longest: int) -> Image.Image:
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     if picture.mode.startswith("I;16"):  # which `reduce` does not know
         return picture.resize((picture.width // factor, picture.height // factor), BOX)
+    if picture.mode in ("RGBA", "LA"):
+        # PIL multiplies the whole of it by its transparency, and makes a copy for that.
+        size = -(-picture.width // factor), -(-picture.height // factor)
+        smaller = Image.new(picture.mode, size)
+        rows = factor * max(1, STRIP // factor)
+        for top in range(0, picture.height, rows):
+            strip = picture.crop((0, top, picture.width, min(picture.height, top + rows)))
+            smaller.paste(strip.reduce(factor), (0, top // factor))
+        return smaller
     return picture.reduce(factor)
 
 

@@ -7,6 +7,7 @@ from hostile import png, saved
 from made import drawing, encode
 from PIL import Image
 
+from model import preprocessing
 from model.preprocessing import PictureError, load_picture, open_picture
 
 SIZE = 48, 64
@@ -124,3 +125,14 @@ def test_missing_file_and_folder(tmp_path):
         load_picture(tmp_path / "nothing.png", *SIZE)
     with pytest.raises(PictureError, match="folder"):
         load_picture(tmp_path, *SIZE)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("size", [(640, 480), (641, 487), (1279, 963)])
+def test_large_picture_with_transparency_is_reduced_as_by_pil(mode, size, monkeypatch):
+    monkeypatch.setattr(preprocessing, "LARGE", 0)
+    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], len(mode)), np.uint8)
+    picture = Image.fromarray(values, mode)
+    factor = min(size) // 100
+    ours = preprocessing._fraction(picture, 100)
+    assert ours.mode == mode and ours.tobytes() == picture.reduce(factor).tobytes()
