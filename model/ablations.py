@@ -64,8 +64,9 @@ def page(rows: list[dict]) -> list[str]:
         "# What each setting is worth", "",
         "Made by `python -m model.ablations results/runs.csv`; the runs by `results/ablations.sh`. "
         f"{base['backbone']} from random weights, {base['size']} pixels, {base['epochs']} epochs, "
-        "one setting changed a run; figures of the validation part alone, each run at its best "
-        "epoch by balanced accuracy. In brackets a 95 % interval from a bootstrap over lesions; "
+        "one setting changed a run (in those with `--weights`, the backbone saw other pictures "
+        "first); figures of the validation part alone, each run at its best epoch by balanced "
+        "accuracy. In brackets a 95 % interval from a bootstrap over lesions; "
         "the difference is that to the mean of the seeds.", "",
         f"The {len(spread)} seeds of the baseline alone run from {min(spread):.3f} to "
         f"{max(spread):.3f}: what differs by no more than that is not shown to help or to harm.",

@@ -5,23 +5,39 @@
 #     sh results/ablations.sh                                everything; what is finished is left alone
 #     EPOCHS=4 sh results/ablations.sh baseline mixup        two of them
 #
-# DATA names the data set, PRETRAIN the folder of further pictures, RUNS that of the model folders,
-# MORE further settings of train.py for all, the baseline too.
+# The last three start from a backbone that saw other labelled pictures first: natural ones,
+# dermoscopy, or the one and then the other ("both" needs "natural"). DATA names the data set,
+# PRETRAIN the folder of further pictures, RUNS that of the model folders, MORE further settings of
+# train.py for all, the baseline too.
 set -eu
 cd "$(dirname "$0")/.."
 DATA=${DATA:-../shared/ham10000} PRETRAIN=${PRETRAIN:-../shared/pretrain} RUNS=${RUNS:-runs}
 PYTHON=${PYTHON:-python} SIZE=${SIZE:-48x64} EPOCHS=${EPOCHS:-8} TABLE=${TABLE:-results/runs.csv}
 
-run() {
-    name=$1
-    shift
-    if [ -n "$ONLY" ] && ! echo " $ONLY " | grep -q " $name "; then return; fi
-    if [ ! -e "$RUNS/ablation-$name/config.json" ]; then
+wanted() { [ -z "$ONLY" ] || echo " $ONLY " | grep -q " $1 "; }
+
+train() { # a data set, a name, further settings; what is finished is left alone
+    from=$1 name=$2
+    shift 2
+    [ -e "$RUNS/$name/config.json" ] ||
         # shellcheck disable=SC2086
-        $PYTHON train.py --dataset "$DATA" --output "$RUNS/ablation-$name" --backbone mobilenet_v2 \
+        $PYTHON train.py --dataset "$from" --output "$RUNS/$name" --backbone mobilenet_v2 \
             --weights none --size "$SIZE" --epochs "$EPOCHS" --batch 64 --learning-rate 0.002 \
             --precision mixed_bfloat16 --no-peak --resume --results "$TABLE" ${MORE:-} "$@"
-    fi
+}
+
+run() { # a name and what differs
+    wanted "$1" || return 0
+    name=$1
+    shift
+    train "$DATA" "ablation-$name" "$@"
+}
+
+first() { # a stage before: whose, a folder of other pictures, further settings
+    wanted "$1" || return 0
+    name=$1 folder=$2
+    shift 2
+    train "$PRETRAIN/$folder" "first-$name" --label-column label --split-by image "$@"
 }
 
 ONLY=$*
@@ -40,4 +56,11 @@ run isic2017 --extra "$PRETRAIN/isic2017_256px"
 run isic2019 --extra "$PRETRAIN/isic2019_84px"
 run larger --size 96x128
 run longer --epochs $((2 * EPOCHS))
+run float32 --precision float32
+first natural tiny_imagenet_64px
+run natural --weights "$RUNS/first-natural"
+first dermoscopy isic2019_84px
+run dermoscopy --weights "$RUNS/first-dermoscopy"
+first both isic2019_84px --weights "$RUNS/first-natural"
+run both --weights "$RUNS/first-both"
 $PYTHON -m model.ablations "$TABLE"
