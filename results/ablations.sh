@@ -19,11 +19,12 @@ wanted() { [ -z "$ONLY" ] || echo " $ONLY " | grep -q " $1 "; }
 train() { # a data set, a name, further settings; what is finished is left alone
     from=$1 name=$2
     shift 2
-    [ -e "$RUNS/$name/config.json" ] ||
+    if [ ! -e "$RUNS/$name/config.json" ]; then
         # shellcheck disable=SC2086
         $PYTHON train.py --dataset "$from" --output "$RUNS/$name" --backbone mobilenet_v2 \
             --weights none --size "$SIZE" --epochs "$EPOCHS" --batch 64 --learning-rate 0.002 \
             --precision mixed_bfloat16 --no-peak --resume --results "$TABLE" ${MORE:-} "$@"
+    fi
 }
 
 run() { # a name and what differs
