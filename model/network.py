@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from model.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
 from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config, replacing
 from model.heads import add_head
 
@@ -20,10 +21,11 @@ WEIGHTS_DTYPES = ("float32", "float16")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network of keras.applications: its class, published input size, and pixel scaling.
+    """A network of keras.applications: its class, published input size, and pixel scaling; or one
+    of model/efficientnet_lite.py, by its name there.
 
-    `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "torch" ImageNet's mean
-    and deviation, "inside" none, since the network holds its own. With `filters` it is a plain
+    `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "lite" (x - 127) / 128,
+    "torch" ImageNet's mean and deviation, "inside" none, since the network holds its own. With `filters` it is a plain
     stack of 3x3 convolutions, ReLU and max pooling, without weights to download; `hidden` are the
     units of the head it was published with, `dropout` and `normalised` what else that holds.
     """
@@ -51,6 +53,9 @@ BACKBONES = {
     "densenet121": Backbone("DenseNet121", 224, "torch"),
     "efficientnet_b0": Backbone("EfficientNetB0", 224, "inside"),
     "efficientnet_b1": Backbone("EfficientNetB1", 240, "inside"),
+    "efficientnet_lite0": Backbone("lite0", 224, "lite"),
+    "efficientnet_lite1": Backbone("lite1", 240, "lite"),
+    "efficientnet_lite2": Backbone("lite2", 260, "lite"),
     "efficientnet_v2_b0": Backbone("EfficientNetV2B0", 224, "inside"),
     "efficientnet_v2_s": Backbone("EfficientNetV2S", 384, "inside"),
     "convnext_tiny": Backbone("ConvNeXtTiny", 224, "inside"),
@@ -65,6 +70,7 @@ BACKBONES = {
 
 SCALINGS = {
     "tf": ([1 / 127.5] * 3, [-1.0] * 3),
+    "lite": ([1 / 128] * 3, [-127 / 128] * 3),
     "unit": ([1 / 255] * 3, [0.0] * 3),
     "inside": ([1.0] * 3, [0.0] * 3),
     "torch": (
@@ -105,6 +111,10 @@ def build_network(
     try:
         if spec.filters:
             backbone = _plain(spec, height, width, weights)
+        elif spec.name in SCALES:
+            backbone = efficientnet_lite(spec.name, height, width)
+            if weights:
+                load_imagenet(backbone)
         else:
             backbone = getattr(keras.applications, spec.name)(
                 include_top=False, weights=weights, input_shape=(height, width, 3)
