@@ -33,6 +33,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tqdm import tqdm
 
 from model import dataset as data
+from model.artefacts import drawn
 from model.card import write_card
 from model.familiarity import Reference, familiarity, fit
 from model.folder import (
@@ -165,7 +166,10 @@ def main(arguments=None) -> Path:
     # Evenly over the training part, whose ids are sorted and whose labels are mixed.
     ids = evenly(split["train"], REFERENCE_IMAGES)
     train = data.decode(rows, rows.find(ids), *size, args.cache)
-    reference = fit(train)
+    # Artefacts that the network was taught to ignore are familiar too.
+    kinds = config["training"].get("artefacts") or []
+    share = config["training"].get("artefact_share") or 0.0
+    reference = fit(drawn(train, kinds, share, np.random.default_rng(0)))
 
     print(f"converting {folder} ({args.quantize}) ...")
     tflite = to_tflite(

@@ -28,6 +28,14 @@ those of the labels as they are:
     python train.py --dataset PICTURES --label-column label --split-by image --task binary \
         --malignant melanoma --output runs/NAME
 
+Teachers, which are model folders too, say what they see in the very same augmented crops; their
+mean answer is learned beside the labels, and further pictures without labels with it alone:
+
+    python train.py --dataset X --teacher runs/A runs/B --unlabelled MORE --output runs/NAME
+
+--hold-out CSV keeps the pictures it lists, and all others of their lesions, out of training and
+validation, so that they can measure the model beside others that were measured on them.
+
 When the recipe has been chosen by the validation part, a last run may train on that part too: all
 settings, the number of epochs and the calibration are those of the selected run.
 
@@ -64,6 +72,7 @@ from model.calibration import validated
 from model.card import write_card
 from model.checkpoint import Checkpoint, begin, write_history
 from model.devices import gather_alone, spread
+from model.distillation import read_teachers
 from model.folder import (
     CONFIG,
     FORMAT,
@@ -84,7 +93,15 @@ from model.network import (
     save_weights,
     set_batchnorm_momentum,
 )  # fmt: skip
-from model.parts import add_extra, check_selected, count, limit_rows, split_rows
+from model.parts import (
+    add_extra,
+    add_unlabelled,
+    check_selected,
+    count,
+    hold_out,
+    limit_rows,
+    split_rows,
+)
 from model.plateau import plateau
 from model.preprocessing import PREPROCESSING
 from model.push import check_push, push_if_asked
@@ -118,9 +135,13 @@ def main(arguments=None) -> Path:
     keras.utils.set_random_seed(args.seed)
     need = ("image_id", "lesion_id") if args.split_by == "lesion" else ("image_id",)
     rows = data.load_rows(args.dataset, args.label_column, need)
-    split = split_rows(rows, args.split_by)
+    split, held_out = split_rows(rows, args.split_by), None
+    if args.hold_out:
+        split, held_out = hold_out(rows, split, args.hold_out)
     joined, extra = add_extra(rows, split, args.extra, args.extra_label_column)
     further = np.arange(len(rows), len(joined))
+    # What this run must not know, the pictures that are held out among them.
+    held_ids = rows.image_id[np.setdiff1d(np.arange(len(rows)), split["train"])]
     if args.limit:
         split = limit_rows(split, rows.dx, args.limit)
         further = limit_rows({"train": further}, joined.dx, args.limit)["train"]
@@ -131,8 +152,10 @@ def main(arguments=None) -> Path:
         rows, joined = to_binary(rows, malignant), to_binary(joined, malignant)
     parts = split | {"extra": further}
     counts = {part: count(joined.dx[i], rows.labels, part) for part, i in parts.items()}
+    joined, unlabelled = add_unlabelled(joined, args.unlabelled)
+    alone = np.flatnonzero(joined.dx == "")[: args.limit]
     taught = np.concatenate(
-        [split["train"], *([split["validation"]] if selected else []), further]
+        [split["train"], *([split["validation"]] if selected else []), further, alone]
     ).astype(np.int64)
     truth = joined.truth
     images = data.decode(joined, taught, args.height, args.width, args.cache)
@@ -158,12 +181,14 @@ def main(arguments=None) -> Path:
     batches = Batches(
         images, truth[taught], classes, args.batch, balance=args.balance,
         power=args.oversample_power, seed=args.seed, share=(number, processes),
+        artefacts=args.artefacts, artefact_share=args.artefact_share,
     )  # fmt: skip
     if batches.batch % args.devices:
         raise NetworkError(
             f"{batches.batch} images cannot be shared evenly by {args.devices} devices."
         )
-    model = compile_model(args, network, classes, batches)
+    teachers, taught_by = read_teachers(args.teacher, rows.labels, held_ids, images)
+    model = compile_model(args, network, classes, batches, teachers)
     print(f"{args.backbone} {args.height}x{args.width}: {network.count_params():,} parameters, "
           f"{len(batches)} steps of {batches.batch} an epoch, on {backend_device()}")  # fmt: skip
     work_of_one = macs(network)
@@ -219,6 +244,7 @@ def main(arguments=None) -> Path:
         "machine": f"{os.cpu_count()} x {platform.machine()}",
         "finished": time.strftime("%Y-%m-%d"),
         "commit": commit(),
+        **({"teachers": taught_by} if taught_by else {}),
     }
     if selected:
         calibration = selected["calibration"] | {"inherited": Path(args.final).name}
@@ -251,7 +277,9 @@ def main(arguments=None) -> Path:
             "split_by": args.split_by,
             "split_seed": 101,
             "counts": {part: counts[part] for part in split},
-            "extra": [entry | {"dataset": data_name(entry["dataset"])} for entry in extra],
+            "extra": _by_name(extra),
+            **({"held_out": held_out} if held_out else {}),
+            **({"unlabelled": _by_name(unlabelled)} if unlabelled else {}),
             "trained_on": int(len(taught)),
             **({"classes": classes_of(as_they_are, malignant)} if args.task else {}),
         },
@@ -286,6 +314,10 @@ def main(arguments=None) -> Path:
         write_row(output, args.results)
     push_if_asked(args, output)
     return output
+
+
+def _by_name(records):
+    return [record | {"dataset": data_name(record["dataset"])} for record in records]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """What happens to training pictures on the device: geometry, colour, and mixing two of them."""
 
-import keras
 from keras import layers, ops
 
 
@@ -80,23 +79,3 @@ class Mix(layers.Layer):
 
     def compute_output_shape(self, shape):
         return shape
-
-
-class Learner(keras.Sequential):
-    """Augmentation and network, with the loss on mixed labels and adjusted logits.
-
-    `adjust` [classes] is added to the logits in training alone: tau * log(prior), the logit
-    adjustment of Menon et al., Long-tail learning via logit adjustment, ICLR 2021, equation 10.
-    Metrics are of the labels as they are and the logits as they will be used.
-    """
-
-    adjust = None
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if training:
-            for layer in self.layers:
-                if isinstance(layer, Mix):
-                    y = layer.labels(y)
-            if self.adjust is not None:
-                y_pred = y_pred + ops.convert_to_tensor(self.adjust, "float32")
-        return super().compute_loss(x, y, y_pred, sample_weight, training)

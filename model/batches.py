@@ -5,6 +5,8 @@ import math
 import keras
 import numpy as np
 
+from model.artefacts import drawn
+
 BALANCES = ("none", "oversample", "class-weight", "under-over")
 
 
@@ -16,7 +18,8 @@ def epoch_order(
     "oversample": every image, and those of rarer classes again until a class of n images counts
     n * (largest / n) ** power; power 1 makes all classes equal (the published way), 0.5 is
     repeat-factor sampling (Gupta et al. 2019). "under-over": every class is brought to the mean
-    class size, so the epoch keeps its length. Otherwise every image once.
+    class size, so the epoch keeps its length. Otherwise every image once. Images without a label
+    (truth -1) are shown once each.
     """
     members = [np.flatnonzero(truth == c) for c in range(classes)]
     present = [m for m in members if len(m)]
@@ -28,7 +31,7 @@ def epoch_order(
             extra = rng.choice(m, size - len(m) * (size // len(m)), replace=False)
             picked.append(np.concatenate([np.tile(m, size // len(m)), extra]))
     elif balance == "under-over":
-        size = max(1, len(truth) // len(present))
+        size = max(1, sum(map(len, present)) // len(present))
         picked = [
             np.concatenate(
                 [np.tile(m, size // len(m)), rng.choice(m, size % len(m), replace=False)]
@@ -37,28 +40,33 @@ def epoch_order(
         ]
     else:
         picked = present
-    return rng.permutation(np.concatenate(picked))
+    return rng.permutation(np.concatenate([*picked, np.flatnonzero(truth < 0)]))
 
 
 class Batches(keras.utils.PyDataset):
     """uint8 images, one-hot labels and weights in whole batches, shuffled anew by seed and epoch.
 
     The order depends on seed and epoch alone, so that a resumed run sees what it would have seen.
-    Of several processes each gets its share of every batch: `share` is its number and theirs.
+    Of several processes each gets its share of every batch: `share` is its number and theirs. An
+    image of truth -1 has no label, its row of labels is zeros. `artefacts` are drawn on a share
+    `artefact_share` of the images (model/artefacts.py).
     """
 
     def __init__(
         self, images, truth, classes, batch, *, balance="none", power=1.0, seed=0, epoch=0,
-        share=(0, 1),
+        share=(0, 1), artefacts=(), artefact_share=0.0,
     ):  # fmt: skip
         super().__init__()
         self.images, self.truth, self.classes, self.share = images, truth, classes, share
         self.balance, self.power, self.seed = balance, power, seed
-        self.one_hot = np.eye(classes, dtype=np.float32)[truth]
-        counts = np.bincount(truth, minlength=classes)
-        weights = np.ones(classes, dtype=np.float32)
+        self.artefacts, self.artefact_share = artefacts, artefact_share
+        # A last row, of zeros, for truth -1.
+        self.one_hot = np.eye(classes + 1, classes, dtype=np.float32)[truth]
+        labelled = truth[truth >= 0]
+        counts = np.bincount(labelled, minlength=classes)
+        weights = np.ones(classes + 1, dtype=np.float32)
         if balance == "class-weight":
-            weights = (len(truth) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype("f4")
+            weights[:classes] = len(labelled) / (np.count_nonzero(counts) * np.maximum(counts, 1))
         self.weight = weights[truth]
         self.draw(epoch)
         self.batch = min(batch, len(self.order))
@@ -72,16 +80,21 @@ class Batches(keras.utils.PyDataset):
     def prior(self) -> np.ndarray:
         """The share [classes] of each class in what an epoch shows, weights counted; a class that
         does not occur counts as one image."""
-        drawn = np.bincount(self.truth[self.order], self.weight[self.order], self.classes)
-        drawn = np.maximum(drawn, 1.0)
-        return drawn / drawn.sum()
+        order = self.order[self.truth[self.order] >= 0]
+        shown = np.bincount(self.truth[order], self.weight[order], self.classes)
+        shown = np.maximum(shown, 1.0)
+        return shown / shown.sum()
 
     def __len__(self):
         return len(self.order) // self.batch
 
     def __getitem__(self, i):
         rows = _share(self.order[i * self.batch : (i + 1) * self.batch], self.share)
-        return self.images[rows], self.one_hot[rows], self.weight[rows]
+        images = self.images[rows]
+        if self.artefacts:
+            rng = np.random.default_rng([self.seed, self.epoch, i, self.share[0]])
+            images = drawn(images, self.artefacts, self.artefact_share, rng)
+        return images, self.one_hot[rows], self.weight[rows]
 
     def on_epoch_end(self):
         self.draw(self.epoch + 1)

@@ -12,7 +12,7 @@ from model.network import softmax
 
 # The figures of metrics.py that config.json keeps of the validation part.
 VALIDATED = ("top_1", "top_2", "top_3", "balanced_accuracy", "macro", "macro_f1", "roc_auc",
-             "melanoma", "malignant", "ece")  # fmt: skip
+             "log_loss", "melanoma", "malignant", "ece")  # fmt: skip
 
 
 def validated(

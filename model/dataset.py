@@ -53,8 +53,8 @@ class Rows:
 
     @property
     def truth(self) -> np.ndarray:
-        """int64 [n]: the position of each row's `dx` in `labels`."""
-        place = {label: i for i, label in enumerate(self.labels)}
+        """int64 [n]: the position of each row's `dx` in `labels`; -1 where it is "", no label."""
+        place = {label: i for i, label in enumerate(self.labels)} | {"": -1}
         return np.array([place[dx] for dx in self.dx], dtype=np.int64)
 
     def encoded(self, i: int) -> bytes:
@@ -111,7 +111,7 @@ def load_tables(name: str):
 
 def load_rows(
     name: str,
-    label_column: str = "dx",
+    label_column: str | None = "dx",
     need: tuple[str, ...] = ("image_id",),
     labels: list[str] | None = None,
     as_is: bool = False,
@@ -121,11 +121,11 @@ def load_rows(
 
     The column `dx` holds HAM10000's codes or the public Hub copy's long names and gives the seven
     labels in their order; any other `label_column` holds labels as they are, sorted, or `labels`
-    where given, and so does `dx` when read `as_is`. `classes`, of a binary model's config.json,
-    says which labels stand for one of its own (model/binary.py). `need` names columns that must be
-    there; in a local folder of picture files, their paths in it are the `image_id`, but not
-    `as_is`. Without `image_id`, rows are numbered. Prints how many rows repeat an image. Raises
-    DatasetError.
+    where given, and so does `dx` when read `as_is`; with `label_column` None each is "". `classes`,
+    of a binary model's config.json, says which labels stand for one of its own (model/binary.py).
+    `need` names columns that must be there; in a local folder of picture files, their paths in it
+    are the `image_id`, but not `as_is`. Without `image_id`, rows are numbered. Prints how many rows
+    repeat an image. Raises DatasetError.
     """
     tables = load_tables(name)
     codes = label_column == "dx" and not as_is
@@ -134,14 +134,14 @@ def load_rows(
     if "image_id" in need and not as_is:
         tables = [_with_ids(table, name) for table in tables]
     for t, table in enumerate(tables):
-        column = _label_column(table, label_column, name)
+        labelled = _label_values(table, label_column, name) if label_column else [""] * len(table)
         for wanted in need:
             if wanted not in table.column_names:
                 raise DatasetError(missing_column(name, wanted, table.column_names))
         for key in ("image_id", "lesion_id", *METADATA):
             if key in table.column_names:
                 values.setdefault(key, [None] * len(index)).extend(table[key])
-        values.setdefault("label", []).extend(_label_values(table, column))
+        values.setdefault("label", []).extend(labelled)
         index += [(t, row) for row in range(len(table))]
         for key, column_values in values.items():
             column_values += [None] * (len(index) - len(column_values))
@@ -152,7 +152,9 @@ def load_rows(
     for i, image_id in enumerate(ids):
         if not image_id:
             raise DatasetError(f"row {i} of {name} has no image_id.")
-    dx = _clean_labels(values["label"], ids, label_column, codes, labels, name, classes)
+    dx = values["label"]
+    if label_column:
+        dx = _clean_labels(dx, ids, label_column, codes, labels, name, classes)
 
     order = sorted(range(n), key=lambda i: ids[i])
     kept = [i for k, i in enumerate(order) if k == 0 or ids[i] != ids[order[k - 1]]]
@@ -219,13 +221,9 @@ def _with_ids(table, name):
     return table.add_column("image_id", [os.path.relpath(path, here) for path in paths])
 
 
-def _label_column(table, label_column, name):
-    if label_column in table.column_names:
-        return label_column
-    raise DatasetError(missing_column(name, label_column, table.column_names))
-
-
-def _label_values(table, column):
+def _label_values(table, column, name):
+    if column not in table.column_names:
+        raise DatasetError(missing_column(name, column, table.column_names))
     feature = table.features[column]
     if hasattr(feature, "int2str"):  # ClassLabel: an imagefolder's folder names
         return [None if v is None or v < 0 else feature.int2str(v) for v in table[column]]

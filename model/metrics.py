@@ -20,6 +20,7 @@ from model.bootstrap import LEVEL, clusters_of, interval, resampled
 
 BINS = 15  # of the reliability figure and the calibration error, as in Guo et al. 2017
 ROC_POINTS = 100
+LEAST = 1e-7  # a probability as the log-loss counts it
 # Labels that have a sensitivity and specificity of their own, as the likeliest of the answer.
 ALONE = {"melanoma": "mel", "malignant": "malignant"}
 
@@ -43,6 +44,7 @@ def classification_metrics(
     codes reaches the threshold; without a threshold the key `suspicious` is left out.
     resamples: 0 leaves every interval null. Raises ValueError for arrays that do not fit together.
 
+    `log_loss` is the mean of -log of the probability given to the truth, at least 1e-7, in nats.
     Macro ROC AUC is one-versus-rest, unweighted. The expected calibration error is that of Guo
     et al., On calibration of modern neural networks, ICML 2017 (15 bins of equal width over the
     highest probability); resampling adds noise to every bin, so its interval leans upwards and
@@ -55,18 +57,17 @@ def classification_metrics(
         raise ValueError(f"suspicious names {unknown}, which are not among the labels {labels}.")
     predicted = probabilities.argmax(axis=1)
     support = np.bincount(truth, minlength=k)
-    rows, scores = _rows(labels, truth, probabilities, predicted, suspicious, threshold)
-    clusters = clusters_of(lesions)
-    figures = resampled(
-        lambda weights: _figures(labels, rows, scores, support, weights), clusters, resamples, seed
-    )
+    figures = draws(
+        labels, truth, probabilities, lesions, suspicious=suspicious, threshold=threshold,
+        resamples=resamples, seed=seed,
+    )  # fmt: skip
 
     result = {
         "n": n,
         "interval": {
             "level": LEVEL,
             "unit": "lesion" if any(lesions) else "image",
-            "units": int(clusters.max()) + 1,
+            "units": int(clusters_of(lesions).max()) + 1,
             "resamples": resamples,
             "seed": seed,
         },
@@ -84,6 +85,32 @@ def classification_metrics(
     result["confusion"] = confusion_matrix(truth, predicted, labels=np.arange(k)).tolist()
     result["reliability"] = reliability_bins(truth, probabilities)
     return result
+
+
+def draws(
+    labels: Sequence[str],
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    lesions: Sequence[str],
+    *,
+    suspicious: Sequence[str] = (),
+    threshold: float | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[tuple[str, ...], np.ndarray]:
+    """Every figure of classification_metrics, by its path there, as [1 + resamples] values.
+
+    The first is that of the images as they are. Two classifiers' draws on the same lesions with the
+    same seed are paired: their difference is that of the same resamples. Undefined figures are NaN.
+    """
+    labels = list(labels)
+    truth, probabilities = _checked(labels, truth, probabilities, lesions)
+    support = np.bincount(truth, minlength=len(labels))
+    rows, scores = _rows(labels, truth, probabilities, suspicious, threshold)
+    return resampled(
+        lambda weights: _figures(labels, rows, scores, support, weights),
+        clusters_of(lesions), resamples, seed,
+    )  # fmt: skip
 
 
 def subgroup_metrics(
@@ -180,14 +207,14 @@ def _binned(truth, probabilities):
     return bins, confidence, probabilities.argmax(axis=1) == truth
 
 
-def _rows(labels, truth, probabilities, predicted, suspicious, threshold):
+def _rows(labels, truth, probabilities, suspicious, threshold):
     """What is summed over images {name: [rows, n]}, and what is ranked {path: (score, positive)}.
 
     Every figure but the areas under curves is made of weighted sums over images, so one matrix
     product gives them for all resamples at once.
     """
     k = len(labels)
-    classes = np.arange(k)[:, None]
+    classes, predicted = np.arange(k)[:, None], probabilities.argmax(axis=1)
     own = probabilities[np.arange(len(truth)), truth][:, None]
     earlier = classes.T < truth[:, None]
     rank = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
@@ -198,6 +225,7 @@ def _rows(labels, truth, probabilities, predicted, suspicious, threshold):
         "predicted": predicted == classes,
         "hits": (truth == classes) & (predicted == truth),
         "top": rank < np.arange(1, min(4, k))[:, None],
+        "surprise": -np.log(np.maximum(own.T, LEAST)),
         "gap": (bins == np.arange(BINS)[:, None]) * (correct - confidence),
     }
     scores = {
@@ -238,6 +266,7 @@ def _figures(labels, rows, scores, full_support, weights):
     figures["macro_f1",] = macro["f1"]
     figures["weighted_f1",] = weighted["f1"]
     figures["ece",] = np.abs(sums["gap"]).sum(axis=0) / n
+    figures["log_loss",] = sums["surprise"][0] / n
     figures["roc_auc",] = macro["roc_auc"]
     for index, label in enumerate(labels):
         for name, values in per_class.items():

@@ -25,9 +25,10 @@ class Backbone:
     of model/efficientnet_lite.py, by its name there.
 
     `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "lite" (x - 127) / 128,
-    "torch" ImageNet's mean and deviation, "inside" none, since the network holds its own. With `filters` it is a plain
-    stack of 3x3 convolutions, ReLU and max pooling, without weights to download; `hidden` are the
-    units of the head it was published with, `dropout` and `normalised` what else that holds.
+    "torch" ImageNet's mean and deviation, "inside" none, since the network holds its own. With
+    `filters` it is a plain stack of 3x3 convolutions, ReLU and max pooling, without weights to
+    download; `hidden` are the units of the head it was published with, `dropout` and `normalised`
+    what else that holds.
     """
 
     name: str
@@ -121,10 +122,13 @@ def build_network(
             )
     except Exception as error:
         if weights == "imagenet":
+            where = "With a network they download by themselves; without, start"
+            if spec.name in SCALES:
+                where = "Install them, or start"
             raise NetworkError(
                 f"ImageNet weights for {architecture} could not be had ({first_line(error)}). "
-                "With a network they download by themselves; without, start from --weights none, "
-                "or from a model folder that train.py made on other pictures (--weights FOLDER)."
+                f"{where} from --weights none, or from a model folder that train.py made on other "
+                "pictures (--weights FOLDER)."
             ) from None
         raise NetworkError(f"{architecture} at {height}x{width}: {first_line(error)}") from None
     pixels = keras.Input((height, width, 3), name="pixels")

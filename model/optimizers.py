@@ -13,12 +13,20 @@ from keras import ops
 
 class _Careful:
     """Before an optimiser: where one gradient is not finite, all of that step count as zero, and
-    `left_out` counts the step."""
+    `left_out` counts the step. Variables can have a share of the learning rate (`slow_down`)."""
+
+    slower: dict[str, float] = {}
+
+    def slow_down(self, paths: list[str], share: float) -> None:
+        """Take `share` of the learning rate for the variables of these paths. Their weight decay,
+        which is decoupled, keeps the whole rate."""
+        self.slower = {path: share for path in paths}
 
     def build(self, variables):
         if self.built:
             return
         super().build(variables)
+        self.shares = [self.slower.get(variable.path, 1.0) for variable in variables]
         self.left_out = self.add_variable((), dtype="int32", name="left_out")
 
     def apply(self, grads, trainable_variables=None):
@@ -30,12 +38,13 @@ class _Careful:
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
+        i = self._get_variable_index(variable)
+        learning_rate = learning_rate * self.shares[i]
         if keras.backend.backend() != "tensorflow" or self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        i = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle, m=self._momentums[i].value.handle,

@@ -1,5 +1,7 @@
-"""Who trains, validates and tests: the published split, trial runs, pictures of further sets."""
+"""Who trains, validates and tests: the published split, pictures that are held out, trial runs,
+pictures of further sets."""
 
+import csv
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,73 @@ def _sample(candidates, dx, share, seed, name):
     return drawn
 
 
+def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict, dict]:
+    """The split without the pictures that a CSV lists, and the record of it for config.json.
+
+    The CSV has a column `image_id`. These pictures, and every other picture of their lesions where
+    `rows` has lesions, leave the parts "train" and "validation"; "test" stays as it is. Prints how
+    many. The record: {"file": its name, "images": those of the list that are in `rows`, "lesions":
+    how many they show (None without lesions), "left_out": {"train": n, "validation": m}}. Raises
+    DatasetError for a file that cannot be read, for a list without a picture of `rows`, and where
+    a part would be empty.
+    """
+    ids = {row["image_id"] for row in read_table(path, ["image_id"])}
+    listed = np.array([image_id in ids for image_id in rows.image_id])
+    if not listed.any():
+        raise DatasetError(
+            f"{path} lists {len(ids)} images, and none is in {rows.name}: name a list of this data "
+            "set's image_id."
+        )
+    held, lesions = listed, None
+    if rows.lesion_id is not None:
+        lesions = set(rows.lesion_id[listed])
+        held = np.array([lesion in lesions for lesion in rows.lesion_id])
+    after, left_out = dict(split), {}
+    for part in ("train", "validation"):
+        out = held[split[part]]
+        after[part], left_out[part] = split[part][~out], int(out.sum())
+        if not len(after[part]):
+            raise DatasetError(
+                f"{path} leaves no image in the {part} part of {rows.name}: name a shorter list."
+            )
+    count, absent = int(listed.sum()), len(ids) - int(listed.sum())
+    told = f"{path}: {count} images"
+    if lesions is not None:
+        told += f" of {len(lesions)} lesions, and all others of these,"
+    told += (
+        f" are held out: {left_out['train']} leave the train part and {left_out['validation']} "
+        "the validation part"
+    )
+    print(f"{told}; {absent} more are not in {rows.name}" if absent else told)
+    return after, {
+        "file": Path(path).name,
+        "images": count,
+        "lesions": None if lesions is None else len(lesions),
+        "left_out": left_out,
+    }
+
+
+def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
+    """The rows of a CSV with a heading, {column: text}, in its order. Raises DatasetError where it
+    cannot be read, lacks one of `columns`, or has a row without a value in one of them."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            found, table = reader.fieldnames or [], list(reader)
+    except FileNotFoundError:
+        raise DatasetError(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} cannot be read as a CSV ({error}).") from None
+    for column in columns:
+        if column not in found:
+            listed = ", ".join(found) or "none"
+            raise DatasetError(f"{path} has no column {column!r}; its columns are {listed}.")
+        for number, row in enumerate(table, start=1):
+            if not row[column]:
+                raise DatasetError(f"row {number} of {path} has no value in column {column!r}.")
+    return table
+
+
 def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
     """About `limit` rows, 70/15/15 over the parts, the rare labels first: for a trial run."""
     shares = {"train": 0.70, "validation": 0.15, "test": 0.15}
@@ -74,11 +143,12 @@ def add_extra(
 
     A row of `rows` keeps its number. Left out, with a sentence printed: labels that `rows` does
     not have, images that are in `rows` by their `image_id` (so none of its validation and test
-    parts comes in by another door), other views of a lesion of those parts, and images that an
-    earlier set brought. Raises DatasetError for a set without `image_id`, or with nothing left.
+    parts comes in by another door), other views of a lesion that `rows` has outside its train part
+    (held out or not), and images that an earlier set brought. Raises DatasetError for a set without
+    `image_id`, or with nothing left.
     """
-    held_out = np.concatenate([split["validation"], split["test"]])
-    lesions = set() if rows.lesion_id is None else set(rows.lesion_id[held_out])
+    others = np.setdiff1d(np.arange(len(rows)), split["train"])
+    lesions = set() if rows.lesion_id is None else set(rows.lesion_id[others])
     seen, joined, records = set(rows.image_id), rows, []
     for name in names:
         extra = load_rows(name, label_column, ("image_id",), as_is=True)
@@ -93,7 +163,7 @@ def add_extra(
             print(f"{name}: {rows.name} has no label {told}: {unknown.sum()} images are left out")
         if known.any():
             print(f"{name}: {known.sum()} images are in {rows.name} or another set, or show a "
-                  "lesion of its validation or test part: they are left out")  # fmt: skip
+                  "lesion that it has outside its train part: they are left out")  # fmt: skip
         if not len(kept):
             raise DatasetError(
                 f"{name} adds no image to {rows.name}: none is new and has one of the labels "
@@ -109,6 +179,24 @@ def add_extra(
             "counts": {label: int((dx[kept] == label).sum()) for label in rows.labels},
         })  # fmt: skip
     return joined, records
+
+
+def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
+    """Further pictures whose labels, if any, are not read: all rows, the new ones last with the
+    label "", and the record. Pictures that are in `rows` by their `image_id` are left out. Raises
+    DatasetError for a set with nothing left.
+    """
+    records = []
+    for name in names:
+        more = load_rows(name, None, ("image_id",))
+        kept = np.flatnonzero(~np.isin(more.image_id, rows.image_id))
+        if not len(kept):
+            raise DatasetError(f"{name} adds no picture to {rows.name}: none is new.")
+        rows = _join(rows, more, kept, more.dx)
+        left_out = len(more) - len(kept)
+        print(f"{name}: {len(kept)} pictures without labels, {left_out} left out as known")
+        records.append({"dataset": name, "images": len(kept), "left_out": left_out})
+    return rows, records
 
 
 def _label(value, labels):

@@ -2,6 +2,7 @@
 
 import argparse
 
+from model.artefacts import KINDS
 from model.batches import BALANCES
 from model.folder import ModelFolderError, read_config
 from model.heads import HEADS
@@ -16,7 +17,7 @@ RECIPES = {
         "label_smoothing": 0.0, "dropout": 0.0, "average": 0.0, "batchnorm_momentum": 0.0,
         "augment": 0.7, "balance": "oversample", "oversample_power": 1.0, "batch": 64,
         "epochs": 200, "patience": 20, "monitor": "val_accuracy",
-        "logit_adjust": 0.0, "mixup": 0.0, "cutmix": 0.0,
+        "logit_adjust": 0.0, "mixup": 0.0, "cutmix": 0.0, "backbone_rate": 1.0,
     },
     # batchnorm_momentum: Keras' own 0.99 and more would measure stale statistics in a short run.
     "default": {
@@ -25,9 +26,13 @@ RECIPES = {
         "label_smoothing": 0.05, "dropout": 0.3, "average": 0.99, "batchnorm_momentum": 0.9,
         "augment": 1.0, "balance": "oversample", "oversample_power": 0.5, "batch": 32,
         "epochs": 30, "patience": None, "monitor": "val_balanced_accuracy",
-        "logit_adjust": 0.0, "mixup": 0.0, "cutmix": 0.0,
+        "logit_adjust": 0.0, "mixup": 0.0, "cutmix": 0.0, "backbone_rate": 1.0,
     },
 }  # fmt: skip
+
+# What these settings are where there is a --teacher, or --artefacts; otherwise they are none.
+TEACHING = {"label_share": 0.3, "distill_temperature": 1.0}
+DRAWING = {"artefact_share": 0.2}
 
 MONITORS = ("val_balanced_accuracy", "val_accuracy", "val_top_3", "val_loss")
 # What says where a run works and where it writes, not how it learns; left out of its record.
@@ -58,6 +63,9 @@ def parser(description: str) -> argparse.ArgumentParser:
         help="further labelled pictures for the training part; may be said again",
     )  # fmt: skip
     add("--extra-label-column", default="label", help="their column of labels (default: label)")
+    add("--hold-out", metavar="CSV",
+        help="pictures (its column image_id) to keep out of training and validation, with all "
+        "others of their lesions")  # fmt: skip
     add("--output", required=True, help="the model folder to make, as runs/NAME")
     add("--resume", action="store_true", help="go on from the last whole epoch")
     add("--recipe", choices=RECIPES, default="default")
@@ -81,6 +89,15 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--results", metavar="CSV", help="write the run's row there, as results/runs.csv")
     add("--figures", action="store_true", help="draw the classes and nine pictures too")
     add("--no-peak", action="store_true", help="do not measure what the device can do")
+    teach = made.add_argument_group("teachers")
+    teach.add_argument("--teacher", nargs="+", default=[], metavar="FOLDER",
+        help="model folders whose mean answer to the same crop is learned too")  # fmt: skip
+    teach.add_argument("--label-share", type=float, metavar="SHARE",
+        help="of the loss that the labels have beside the teachers (default: 0.3)")  # fmt: skip
+    teach.add_argument("--distill-temperature", type=float, metavar="T",
+        help="softens the answers of teachers and student (default: 1)")  # fmt: skip
+    teach.add_argument("--unlabelled", action="append", default=[], metavar="FOLDER_OR_ID",
+        help="pictures to learn from through the teachers alone; may be said again")  # fmt: skip
     over = made.add_argument_group("settings of the recipe; without them, the recipe's")
     over.add_argument("--balance", choices=BALANCES)
     over.add_argument("--oversample-power", type=float, help="1 equal classes, 0.5 square root")
@@ -107,6 +124,12 @@ def parser(description: str) -> argparse.ArgumentParser:
         "--average", type=float, help="momentum of the moving average of weights; 0 none"
     )
     over.add_argument("--batchnorm-momentum", type=float, help="0 leaves Keras' own")
+    over.add_argument("--backbone-rate", type=float, metavar="SHARE",
+        help="the backbone's share of the learning rate (default: 1)")  # fmt: skip
+    over.add_argument("--artefacts", nargs="+", choices=KINDS, default=[], metavar="KIND",
+        help=f"draw what dermatoscopes show on the pictures: {', '.join(KINDS)}")  # fmt: skip
+    over.add_argument("--artefact-share", type=float, metavar="SHARE",
+        help="of the pictures, on which each is drawn (default: 0.2)")  # fmt: skip
     over.add_argument("--monitor", choices=MONITORS, help="what the kept epoch is the best in")
     add_push_arguments(made)
     return made
@@ -127,6 +150,10 @@ def parse(description: str, arguments=None) -> argparse.Namespace:
             setattr(args, key, value)
     if args.colour is None:
         args.colour = args.augment
+    for wanted, defaults in ((args.teacher, TEACHING), (args.artefacts, DRAWING)):
+        for key, value in defaults.items() if wanted else ():
+            if getattr(args, key) is None:
+                setattr(args, key, value)
     size = args.size or "x".join([str(BACKBONES[args.backbone].size)] * 2)
     try:
         args.height, args.width = (int(side) for side in size.lower().split("x"))
@@ -142,6 +169,13 @@ def parse(description: str, arguments=None) -> argparse.Namespace:
         made.error("--mixup and --cutmix exclude each other")
     if (args.mixup or args.cutmix) and args.balance == "class-weight":
         made.error("--mixup and --cutmix do not go with --balance class-weight")
+    shares = args.label_share, args.artefact_share, args.backbone_rate
+    if not all(0 <= share <= 1 for share in shares if share is not None):
+        made.error("--label-share, --artefact-share and --backbone-rate lie between 0 and 1")
+    if args.distill_temperature is not None and args.distill_temperature <= 0:
+        made.error("--distill-temperature must be above 0")
+    if args.unlabelled and not args.teacher:
+        made.error("--unlabelled needs a --teacher: the pictures have no labels to learn from")
     if args.malignant and not args.task:
         made.error("--malignant is for --task binary")
     if args.batch % args.devices:

@@ -24,6 +24,17 @@ def start_weights(weights: str) -> Path | None:
     return pulled.folder
 
 
+def read_network(folder: Path, images: np.ndarray | None) -> tuple[keras.Model, dict]:
+    """The trained network of a model folder and its config.
+
+    A folder without Keras weights, as the bundled one, has them back from its `model.tflite`, for
+    which `images` (uint8 [n, height, width, 3], like those it was trained on) are needed. Raises
+    NetworkError or ModelFolderError.
+    """
+    lacks = not (folder / WEIGHTS).is_file() and (folder / TFLITE).is_file()
+    return recover(folder, images) if lacks else load_network(folder)
+
+
 def load_backbone(
     network: keras.Model,
     architecture: str,
@@ -35,15 +46,13 @@ def load_backbone(
     a Keras `.weights.h5` or `.h5` file of the bare backbone.
 
     The head starts from the folder too where that is for the same `labels` and of the same shape,
-    as it is when training goes on at another size; returns whether it did. A folder without Keras
-    weights, as the bundled one, has them back from its `model.tflite`, for which `images` (uint8
-    [n, height, width, 3], those it will be trained on) are needed. Raises NetworkError.
+    as it is when training goes on at another size; returns whether it did. `images`: as in
+    `read_network`. Raises NetworkError.
     """
     path = Path(path)
     target = backbone_of(network)
     if path.is_dir():
-        lacks = not (path / WEIGHTS).is_file() and (path / TFLITE).is_file()
-        source, config = recover(path, images) if lacks else load_network(path)
+        source, config = read_network(path, images)
         if config["architecture"] != architecture:
             raise NetworkError(f"{path} holds {config['architecture']}, not {architecture}.")
         target.set_weights(backbone_of(source).get_weights())
@@ -79,6 +88,7 @@ def weights_record(weights: str, path: Path | None) -> dict:
             **({"commit": path.name} if on_hub else {}),
             "dataset": data_sets(before["data"]),
             "images": before["data"].get("trained_on", before["data"]["images"]),
+            "held_out": before["data"].get("held_out"),
             "size": f"{before['input']['height']}x{before['input']['width']}",
             "before": before["weights"],
         }

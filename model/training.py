@@ -4,16 +4,20 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from model.augmentation import Learner, Mix, augmentation
+from model.augmentation import Mix, augmentation
 from model.batches import Batches
 from model.batchnorm import fuse_batchnorm
-from model.network import NetworkError, on_gpu
+from model.distillation import Teachers
+from model.learner import Learner
+from model.network import NetworkError, backbone_of, on_gpu
 from model.optimizers import Adam, AdamW
 from model.pointwise import multiply_pointwise
 
 
-def compile_model(settings, network, classes: int, batches: Batches) -> keras.Model:
-    """Augmentation and network as one compiled Keras model on uint8 pixels.
+def compile_model(
+    settings, network, classes: int, batches: Batches, teachers: Teachers | None = None
+) -> keras.Model:
+    """Augmentation and network, with its teachers, as one compiled Keras model on uint8 pixels.
 
     `settings`: the arguments of train.py (model/recipes.py).
     """
@@ -37,26 +41,33 @@ def compile_model(settings, network, classes: int, batches: Batches) -> keras.Mo
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     else:
         optimizer = Adam(rate, epsilon=settings.epsilon, **average)
+    if settings.backbone_rate != 1:
+        slow = backbone_of(network).trainable_variables
+        optimizer.slow_down([v.path for v in slow], settings.backbone_rate)
     mixing = [
         Mix(kind, getattr(settings, kind), batches.batch, settings.seed + 5)
         for kind in ("mixup", "cutmix")
         if getattr(settings, kind)
     ]
-    model = Learner([
-        keras.Input((settings.height, settings.width, 3), dtype="uint8"),
-        layers.Rescaling(1.0, dtype="float32", name="pixels_as_float"),
-        *augmentation(settings.augment, settings.seed, settings.colour),
-        *mixing,
-        network,
-    ])  # fmt: skip
     fuse_batchnorm(network)
     multiply_pointwise(network)
-    if settings.logit_adjust:
-        model.adjust = settings.logit_adjust * np.log(batches.prior())
+    model = Learner(
+        [
+            layers.Rescaling(1.0, dtype="float32", name="pixels_as_float"),
+            *augmentation(settings.augment, settings.seed, settings.colour),
+            *mixing,
+        ],
+        network,
+        adjust=settings.logit_adjust * np.log(batches.prior()) if settings.logit_adjust else None,
+        teachers=teachers,
+        label_share=settings.label_share,
+        temperature=settings.distill_temperature,
+    )
+    model.build((batches.batch, settings.height, settings.width, 3))
     if keras.backend.backend() == "jax":
         # Keras' geometric layers say no, for XLA in TensorFlow; one such layer keeps the whole
         # step from being compiled, and JAX compiles all of them.
-        for layer in model.layers:
+        for layer in model.augmentation:
             layer.supports_jit = True
     model.compile(
         optimizer,

@@ -11,6 +11,7 @@ from sklearn.metrics import (
     balanced_accuracy_score,
     confusion_matrix,
     f1_score,
+    log_loss,
     precision_recall_fscore_support,
     roc_auc_score,
     top_k_accuracy_score,
@@ -20,6 +21,7 @@ from model.calibration import operating_point
 from model.metrics import (
     age_band,
     classification_metrics,
+    draws,
     reliability_bins,
     subgroup_metrics,
     suspicious_score,
@@ -86,6 +88,7 @@ def test_figures_equal_scikit_learn(k, absent, ties):
     for index, area in zip(present, areas):
         assert area == value("per_class", labels[index], "roc_auc")
     assert np.mean(areas) == value("roc_auc")
+    assert log_loss(truth, probabilities, labels=range(k)) == value("log_loss")
     for index in absent:
         nothing = {"value": None, "low": None, "high": None}
         entry = ours["per_class"][labels[index]]
@@ -165,6 +168,22 @@ def test_same_seed_same_figures_and_all_of_it_is_json():
     assert first["interval"] == {
         "level": 0.95, "unit": "lesion", "units": 45, "resamples": 100, "seed": 3
     }  # fmt: skip
+
+
+def test_draws_are_what_the_intervals_are_of_and_pair_two_classifiers():
+    truth, probabilities, lesions = sample(120, 7, seed=1)
+    figures = classification_metrics(SEVEN, truth, probabilities, lesions, resamples=50)
+    ours = draws(SEVEN, truth, probabilities, lesions, resamples=50)
+    figure, values = figures["balanced_accuracy"], ours["balanced_accuracy",]
+    assert values.shape == (51,) and values[0] == pytest.approx(figure["value"], abs=1e-6)
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    assert (low, high) == pytest.approx((figure["low"], figure["high"]), abs=1e-6)
+    # One picture more is right, in whichever resample holds it: never fewer.
+    better = probabilities.copy()
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)[0]
+    better[wrong] = np.eye(7)[truth[wrong]]
+    gain = draws(SEVEN, truth, better, lesions, resamples=50)["top_1",] - ours["top_1",]
+    assert gain[0] == pytest.approx(1 / 120) and (gain >= 0).all() and (gain == 0).any()
 
 
 def test_melanoma_suspicious_and_baseline():

@@ -35,6 +35,15 @@ def test_finite_steps_are_those_of_keras(name, options):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, err_msg=f"{mine.path}, {theirs.path}")
 
 
+def test_slowed_down_variables_take_their_share_of_the_rate():
+    weights = [keras.Variable([1.0], name=name) for name in ("backbone", "head")]
+    optimizer = optimizers.AdamW(0.1, weight_decay=0.0)
+    optimizer.slow_down([weights[0].path], 0.25)
+    optimizer.apply([ops.ones(1), ops.ones(1)], weights)
+    # The first step of Adam is the learning rate, whatever the gradient.
+    assert [float(w[0]) for w in weights] == pytest.approx([1 - 0.025, 1 - 0.1], abs=1e-5)
+
+
 def test_weight_decay_leaves_out_what_it_is_told_to():
     weights = [keras.Variable([1.0], name=name) for name in ("kernel", "bias")]
     optimizer = optimizers.AdamW(0.1, weight_decay=0.5)

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,109 @@ def test_limit_takes_rare_labels_too(made):
     assert 60 <= sum(map(len, limited.values())) <= 60 + 3 * (len(LABELS) - 1)
     for part in limited.values():
         assert {*rows.dx[part]} == {*LABELS}
+
+
+def listed(path, ids):
+    """A CSV that lists pictures, with a column of no interest."""
+    path.write_text("dx,image_id\n" + "".join(f"nv,{image_id}\n" for image_id in ids))
+    return path
+
+
+def views(rows, part):
+    """Row numbers of the first lesion of `part` with three pictures."""
+    count = Counter(rows.lesion_id[part])
+    lesion = next(lesion for lesion in rows.lesion_id[part] if count[lesion] == 3)
+    return np.flatnonzero(rows.lesion_id == lesion)
+
+
+def test_pictures_that_are_held_out_take_their_lesions_with_them(rows, tmp_path, capsys):
+    split = p.split_rows(rows)
+    before = {part: i.copy() for part, i in split.items()}
+    many = views(rows, split["train"])
+    singles = [i for i in split["validation"] if (rows.lesion_id == rows.lesion_id[i]).sum() == 1]
+    ids = rows.image_id[[many[1], singles[0], split["test"][0]]]
+    path = listed(tmp_path / "list.csv", [*ids, ids[0], "ISIC_X", "ISIC_Y"])
+    after, record = p.hold_out(rows, split, str(path))
+    assert record == {
+        "file": "list.csv", "images": 3, "lesions": 3, "left_out": {"train": 3, "validation": 1},
+    }  # fmt: skip
+    assert after["train"].tolist() == [i for i in before["train"] if i not in many]
+    assert after["validation"].tolist() == [i for i in before["validation"] if i != singles[0]]
+    assert after["test"].tolist() == before["test"].tolist()
+    assert all(split[part].tolist() == before[part].tolist() for part in split)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and str(path) in said
+    assert "3 images of 3 lesions" in said
+    assert "3 leave the train part and 1 the validation part; 2 more are not in" in said
+
+
+def test_without_lesions_the_listed_pictures_alone_are_held_out(rows, tmp_path, capsys):
+    split = p.split_rows(rows)
+    many = views(rows, split["train"])
+    alone = replace(rows, lesion_id=None)
+    path = listed(tmp_path / "list.csv", rows.image_id[many[:2]])
+    after, record = p.hold_out(alone, split, path)
+    assert after["train"].tolist() == [i for i in split["train"] if i not in many[:2]]
+    assert record["lesions"] is None and record["left_out"] == {"train": 2, "validation": 0}
+    said = capsys.readouterr().out
+    assert said.startswith(f"{path}: 2 images are held out: 2 leave") and ";" not in said
+
+
+def test_useless_lists_are_named(rows, tmp_path):
+    split = p.split_rows(rows)
+    other, odd, empty, gap, binary, whole = (
+        tmp_path / f"{name}.csv" for name in ("other", "odd", "empty", "gap", "binary", "whole")
+    )
+    other.write_text("image,dx\nISIC_1,nv\n")
+    listed(odd, ["ISIC_X"])
+    empty.write_text("")
+    gap.write_text(f"image_id,dx\n{rows.image_id[0]},nv\n,nv\n")
+    binary.write_bytes(b"image_id\n\xff\xfe\x00")
+    listed(whole, rows.image_id[split["validation"]])
+    for path, sentence in (
+        (tmp_path / "none.csv", "There is no file .*none.csv"),
+        (tmp_path, "cannot be read as a CSV"),
+        (binary, "binary.csv cannot be read as a CSV"),
+        (other, "other.csv has no column 'image_id'; its columns are image, dx"),
+        (empty, "no column 'image_id'; its columns are none"),
+        (gap, "row 2 of .*gap.csv has no value in column 'image_id'"),
+        (odd, "odd.csv lists 1 images, and none is in"),
+        (whole, "whole.csv leaves no image in the validation part"),
+    ):
+        with pytest.raises(d.DatasetError, match=sentence):
+            p.hold_out(rows, split, path)
+
+
+def test_extra_views_of_a_lesion_that_is_held_out_stay_out(rows, tmp_path):
+    split = p.split_rows(rows)
+    many = views(rows, split["train"])
+    kept = rows.lesion_id[next(i for i in split["train"] if i not in many)]
+    name = extra_set(
+        tmp_path, ["A1", "A2"], ["nv", "nv"], lesion_id=[rows.lesion_id[many[0]], kept]
+    )
+    assert len(p.add_extra(rows, split, [name])[0]) == len(rows) + 2
+    path = listed(tmp_path / "list.csv", rows.image_id[many[:1]])
+    after, _ = p.hold_out(rows, split, path)
+    joined, _ = p.add_extra(rows, after, [name])
+    assert joined.image_id[len(rows) :].tolist() == ["A2"]
+
+
+@real
+def test_pictures_of_the_head_to_head_can_be_held_out():
+    path = SHARED / "head_to_head" / "images.csv"
+    if not path.exists():
+        pytest.skip("the list (../shared/head_to_head) is not on this machine")
+    rows = d.load_rows(SHARED / "ham10000")
+    split = p.split_rows(rows)
+    after, record = p.hold_out(rows, split, path)
+    assert (record["images"], record["lesions"]) == (1503, 1437)
+    ids = {row["image_id"] for row in p.read_table(path, ["image_id"])}
+    shown = {rows.lesion_id[i] for i in range(len(rows)) if rows.image_id[i] in ids}
+    for part in ("train", "validation"):
+        assert not shown & {*rows.lesion_id[after[part]]}
+        gone = np.setdiff1d(split[part], after[part])
+        assert {*rows.lesion_id[gone]} <= shown and len(gone) == record["left_out"][part]
+        assert {*rows.dx[after[part]]} == {*LABELS}
 
 
 def extra_set(folder, ids, labels, **more):

@@ -47,6 +47,27 @@ def run(made, output, *more, backend="tensorflow", **environment):
     )  # fmt: skip
 
 
+def kill_after_an_epoch(made, output, *more) -> int:
+    """Start a run on JAX and kill it when its first state is there; the epochs it had finished."""
+    cache = str(output.parent / "cache")
+    process = subprocess.Popen(
+        command(made, output, *more), cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": "jax", "LESION_CACHE": cache},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    state = output.with_name(output.name + ".training") / "state.json"
+    deadline = time.monotonic() + 300
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return len(json.loads(state.read_text())["rows"])
+
+
+def validation_losses(folder) -> np.ndarray:
+    return np.genfromtxt(folder / "history.csv", delimiter=",", names=True)["val_loss"]
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_two_epochs_on_each_backend_that_is_installed(made, tmp_path, backend):
     if not importlib.util.find_spec(backend):
@@ -89,19 +110,8 @@ def test_training_never_imports_tensorflow_on_another_backend():
 def test_killed_and_resumed_gives_what_an_unbroken_run_gives(made, tmp_path):
     unbroken = run(made, tmp_path / "unbroken", "--epochs", "4", backend="jax")
     assert unbroken.returncode == 0, unbroken.stderr
-    environment = os.environ | {"KERAS_BACKEND": "jax", "LESION_CACHE": str(tmp_path / "cache")}
-    process = subprocess.Popen(
-        command(made, tmp_path / "killed", "--epochs", "4"), cwd=ROOT, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    state = tmp_path / "killed.training" / "state.json"
-    deadline = time.monotonic() + 300
-    while not state.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    rows = kill_after_an_epoch(made, tmp_path / "killed", "--epochs", "4")
     assert not (tmp_path / "killed").exists()
-    rows = len(json.loads(state.read_text())["rows"])
     assert 1 <= rows < 4
 
     refused = run(made, tmp_path / "killed", "--epochs", "4", backend="jax")
@@ -112,10 +122,7 @@ def test_killed_and_resumed_gives_what_an_unbroken_run_gives(made, tmp_path):
     assert resumed.returncode == 0, resumed.stderr
     assert f"resumed after epoch {rows}" in resumed.stdout
     verify(tmp_path / "killed")
-    losses = [
-        np.genfromtxt(tmp_path / name / "history.csv", delimiter=",", names=True)["val_loss"]
-        for name in ("unbroken", "killed")
-    ]
+    losses = [validation_losses(tmp_path / name) for name in ("unbroken", "killed")]
     assert len(losses[1]) == 4
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
     again = run(made, tmp_path / "killed", "--epochs", "4", "--resume", backend="jax")

@@ -1,0 +1,98 @@
+"""Teachers: trained networks whose answers a smaller or later one learns beside the labels.
+
+Hinton et al., Distilling the knowledge in a neural network, 2015. As in Beyer et al., Knowledge
+distillation: a good teacher is patient and consistent, CVPR 2022, teachers and student see the
+very same augmented crop. So no answers are stored: they would be answers to other crops. (The
+teacher of `keras.distillation` sees the picture before the student's augmentation.)
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from model.folder import SPLIT, read_json
+from model.network import NetworkError
+from model.results import data_sets
+from model.start import read_network
+
+
+class Teachers(keras.layers.Layer):
+    """The mean of the probabilities [n, k] of several networks, none of which learns.
+
+    `networks`: pixels [n, height, width, 3], 0-255, each of its own size, to logits [n, k]; a
+    picture of another size is resized for each. `temperatures`: what calibrates each one's logits.
+    """
+
+    def __init__(self, networks: list[keras.Model], temperatures: list[float]):
+        super().__init__(dtype="float32", name="teachers")
+        self.networks, self.temperatures = networks, temperatures
+        self.trainable = False
+
+    def call(self, pictures):
+        total = 0.0
+        for network, temperature in zip(self.networks, self.temperatures):
+            size = network.input.shape[1:3]
+            seen = pictures
+            if pictures.shape[1:3] != size:
+                seen = ops.image.resize(pictures, size, antialias=True, data_format="channels_last")
+            logits = ops.cast(network(seen, training=False), "float32")
+            total = total + ops.softmax(logits / temperature, axis=-1)
+        return ops.stop_gradient(total / len(self.networks))
+
+
+def divergence(answer, logits, temperature: float = 1.0):
+    """The Kullback-Leibler divergence [n] of softmax(logits / T) from the teachers' `answer`.
+
+    answer: probabilities [n, k], which a temperature T softens as it does logits; logits: [n, k].
+    Times T squared, so that its gradient keeps its size (Hinton et al. 2015).
+    """
+    log_answer = ops.log(ops.maximum(answer, 1e-7))
+    log_answer = ops.log_softmax(log_answer / temperature, axis=-1)
+    log_own = ops.log_softmax(ops.cast(logits, "float32") / temperature, axis=-1)
+    apart = ops.sum(ops.exp(log_answer) * (log_answer - log_own), axis=-1)
+    return apart * temperature**2
+
+
+def read_teachers(
+    folders: list[str], labels: list[str], held: np.ndarray, images: np.ndarray
+) -> tuple[Teachers | None, list[dict]]:
+    """The teachers of --teacher and their record for config.json; None and [] for no folder.
+
+    labels: those of the student, which each teacher must have. held: ids of the pictures that are
+    not in the student's training part, none of which a teacher may have been trained on. images:
+    as in `load_backbone`. Raises NetworkError and ModelFolderError.
+    """
+    networks, temperatures, records = [], [], []
+    for folder in map(Path, folders):
+        network, config = read_network(folder, images)
+        if config["labels"] != labels:
+            raise NetworkError(
+                f"--teacher {folder} knows {', '.join(config['labels'])}; the student learns "
+                f"{', '.join(labels)}."
+            )
+        _refuse_leak(folder, config, held)
+        networks.append(network)
+        temperatures.append(config["calibration"]["temperature"])
+        records.append({
+            "name": config.get("name") or folder.resolve().name,
+            "architecture": config["architecture"],
+            "size": f"{config['input']['height']}x{config['input']['width']}",
+            "dataset": data_sets(config["data"]),
+            "held_out": config["data"].get("held_out"),
+        })  # fmt: skip
+    return (Teachers(networks, temperatures) if networks else None), records
+
+
+def _refuse_leak(folder, config, held):
+    split = read_json(folder / SPLIT)
+    taught = set(split["train"])
+    if "final" in config["training"]:
+        taught |= set(split["validation"])
+    if seen := taught & set(held.tolist()):
+        raise NetworkError(
+            f"--teacher {folder} was trained on {len(seen)} pictures that this run is to validate, "
+            f"test or hold out (by its {SPLIT}): through it the student would know them. Take a "
+            "teacher of the same parts."
+        )

@@ -1,0 +1,342 @@
+"""A model of ours beside seven foundation models, on 1,503 pictures that all of them answered.
+
+    python train.py --dataset ../shared/ham10000 --hold-out ../shared/head_to_head/images.csv ... \
+        --output runs/held_out
+    python convert.py runs/held_out
+    python -m results.head_to_head runs/held_out      writes results/head_to_head.md
+
+The folder of --answers holds images.csv (`image_id`, `dx`), the list, and a CSV for each encoder of
+ENCODERS: `image_id` and the seven probabilities that it published. A model that has seen one of the
+pictures, or another picture of their lesions, is refused.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluate import tflite_probabilities
+from model import dataset as data
+from model.bootstrap import interval
+from model.folder import (
+    SPLIT,
+    ModelFolderError,
+    disk_error,
+    read_config,
+    read_json,
+    read_metrics,
+    replacing,
+)  # fmt: skip
+from model.labels import LABELS
+from model.metrics import BINS, classification_metrics, draws
+from model.parts import read_table
+from model.results import row_of
+from model.tables import at, conversion_text, counts, drawn, table, text
+
+LIST = "images.csv"
+SEED = 0
+# File of answers: public name, image encoder, remark. All are linear probes of the encoder.
+ENCODERS = {
+    "dermfm_zero": ("DermFM-Zero", "ViT-L", "private weights"),
+    "dermlip_panderm": ("DermLIP", "PanDerm encoder", ""),
+    "panderm_large": ("PanDerm", "ViT-L", ""),
+    "dinov3_l16": ("DINOv3", "ViT-L/16", ""),
+    "dermlip_vit_b16": ("DermLIP", "ViT-B/16", ""),
+    "clip_vit_l14": ("CLIP", "ViT-L/14", ""),
+    "monet": ("MONET", "ViT-L/14", ""),
+}
+# Heading, path in the metrics, scale (100: per cent), decimals, whether more is better.
+SHOWN = (
+    ("accuracy, %", ("top_1",), 100, 2, True),
+    ("balanced accuracy", ("balanced_accuracy",), 1, 3, True),
+    ("macro F1", ("macro_f1",), 1, 3, True),
+    ("melanoma recall", ("melanoma", "sensitivity"), 1, 3, True),
+    ("ECE", ("ece",), 1, 3, False),
+)
+
+
+@dataclass
+class Pictures:
+    """The list, in its order. `rows` int64 [n] are row numbers of the data set, `truth` int64 [n]
+    indices into LABELS; `sibling` bool [n] says whether the picture's lesion has another picture
+    in the data set that is not in the list."""
+
+    image_id: list[str]
+    rows: np.ndarray
+    truth: np.ndarray
+    lesions: np.ndarray
+    sibling: np.ndarray
+
+
+def parse(arguments=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("folder", metavar="MODEL_FOLDER", help="a model folder with model.tflite")
+    add("--answers", default="../shared/head_to_head", help="folder of images.csv and the answers")
+    add("--dataset", default="../shared/ham10000", help="HAM10000: Hub id or folder")
+    add("--output", default="results/head_to_head.md", help="the page to write")
+    add("--resamples", type=int, default=1000, help="of the bootstrap")
+    add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    return parser.parse_args(arguments)
+
+
+def read_pictures(path: "str | Path", rows: data.Rows) -> Pictures:
+    """The list at `path`, columns image_id and dx, found in the data set. Raises DatasetError."""
+    listed = read_table(path, ["image_id", "dx"])
+    ids = [row["image_id"] for row in listed]
+    _once(ids, path)
+    place = {image_id: i for i, image_id in enumerate(rows.image_id)}
+    if missing := [image_id for image_id in ids if image_id not in place]:
+        raise data.DatasetError(
+            f"{len(missing)} images of {path} are not in {rows.name}, the first {missing[0]}: name "
+            "HAM10000 with --dataset."
+        )
+    if not ids:
+        raise data.DatasetError(f"{path} lists no image.")
+    chosen = np.array([place[image_id] for image_id in ids], dtype=np.int64)
+    for i, row in zip(chosen, listed):
+        if row["dx"] != rows.dx[i]:
+            raise data.DatasetError(
+                f"{row['image_id']} is {row['dx']} in {path} and {rows.dx[i]} in {rows.name}: one "
+                "of the two is another version."
+            )
+    lesions = rows.lesion_id[chosen]
+    views, inside = Counter(rows.lesion_id), Counter(lesions)
+    sibling = np.array([views[lesion] > inside[lesion] for lesion in lesions])
+    return Pictures(ids, chosen, rows.truth[chosen], lesions, sibling)
+
+
+def read_answers(path: "str | Path", image_ids: list[str]) -> np.ndarray:
+    """Probabilities float64 [n, 7] of the images, in their order and that of LABELS.
+
+    Raises DatasetError where the file has other images, or a row without probabilities (0 to 1,
+    their sum 1 within 0.001).
+    """
+    answers = read_table(path, ["image_id", *LABELS])
+    ids = [row["image_id"] for row in answers]
+    _once(ids, path)
+    if differing := set(ids) ^ set(image_ids):
+        raise data.DatasetError(
+            f"{path} does not answer the images of {LIST}: {len(set(image_ids) - set(ids))} are "
+            f"missing and {len(set(ids) - set(image_ids))} are others, the first {min(differing)}."
+        )
+    values = {row["image_id"]: _probabilities(row, path) for row in answers}
+    return np.array([values[image_id] for image_id in image_ids])
+
+
+def _once(ids, path):
+    repeated = [image_id for image_id, number in Counter(ids).items() if number > 1]
+    if repeated:
+        raise data.DatasetError(f"{path} has {repeated[0]} more than once: leave one row of it.")
+
+
+def _probabilities(row, path):
+    try:
+        values = [float(row[label]) for label in LABELS]
+    except ValueError:
+        values = [-1.0]
+    if not all(0 <= value <= 1 for value in values) or abs(sum(values) - 1) > 0.001:
+        raise data.DatasetError(
+            f"{row['image_id']} of {path} has no probabilities: its {', '.join(LABELS)} must lie "
+            "between 0 and 1 and sum to 1."
+        )
+    return values
+
+
+def check_unseen(folder: "str | Path", rows: data.Rows, pictures: Pictures, path: Path) -> None:
+    """Refuse a model that knows the pictures of the list at `path`, or others of their lesions.
+
+    Those must be neither in the train nor in the validation part of split.json, which must be of
+    this data set. A model folder that it started from, or a teacher, which learned from this data
+    set must have held out as many pictures by its own record. Raises ModelFolderError and
+    DatasetError.
+    """
+    split, config = read_json(Path(folder) / SPLIT), read_config(folder)
+    lesions = set(pictures.lesions)
+    cure = f"Train it with --hold-out {path}"
+    for part in ("train", "validation"):
+        try:
+            known = rows.find(split[part])
+        except (KeyError, TypeError):
+            raise ModelFolderError(f"{Path(folder) / SPLIT} lacks its {part} part.") from None
+        seen = [str(rows.image_id[i]) for i in known if rows.lesion_id[i] in lesions]
+        if seen:
+            raise ModelFolderError(
+                f"{folder} has {len(seen)} pictures of the lesions of {path} in its {part} part, "
+                f"the first {seen[0]}, so that they measure nothing. {cure}."
+            )
+    own = at(config, ("data", "dataset"))
+    for source in _sources(config):
+        held_out = at(source, ("held_out", "images")) or 0
+        if own in (source.get("dataset") or "").split(" + ") and held_out < len(pictures.image_id):
+            raise ModelFolderError(
+                f"{folder} learned from {source.get('name') or source.get('start')}, a model that "
+                f"was trained on {own} and may have seen pictures of {path}. {cure}, from weights "
+                "and teachers that were trained so too."
+            )
+
+
+def _sources(config):
+    """The records of the models whose weights or answers went into this one."""
+    records, before = list(at(config, ("training", "teachers")) or []), config.get("weights")
+    while before:
+        records.append(before)
+        before = before.get("before")
+    return records
+
+
+def measure(
+    truth: np.ndarray, answers: dict[str, np.ndarray], lesions: np.ndarray, resamples: int
+) -> tuple[dict, dict]:
+    """({name: its classification_metrics}, {name: {path: difference}}) on one set of pictures.
+
+    answers: {name: probabilities [n, 7]}, ours first. A difference is ours minus theirs, a figure
+    with the interval of a bootstrap that draws the same lesions for both; ours has none.
+    """
+    options = {"resamples": resamples, "seed": SEED}
+    metrics, drawn_figures = {}, {}
+    for name, answer in answers.items():
+        metrics[name] = classification_metrics(LABELS, truth, answer, lesions, **options)
+        drawn_figures[name] = draws(LABELS, truth, answer, lesions, **options)
+    ours, *others = answers
+    differences = {
+        name: {
+            path: interval(drawn_figures[ours][path] - drawn_figures[name][path])
+            for _, path, *_ in SHOWN
+        }
+        for name in others
+    }
+    return metrics, differences
+
+
+def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int) -> list[str]:
+    """The lines of head_to_head.md; answers: {name: probabilities [n, 7]}, ours first."""
+    n, siblings = len(pictures.image_id), int(pictures.sibling.sum())
+    ours = next(iter(answers))
+    lines = [
+        "# Head to head with foundation models", "",
+        f"Made by `python -m results.head_to_head {folder}`. {_model(folder, ours)}", "",
+        f"The others are image encoders with a linear probe each, and their answers to these {n:,} "
+        "pictures of HAM10000 are those that the authors of DermFM-Zero published. Both sides are "
+        "measured by the same program, but were not trained alike. Theirs was trained by picture: "
+        f"{siblings:,} of the {n:,} share a lesion with a picture outside the list, which the "
+        "probes could learn from, so figures on all may flatter them. Ours was trained by lesion: "
+        f"it saw none of the {n:,} and no other picture of their lesions, in training or in "
+        f"validation. The {n - siblings:,} pictures without such a sibling are the fairer "
+        "comparison.", "",
+    ]  # fmt: skip
+    sections = {f"All {n:,} pictures": np.arange(n)}
+    if 0 < siblings < n:
+        alone = f"The {n - siblings:,} pictures without a sibling outside the list"
+        sections[alone] = np.flatnonzero(~pictures.sibling)
+    for title, i in sections.items():
+        part = {name: probabilities[i] for name, probabilities in answers.items()}
+        measured = measure(pictures.truth[i], part, pictures.lesions[i], resamples)
+        lines += [f"## {title}", "", *_section(*measured)]
+    number = len(sections) * (len(answers) - 1) * len(SHOWN)
+    return lines + [
+        "## How to read it", "",
+        "A lesion is drawn with all its pictures or not at all; a resample without a picture of a "
+        f"class averages over the other classes. ECE is the expected calibration error, {BINS} "
+        "bins; resampling adds noise to every bin, so its interval leans upwards. A difference is "
+        "ours minus theirs, and in each resample both answer the same lesions. *Better* and "
+        "*worse* say of ours where the interval leaves out 0; of ECE, less is better. These are "
+        f"{number} intervals, and nothing corrects for their number: some may leave out 0 by "
+        "chance.", "",
+    ]  # fmt: skip
+
+
+def _model(folder, ours):
+    row = row_of(folder)
+    conversion = read_metrics(folder).get("conversion")
+    served = conversion_text(conversion) if conversion else f"model.tflite, {row['tflite_mb']} MB."
+    parameters = f"{row['parameters']:,}" if row["parameters"] else "an unknown number of"
+    teachers = f", teachers {row['teachers']}" if row.get("teachers") else ""
+    return (
+        f"Ours, {ours}, is {row['backbone']} at {row['size']} pixels with {parameters} parameters; "
+        f"training start {row['weights'] or 'unknown'}{teachers}; trained on {row['images']:,} "
+        f"pictures of {row['data']}. What is served is measured: {served}"
+    )
+
+
+def _section(metrics, differences):
+    ours = next(iter(metrics.values()))
+    figures = [
+        [name, *(text(at(entry, path), scale, places) for _, path, scale, places, _ in SHOWN)]
+        for name, entry in metrics.items()
+    ]
+    apart = [
+        [name, *(_difference(entry[path], *how) for _, path, *how in SHOWN)]
+        for name, entry in differences.items()
+    ]
+    heads = [heading for heading, *_ in SHOWN]
+    return [
+        f"Pictures: {counts(ours['support'])}. {drawn(ours)}".strip(), "",
+        *table(["", *heads], figures),
+        "Ours minus theirs:", "",
+        *table(["", *heads], apart),
+    ]  # fmt: skip
+
+
+def _difference(figure, scale, decimals, more):
+    """As "+0.034 (+0.010 to +0.058) *better*"."""
+
+    def signed(value):
+        return f"{round(value * scale, decimals) + 0.0:+.{decimals}f}"  # + 0.0: no "-0.000"
+
+    if figure["value"] is None:
+        return "–"
+    if figure["low"] is None:
+        return signed(figure["value"])
+    told = f"{signed(figure['value'])} ({signed(figure['low'])} to {signed(figure['high'])})"
+    if figure["low"] <= 0 <= figure["high"]:
+        return told
+    return f"{told} *{'better' if (figure['low'] > 0) == more else 'worse'}*"
+
+
+def name_of(stem: str) -> str:
+    """What the page calls the encoder of a file of answers."""
+    name, encoder, remark = ENCODERS[stem]
+    return f"{name}, {encoder}" + (f" ({remark})" if remark else "")
+
+
+def main(arguments=None) -> str:
+    args = parse(arguments)
+    config = read_config(args.folder)
+    if config["labels"] != LABELS:
+        raise ModelFolderError(
+            f"{args.folder} knows {', '.join(config['labels'])}; the others answer "
+            f"{', '.join(LABELS)}."
+        )
+    path = Path(args.answers) / LIST
+    rows = data.load_rows(args.dataset, need=("image_id", "lesion_id"))
+    pictures = read_pictures(path, rows)
+    check_unseen(args.folder, rows, pictures, path)
+    theirs = {
+        name_of(stem): read_answers(Path(args.answers) / f"{stem}.csv", pictures.image_id)
+        for stem in ENCODERS
+    }
+    size = config["input"]["height"], config["input"]["width"]
+    images = data.decode(rows, pictures.rows, *size, args.cache, mapped=True)
+    ours, _ = tflite_probabilities(Path(args.folder), images, timed=False)
+    answers = {f"**{config.get('name') or Path(args.folder).resolve().name}**": ours, **theirs}
+    told = "\n".join(page(args.folder, pictures, answers, args.resamples))
+    output = Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(output) as beside:
+        beside.write_text(told, encoding="utf-8")
+    return told
+
+
+if __name__ == "__main__":
+    try:
+        print(main())
+    except (data.DatasetError, ModelFolderError) as error:
+        sys.exit(f"head_to_head: {error}")
+    except OSError as error:
+        sys.exit(f"head_to_head: {disk_error(error)}")
