@@ -27,6 +27,31 @@ def test_oversampling_keeps_every_image_and_skips_absent_classes():
     assert shown == [10, 0, 10]
 
 
+def test_images_without_a_label_are_shown_once_with_a_row_of_zeros():
+    truth = np.concatenate([TRUTH, [-1, -1, -1]])
+    for balance in t.BALANCES:
+        order = t.epoch_order(truth, 3, balance, 1.0, np.random.default_rng(0))
+        assert sorted(order[truth[order] < 0]) == [124, 125, 126]
+    images = np.arange(127, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    batches = t.Batches(images, truth, 3, 127, balance="class-weight")
+    x, y, weight = batches[0]
+    assert y.sum() == 124 and (y[x.ravel() >= 124] == 0).all()
+    assert set(weight[x.ravel() >= 124]) == {1.0}
+    np.testing.assert_allclose(batches.prior(), [1 / 3] * 3, rtol=1e-5)
+
+
+def test_artefacts_are_drawn_on_a_share_of_the_images_anew_each_epoch():
+    images = np.full((60, 48, 64, 3), 200, np.uint8)
+    options = {"artefacts": ["circle"], "artefact_share": 0.5, "seed": 2}
+    batches = t.Batches(images, np.arange(60) % 3, 3, 60, **options)
+    dark = batches[0][0][:, 0, 0, 0] < 100
+    assert 15 < dark.sum() < 45
+    np.testing.assert_array_equal(batches[0][0], batches[0][0])
+    assert (images == 200).all()
+    batches.on_epoch_end()
+    assert ((batches[0][0][:, 0, 0, 0] < 100) != dark).any()
+
+
 def test_batches_depend_on_seed_and_epoch_alone():
     images = np.arange(124, dtype=np.uint8).reshape(-1, 1, 1, 1)
 

@@ -80,30 +80,23 @@ def test_train_with_two_teachers_and_unlabelled_pictures(made, trained, tmp_path
     ]
     unlabelled = write_dataset(tmp_path / "more", more)
     options = [
-        "--epochs", "3", "--average", "0", "--augment", "0.3", "--mixup", "0.2", "--teacher",
-        str(trained), str(trained), "--unlabelled", str(unlabelled), "--label-share", "0.2",
-        "--artefacts", "circle", "hair",
+        "--epochs", "12", "--learning-rate", "0.01", "--average", "0", "--augment", "0.3",
+        "--teacher", str(trained), str(trained), "--unlabelled", str(unlabelled),
+        "--label-share", "0", "--artefacts", "ruler", "hair",
     ]  # fmt: skip
     done = run(made, tmp_path / "student", *options, backend=backend)
     assert done.returncode == 0, done.stderr
     config = read_config(tmp_path / "student")
     assert [teacher["name"] for teacher in config["training"]["teachers"]] == ["made", "made"]
     assert config["data"]["unlabelled"] == [{"dataset": "more", "images": 28, "left_out": 0}]
-    plain = run(made, tmp_path / "plain", "--epochs", "3", "--average", "0", "--augment", "0.3",
-                "--mixup", "0.2", backend=backend)  # fmt: skip
-    assert plain.returncode == 0, plain.stderr
-    # The teachers know these pictures well: beside them the student learns faster.
-    top_1 = {
-        name: read_config(tmp_path / name)["training"]["validation"]["log_loss"]["value"]
-        for name in ("student", "plain")
-    }
-    assert top_1["student"] < top_1["plain"]
+    # The labels have no share, so what it knows is from its teachers. By chance it would be ln(7).
+    assert config["training"]["validation"]["log_loss"]["value"] < 1.85
     card = (tmp_path / "student" / "README.md").read_text()
     assert "Teachers, whose mean answer" in card and "28 pictures of `more`" in card
 
 
 def test_killed_and_resumed_with_a_teacher_gives_the_same(made, trained, tmp_path):
-    options = ["--epochs", "3", "--teacher", str(trained)]
+    options = ["--epochs", "3", "--teacher", str(trained), "--mixup", "0.2"]
     done = run(made, tmp_path / "unbroken", *options, backend="jax")
     assert done.returncode == 0, done.stderr
     assert 1 <= kill_after_an_epoch(made, tmp_path / "killed", *options) < 3

@@ -29,12 +29,23 @@ def test_recipe_gives_what_was_not_said():
         (["--devices", "0"], "at least 1"),
         (["--batch", "30", "--devices", "4"], "shared evenly by 4"),
         (["--steps-per-execution", "-1"], "steps"),
+        (["--unlabelled", "pictures"], "--unlabelled needs a --teacher"),
+        (["--teacher", "runs/a", "--label-share", "1.2"], "between 0 and 1"),
+        (["--teacher", "runs/a", "--distill-temperature", "0"], "above 0"),
+        (["--artefacts", "snow"], "invalid choice: 'snow'"),
     ],
 )
 def test_settings_that_do_not_go_are_named(more, sentence, capsys):
     with pytest.raises(SystemExit):
         parse(*more)
     assert sentence in capsys.readouterr().err
+
+
+def test_settings_of_teachers_and_artefacts_are_none_without_them():
+    plain, both = parse(), parse("--teacher", "runs/a", "runs/b", "--artefacts", "hair")
+    assert plain.label_share is plain.distill_temperature is plain.artefact_share is None
+    assert (both.label_share, both.distill_temperature, both.artefact_share) == (0.3, 1.0, 0.2)
+    assert both.teacher == ["runs/a", "runs/b"] and plain.backbone_rate == 1.0
 
 
 def test_every_setting_of_a_recipe_can_be_recorded():
