@@ -1,7 +1,7 @@
 """The model folder: `train.py` makes it, `convert.py` and `evaluate.py` complete, `app.py` serves.
 
     config.json        architecture, input, preprocessing, labels, calibration, data, training
-    model.weights.h5   Keras weights            (absent in the bundled folder)
+    model.weights.h5   Keras weights                       (absent in model/bundled)
     model.tflite       the graph that is served
     metrics.json       what convert.py and evaluate.py measured
     split.json         image ids of the training, validation and test parts
@@ -29,6 +29,7 @@ FORMAT = 1
 CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
 METRICS, SPLIT, SUMS = "metrics.json", "split.json", "SHA256SUMS"
 BUNDLED = Path(__file__).parent / "bundled"
+COMPACT = Path(__file__).parent / "compact"
 
 
 class ModelFolderError(ValueError):

@@ -150,10 +150,15 @@ def test_broken_folders_are_refused_with_a_sentence(copy, damage, sentence):
         Classifier(copy)
 
 
-def test_bundled_model_is_whole():
-    classifier = Classifier()
+def test_the_page_serves_the_bundled_model_by_itself():
+    assert Classifier().config == f.read_config(f.BUNDLED)
+
+
+@pytest.mark.parametrize("folder", [f.BUNDLED, f.COMPACT])
+def test_bundled_models_are_whole(folder):
+    classifier = Classifier(folder)
     assert classifier.labels == LABELS
-    f.verify(f.BUNDLED)
+    f.verify(folder)
     assert classifier.metrics["data"] == {
         "dataset": "ham10000", "part": "test", "images": 828, "lesions": 828,
     }  # fmt: skip

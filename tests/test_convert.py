@@ -4,9 +4,11 @@ import shutil
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from made import drawing
 
 import convert
 from model import folder as f
+from model.artefacts import drawn
 from model.familiarity import familiarity, fit
 from model.network import load_network, predict_logits, softmax
 
@@ -48,6 +50,25 @@ def test_other_quantisations_answer_as_keras_does(trained, quantize):
     assert path.stat().st_size <= whole * sizes[quantize]
 
 
+@pytest.mark.parametrize("quantize", ["none", "dynamic", "int8"])
+def test_the_compact_model_is_converted_from_the_weights_it_ships_with(quantize, tmp_path):
+    """Depthwise convolutions and ReLU6, which no other backbone of these tests has."""
+    network, config = load_network(f.COMPACT)
+    size = config["input"]["height"], config["input"]["width"]
+    pictures = [drawing(dx, i, size[::-1]) for i, dx in enumerate(config["labels"])]
+    images = np.stack([np.asarray(picture) for picture in pictures])
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert.to_tflite(network, config, quantize, images))
+    expected = softmax(predict_logits(network, images), config["calibration"]["temperature"])
+    probabilities, _ = convert.answers(path, images)
+    largest = np.abs(probabilities - expected).max()
+    assert largest < {"none": 1e-3, "dynamic": 0.1, "int8": 0.25}[quantize]
+    run = Interpreter(str(path)).get_signature_runner()
+    evidence = run(pixels=images[:1].astype(np.float32))["evidence"]
+    np.testing.assert_allclose(softmax(evidence.mean(axis=(1, 2))), probabilities[:1], atol=0.02)
+    assert f.COMPACT.joinpath(f.TFLITE).stat().st_size <= 8e6
+
+
 def test_familiarity_in_the_graph_is_that_of_keras(trained):
     _, config = load_network(trained)
     images = np.random.default_rng(0).integers(0, 256, (8, 24, 32, 3), dtype=np.uint8)
@@ -63,6 +84,18 @@ def test_familiarity_in_the_graph_is_that_of_keras(trained):
             expected = np.asarray(familiarity(some.astype(np.float32), reference))
             np.testing.assert_allclose(convert.answers(path, some)[1], expected, atol=close)
     assert expected.min() > 0.2 > 0.1 > convert.answers(path, images)[1].max()
+
+
+def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = f.read_config(copy)
+    config["training"] |= {"artefacts": ["circle"], "artefact_share": 0.5}
+    f.write_json(copy / f.CONFIG, config)
+    convert.main([str(copy), "--cache", str(tmp_path / "cache")])
+    pictures = np.stack([np.asarray(drawing("nv", i, (32, 24))) for i in range(20)])
+    pictures = drawn(pictures, ["circle"], 1.0, np.random.default_rng(0))
+    before, after = (convert.answers(x / "model.tflite", pictures)[1] for x in (trained, copy))
+    assert np.median(after) > 2 * np.median(before)
 
 
 def test_disagreement_fails_and_leaves_the_old_file(trained, tmp_path, monkeypatch):

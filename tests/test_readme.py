@@ -4,15 +4,18 @@ import csv
 import re
 from pathlib import Path
 
-from model.folder import BUNDLED, read_config
+import pytest
+
+from model.folder import BUNDLED, COMPACT, read_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_results_are_those_of_the_bundled_models_report():
-    report = (BUNDLED / "report.md").read_text(encoding="utf-8").splitlines()
-    results = README.split("<!-- results: begin -->")[1].split("<!-- results: end -->")[0]
+@pytest.mark.parametrize("section, folder", [("results", BUNDLED), ("compact", COMPACT)])
+def test_results_are_those_of_the_bundled_models_reports(section, folder):
+    report = (folder / "report.md").read_text(encoding="utf-8").splitlines()
+    results = README.split(f"<!-- {section}: begin -->")[1].split(f"<!-- {section}: end -->")[0]
     lines = [line for line in results.splitlines() if line.startswith("|")]
     assert len(lines) > 10
     for line in lines:
@@ -30,16 +33,17 @@ def test_systems_are_those_of_their_page():
         assert (ROOT / figure).is_file(), figure
 
 
-def test_bundled_models_commands_are_in_the_readme():
+@pytest.mark.parametrize("folder", [BUNDLED, COMPACT])
+def test_bundled_models_commands_are_in_the_readme(folder):
     # Without what says where things lie on one machine, and not how it learned.
     aside = r" --(cache|results) \S+| --(no-peak|resume)"
-    config = read_config(BUNDLED)
+    config = read_config(folder)
     commands, start = [config["training"]["command"]], config["weights"]
     table = (ROOT / "results" / "runs.csv").read_text(encoding="utf-8")
     rows = {row["name"]: row["command"] for row in csv.DictReader(table.splitlines())}
     runs = config["training"].get("mean_of", [])
     commands += [rows[run] for run in runs if not run.endswith(".h5")]
-    while start["start"] != "none":
+    while start["start"] not in ("none", "imagenet"):
         commands.append(rows[start["start"]])
         start = start["before"]
     assert len(commands) > 1

@@ -74,9 +74,10 @@ def test_another_table_is_left_alone(trained, tmp_path):
     assert path.read_text() == "fruit,price\napple,1\n"
 
 
-def test_bundled_model_has_its_row_in_the_table_of_the_repository():
+@pytest.mark.parametrize("folder", [f.BUNDLED, f.COMPACT])
+def test_bundled_models_have_their_rows_in_the_table_of_the_repository(folder):
     rows = {row["name"]: row for row in read(f.BUNDLED.parents[1] / "results" / "runs.csv")}
-    made = r.row_of(f.BUNDLED)
+    made = r.row_of(folder)
     assert rows[made["name"]] == {column: str(value) for column, value in made.items()}
 
 

@@ -146,14 +146,15 @@ def test_publication_sends_what_the_page_needs_and_nothing_else(published, check
     files = published.files(SPACE, repo_type="space")
     package = {path.relative_to(checkout).as_posix() for path in (checkout / "model").iterdir()
                if path.suffix in (".py", ".json", ".css", ".js")}  # fmt: skip
-    bundled = {path.relative_to(checkout).as_posix()
-               for path in (checkout / "model/bundled").iterdir()}  # fmt: skip
+    models = {path.relative_to(checkout).as_posix() for name in ("bundled", "compact")
+              for path in (checkout / "model" / name).iterdir()}  # fmt: skip
     browser = {path.relative_to(checkout).as_posix()
                for path in (checkout / "model/browser").rglob("*") if path.is_file()}  # fmt: skip
-    figures = {name for name in bundled if name.endswith(".png")}
-    expected = (package | bundled | browser) - figures - set(STRAY)
+    left = {name for name in models if name.endswith((".png", ".h5"))}
+    expected = (package | models | browser) - left - set(STRAY)
     assert set(files) == {".gitattributes", *NEEDED} | expected
-    assert {f"model/bundled/{name}" for name in (*PAGE, SUMS)} <= set(files)
+    for name in ("bundled", "compact"):
+        assert {f"model/{name}/{file}" for file in (*PAGE, SUMS)} <= set(files)
     assert not any(b"hf_secret" in content for content in files.values())
     for name in set(files) - {".gitattributes"}:
         assert files[name] == (checkout / name).read_bytes()
