@@ -27,9 +27,9 @@ def start_weights(weights: str) -> Path | None:
 def read_network(folder: Path, images: np.ndarray | None) -> tuple[keras.Model, dict]:
     """The trained network of a model folder and its config.
 
-    A folder without Keras weights, as the bundled one, has them back from its `model.tflite`, for
-    which `images` (uint8 [n, height, width, 3], like those it was trained on) are needed. Raises
-    NetworkError or ModelFolderError.
+    Where the folder has no Keras weights, as `model/bundled`, they are recovered from its
+    `model.tflite` with the help of `images` (uint8 [n, height, width, 3], like those it was trained
+    on). Raises NetworkError or ModelFolderError.
     """
     lacks = not (folder / WEIGHTS).is_file() and (folder / TFLITE).is_file()
     return recover(folder, images) if lacks else load_network(folder)
