@@ -28,7 +28,6 @@ from model.card import write_card
 from model.folder import (
     CONFIG,
     SPLIT,
-    TFLITE,
     WEIGHTS,
     ModelFolderError,
     disk_error,
@@ -48,6 +47,7 @@ from model.network import (
 )
 from model.recover import recover
 from model.results import commit, write_row
+from model.start import served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"
 # Of one run's record, what is not true of the mean.
@@ -93,7 +93,7 @@ def main(arguments=None) -> Path:
         if run.suffix == ".h5":
             network = network_from_config(config)
             _load(network, run)
-        elif not (run / WEIGHTS).is_file() and (run / TFLITE).is_file():
+        elif served_only(run):
             train = data.decode(rows, rows.find(split["train"]), *size, args.cache)
             network, _ = recover(run, train)
         else:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from model.folder import SPLIT, read_json
+from model.folder import SPLIT, read_config, read_json
 from model.network import NetworkError
 from model.results import data_sets
 from model.start import read_network
@@ -62,18 +62,18 @@ def read_teachers(
 
     labels: those of the student, which each teacher must have. held: ids of the pictures that are
     not in the student's training part, none of which a teacher may have been trained on. images:
-    as in `load_backbone`. Raises NetworkError and ModelFolderError.
+    as in `read_network`. Raises NetworkError and ModelFolderError.
     """
     networks, temperatures, records = [], [], []
     for folder in map(Path, folders):
-        network, config = read_network(folder, images)
+        config = read_config(folder)
         if config["labels"] != labels:
             raise NetworkError(
                 f"--teacher {folder} knows {', '.join(config['labels'])}; the student learns "
                 f"{', '.join(labels)}."
             )
         _refuse_leak(folder, config, held)
-        networks.append(network)
+        networks.append(read_network(folder, images)[0])
         temperatures.append(config["calibration"]["temperature"])
         records.append({
             "name": config.get("name") or folder.resolve().name,

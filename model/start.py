@@ -31,8 +31,12 @@ def read_network(folder: Path, images: np.ndarray | None) -> tuple[keras.Model, 
     `model.tflite` with the help of `images` (uint8 [n, height, width, 3], like those it was trained
     on). Raises NetworkError or ModelFolderError.
     """
-    lacks = not (folder / WEIGHTS).is_file() and (folder / TFLITE).is_file()
-    return recover(folder, images) if lacks else load_network(folder)
+    return recover(folder, images) if served_only(folder) else load_network(folder)
+
+
+def served_only(folder: Path) -> bool:
+    """Whether a model folder has a `model.tflite` and no Keras weights."""
+    return not (folder / WEIGHTS).is_file() and (folder / TFLITE).is_file()
 
 
 def load_backbone(
