@@ -8,11 +8,13 @@
 # The last three start from a backbone that saw other labelled pictures first: natural ones,
 # dermoscopy, or the one and then the other ("both" needs "natural"). DATA names the data set,
 # PRETRAIN the folder of further pictures, RUNS that of the model folders, MORE further settings of
-# train.py for all, the baseline too.
+# train.py for all, the baseline too. With another baseline comes another NAME, which begins the
+# names of the runs and names the page.
 set -eu
 cd "$(dirname "$0")/.."
 DATA=${DATA:-../shared/ham10000} PRETRAIN=${PRETRAIN:-../shared/pretrain} RUNS=${RUNS:-runs}
 PYTHON=${PYTHON:-python} SIZE=${SIZE:-48x64} EPOCHS=${EPOCHS:-8} TABLE=${TABLE:-results/runs.csv}
+NAME=${NAME:-ablation}
 
 wanted() { [ -z "$ONLY" ] || echo " $ONLY " | grep -q " $1 "; }
 
@@ -31,7 +33,7 @@ run() { # a name and what differs
     wanted "$1" || return 0
     name=$1
     shift
-    train "$DATA" "ablation-$name" "$@"
+    train "$DATA" "$NAME-$name" "$@"
 }
 
 first() { # a stage before: whose, a folder of other pictures, further settings
@@ -58,10 +60,23 @@ run isic2019 --extra "$PRETRAIN/isic2019_84px"
 run larger --size 96x128
 run longer --epochs $((2 * EPOCHS))
 run float32 --precision float32
+run augment-half --augment 0.5
+run under-over --balance under-over
+run oversample-root --balance oversample
+run backbone-rate --backbone-rate 0.3
+run circle --artefacts circle
+run ruler --artefacts ruler
+run ink --artefacts ink
+run hair --artefacts hair
+run light --artefacts light
+run artefacts --artefacts circle ruler ink hair light --artefact-share 0.1
+run lite0 --backbone efficientnet_lite0
+run lite1 --backbone efficientnet_lite1
+run lite2 --backbone efficientnet_lite2
 first natural tiny_imagenet_64px
 run natural --weights "$RUNS/first-natural"
 first dermoscopy isic2019_84px
 run dermoscopy --weights "$RUNS/first-dermoscopy"
 first both isic2019_84px --weights "$RUNS/first-natural"
 run both --weights "$RUNS/first-both"
-$PYTHON -m model.ablations "$TABLE"
+$PYTHON -m model.ablations "$TABLE" "$NAME"
