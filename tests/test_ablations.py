@@ -16,6 +16,7 @@ ROW = {
     "backbone": "MobileNetV2", "size": "48x64", "epochs": "2", "minutes": "1.5",
     "validation_macro_f1": "0.5", "validation_top_1": "0.7123", "validation_ece": "0.031",
     "validation_balanced_accuracy_low": "0.4", "validation_balanced_accuracy_high": "0.7",
+    "weights": "none",
 }  # fmt: skip
 
 
@@ -42,8 +43,27 @@ def test_each_run_stands_beside_the_mean_of_the_seeds(tmp_path):
     assert "| baseline | – | 0.500 (0.400–0.700) | – | 0.500 | 71.23 | 0.031 | 1.5 |" in text
     assert "| seed-1 | `--seed 1` | 0.540 (0.400–0.700) | – |" in text
     assert "| mixup | `--mixup 0.2` | 0.550 (0.400–0.700) | +0.030 |" in text
-    assert "The 2 seeds of the baseline alone run from 0.500 to 0.540" in text
+    assert "seeds of the baseline alone differ: balanced accuracy from 0.500 to 0.540" in text
     assert "MobileNetV2 from random weights, 48x64 pixels, 2 epochs" in text
+    assert "log-loss" not in text  # no row has it
+
+
+def test_a_second_family_has_a_page_of_its_own_with_every_figure_that_its_rows_have(tmp_path):
+    write(tmp_path / "runs.csv", [("baseline", "", 0.5)])
+    rows = list(csv.DictReader(open(tmp_path / "runs.csv", newline="")))
+    more = {"weights": "imagenet", "epochs": "1", "validation_log_loss": "0.7654"}
+    for name, changes in (("lite-baseline", ""), ("lite-hair", " --artefacts hair")):
+        rows.append(rows[1] | more | {"name": name, "command": COMMAND.format(name) + changes})
+    with open(tmp_path / "runs.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[-1]), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    text = ablations.write_ablations(tmp_path / "runs.csv", "lite")
+    assert (tmp_path / "ablations_lite.md").read_text() == text
+    assert "`python -m model.ablations results/runs.csv lite`" in text
+    assert "from ImageNet, 48x64 pixels, 1 epoch, one" in text
+    assert "| hair | `--artefacts hair` | 0.500 (0.400–0.700) | +0.000 | 0.765 | 0.500 |" in text
+    assert "| seed-1" not in text
 
 
 def test_a_table_without_ablations_says_what_to_do(tmp_path):
