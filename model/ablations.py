@@ -66,14 +66,15 @@ def page(named: dict[str, dict], name: str = NAME) -> list[str]:
     command = " ".join(["python -m model.ablations results/runs.csv", *[name] * (name != NAME)])
     start = {"none": "random weights", "imagenet": "ImageNet"}.get(base["weights"], base["weights"])
     epochs = f"{base['epochs']} epoch{'s' * (base['epochs'] != '1')}"
+    first = any("--weights" in changed(base, row) for row in named.values())
+    weights = " (in those with `--weights`, the backbone saw other pictures first)" * first
     return [
         "# What each setting is worth", "",
         f"Made by `{command}`; the runs by `results/ablations.sh`. "
         f"{base['backbone']} from {start}, {base['size']} pixels, {epochs}, "
-        "one setting changed a run (in those with `--weights`, the backbone saw other pictures "
-        "first); figures of the validation part alone, each run at its best epoch by balanced "
-        "accuracy. In brackets a 95 % interval from a bootstrap over lesions; "
-        "the difference is that to the mean of the seeds.", "",
+        f"one setting changed a run{weights}; figures of the validation part alone, each run at "
+        "its best epoch by balanced accuracy. In brackets a 95 % interval from a bootstrap over "
+        "lesions; the difference is that to the mean of the seeds.", "",
         f"The {len(seeds)} seeds of the baseline alone differ: {_spread(seeds, shown)}. "
         "What lies within that is not shown to help or to harm.", "",
         *table(["run", "changed", heads[0], "difference", *heads[1:], "minutes"], body),
