@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.folder import ModelFolderError, replacing
+from model.folder import ModelFolderError, write_text
 from model.results import read_rows
 from model.tables import table
 
@@ -41,8 +41,7 @@ def write_ablations(path: "str | Path", name: str = NAME) -> str:
         raise ModelFolderError(f"{path} has no row {name}-{BASELINE} to compare the others with.")
     text = "\n".join(page(named, name))
     file = "ablations.md" if name == NAME else f"ablations_{name}.md"
-    with replacing(Path(path).parent / file) as beside:
-        beside.write_text(text, encoding="utf-8")
+    write_text(Path(path).parent / file, text)
     return text
 
 
@@ -90,7 +89,7 @@ def _difference(row, seeds, key):
 
 
 def _spread(seeds, shown):
-    """ "balanced accuracy from 0.59 to 0.61, ..." of the first three figures."""
+    """The range of each of the first three figures: "balanced accuracy from 0.59 to 0.61, ..."."""
     told = []
     for key, heading, scale, decimals in shown[:3]:
         values = [float(_value(row, key)) * scale for row in seeds]

@@ -123,6 +123,11 @@ def disk_error(error: OSError) -> str:
 def write_json(path: "str | Path", value) -> None:
     """Write `value` as readable JSON, in one step."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: "str | Path", text: str) -> None:
+    """Write `text` as UTF-8, in one step."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model import published, tables
 from model.figures import confusion_figure, history_figure, reliability_figure, roc_figure
-from model.folder import replacing
+from model.folder import write_text
 from model.tables import ARCHITECTURES, RUNTIMES, SUBGROUPS
 
 __all__ = ["history_figure", "print_report", "write_report"]
@@ -28,8 +28,7 @@ def write_report(folder: Path, config: dict, metrics: dict) -> None:
     confusion_figure(entry, title, folder / "confusion.png")
     roc_figure(entry, title, folder / "roc.png")
     reliability_figure(entry, metrics.get("uncalibrated"), title, folder / "reliability.png")
-    with replacing(folder / "report.md") as beside:
-        beside.write_text(_markdown(config, metrics), encoding="utf-8")
+    write_text(folder / "report.md", _markdown(config, metrics))
 
 
 def print_report(metrics: dict) -> str:

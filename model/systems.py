@@ -11,7 +11,7 @@ from pathlib import Path
 
 from model import published
 from model.figures import time_figure
-from model.folder import ModelFolderError, replacing
+from model.folder import ModelFolderError, write_text
 from model.labels import SUSPICIOUS
 from model.results import read_rows
 from model.tables import ARCHITECTURES, table
@@ -24,8 +24,7 @@ def write_systems(path: "str | Path") -> str:
     """Write the page and the figure beside the table of runs at `path`; returns the page."""
     rows, folder = read_rows(path, PREFIX, MAKER), Path(path).parent
     text = "\n".join(page(rows))
-    with replacing(folder / PAGE) as beside:
-        beside.write_text(text, encoding="utf-8")
+    write_text(folder / PAGE, text)
     seven = [row for row in rows if row["labels"] == "7"]
     time_figure([point(row) for row in seven], baselines(seven), folder / FIGURE)
     return text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.folder import replacing
+from model.folder import replacing, write_text
 
 COLUMNS = (
     "part", "what", "clients", "calls", "mean", "std", "min", "max", "median", "p95", "ratio",
@@ -91,5 +91,4 @@ def write(rows: list[dict], path: Path, heading: str) -> None:
             writer.writerow(
                 {k: round(float(v), 4) if isinstance(v, float) else v for k, v in each.items()}
             )
-    with replacing(path.with_suffix(".md")) as beside:
-        beside.write_text(f"{heading}\n{as_markdown(rows)}", encoding="utf-8")
+    write_text(path.with_suffix(".md"), f"{heading}\n{as_markdown(rows)}")

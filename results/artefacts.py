@@ -24,7 +24,7 @@ from model.folder import (
     disk_error,
     read_config,
     read_json,
-    replacing,
+    write_text,
 )  # fmt: skip
 from model.metrics import classification_metrics
 from model.tables import at, table, text
@@ -130,8 +130,7 @@ def main(arguments=None) -> str:
     told = "\n".join(page(measured))
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(output) as beside:
-        beside.write_text(told, encoding="utf-8")
+    write_text(output, told)
     return told
 
 

@@ -28,7 +28,7 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
-    replacing,
+    write_text,
 )  # fmt: skip
 from model.labels import LABELS
 from model.metrics import BINS, classification_metrics, draws
@@ -328,8 +328,7 @@ def main(arguments=None) -> str:
     told = "\n".join(page(args.folder, pictures, answers, args.resamples))
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(output) as beside:
-        beside.write_text(told, encoding="utf-8")
+    write_text(output, told)
     return told
 
 
