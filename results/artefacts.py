@@ -9,14 +9,15 @@ the validation part, because models are chosen by these figures too.
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from convert import answers as tflite_answers
 from evaluate import keras_probabilities
 from model import dataset as data
 from model.artefacts import KINDS, drawn
-from model.classifier import Classifier
 from model.folder import (
     SPLIT,
     TFLITE,
@@ -47,12 +48,13 @@ def parse(arguments=None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def with_artefacts(images: np.ndarray) -> dict[str, np.ndarray]:
-    """`images` uint8 [n, h, w, 3] without any, and with each of KINDS on every one of them."""
-    made = {NONE: images}
+def with_artefacts(images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """`images` uint8 [n, h, w, 3] without any (NONE), and then with each of KINDS on all of them.
+
+    One after the other, because each is a copy of the pictures."""
+    yield NONE, images
     for number, kind in enumerate(KINDS):
-        made[kind] = drawn(images, [kind], 1.0, np.random.default_rng(number))
-    return made
+        yield kind, drawn(images, [kind], 1.0, np.random.default_rng(number))
 
 
 def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -60,13 +62,11 @@ def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | 
     bool [n]; None of a model that does not tell."""
     if not (folder / TFLITE).is_file():
         return keras_probabilities(folder, images, timed=False)[0], None
-    classifier = Classifier(folder)
-    threshold = classifier.config.get("familiarity", {}).get("threshold")
-    out = [classifier.run(np.ascontiguousarray(image)) for image in images]
-    probabilities = np.stack([entry[0] for entry in out])
-    if threshold is None or out[0][2] is None:
+    probabilities, familiar = tflite_answers(folder / TFLITE, images)
+    threshold = read_config(folder).get("familiarity", {}).get("threshold")
+    if threshold is None or np.isnan(familiar).any():
         return probabilities, None
-    return probabilities, np.array([entry[2] < threshold for entry in out])
+    return probabilities, familiar < threshold
 
 
 def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str, dict]:
@@ -83,7 +83,7 @@ def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str,
     images = data.decode(rows, chosen, *size, cache)
     lesions = (rows.image_id if rows.lesion_id is None else rows.lesion_id)[chosen]
     found = {}
-    for kind, pictures in with_artefacts(images).items():
+    for kind, pictures in with_artefacts(images):
         print(f"{folder}: {kind}")
         probabilities, unfamiliar = answers(folder, pictures)
         found[kind] = classification_metrics(
