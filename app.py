@@ -56,7 +56,7 @@ if sys.modules["pyarrow"] is None:
 from model import answer, batch
 from model.classifier import Classifier
 from model.components import Page, Picture, theme
-from model.evidence import LEAST, overlay, shown, strengths, upright
+from model.cam import LEAST, overlay, shown, strengths, upright
 from model.examples import Example, find_examples
 from model.folder import BUNDLED, ModelFolderError
 from model.labels import display_name

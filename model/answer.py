@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from model import batch
-from model.evidence import COLOURS
+from model.cam import COLOURS
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.quality import CODES

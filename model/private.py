@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from model import answer, evidence, quality
+from model import answer, quality
+from model import cam as evidence
 from model.folder import TFLITE, read_checksums, sha256
 from model.preprocessing import MAX_PIXELS
 from model.texts import TEXTS, name

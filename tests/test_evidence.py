@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.evidence import COLOURS, colours, overlay, shown, strengths, upright
+from model.cam import COLOURS, colours, overlay, shown, strengths, upright
 from model.preprocessing import to_array
 
 

@@ -20,7 +20,8 @@ from private_page import (  # noqa: F401
 )
 from test_app import ROOT
 
-from model import answer, evidence, quality
+from model import answer, quality
+from model import cam as evidence
 from model.classifier import Prediction
 from model.folder import BUNDLED
 from model.outliers import KINDS, generate
