@@ -32,8 +32,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tqdm import tqdm
 
-from model import dataset as data
-from model.artefacts import drawn
+from model.data import dataset as data
+from model.data.artefacts import drawn
 from model.card import write_card
 from model.familiarity import Reference, familiarity, fit
 from model.folder import (

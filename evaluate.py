@@ -32,7 +32,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 import numpy as np
 from tqdm import tqdm
 
-from model import dataset as data
+from model.data import dataset as data
 from model import timing
 from model.card import write_card
 from model.classifier import Classifier

@@ -65,9 +65,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import keras
 import numpy as np
 
-from model import dataset as data
-from model.batches import Batches, InOrder
-from model.binary import classes_of, malignant_labels, to_binary
+from model.data import dataset as data
+from model.data.batches import Batches, InOrder
+from model.data.binary import classes_of, malignant_labels, to_binary
 from model.calibration import validated
 from model.card import write_card
 from model.checkpoint import Checkpoint, begin, write_history
@@ -93,7 +93,7 @@ from model.network import (
     save_weights,
     set_batchnorm_momentum,
 )  # fmt: skip
-from model.parts import (
+from model.data.split import (
     add_extra,
     add_unlabelled,
     check_selected,

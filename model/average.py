@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from model import dataset as data
+from model.data import dataset as data
 from model.calibration import validated
 from model.card import write_card
 from model.folder import (

@@ -121,7 +121,7 @@ def evaluate_cost(folder: Path, count: int, dataset: str | None = None) -> dict:
 def _pictures(count: int, dataset: str):
     """`count` encoded pictures: of a data set, over and over, or drawn."""
     if dataset:
-        from model.dataset import load_rows
+        from model.data.dataset import load_rows
 
         rows = load_rows(dataset, need=())
         for i in range(count):

@@ -47,7 +47,7 @@ def spread(devices: int) -> tuple[int, int]:
             f"--devices {devices}: on several hosts all devices take part, and they have "
             f"{len(found)}."
         )
-    # model/batches.py gives each process its share of a batch.
+    # model/data/batches.py gives each process its share of a batch.
     parallel = keras.distribution.DataParallel(devices=found[:devices], auto_shard_dataset=False)
     keras.distribution.set_distribution(parallel)
     return jax.process_index(), processes

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from model.augmentation import Mix
+from model.data.augmentation import Mix
 from model.distillation import Teachers, divergence
 
 

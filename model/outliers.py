@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from model.bootstrap import interval
 from model.classifier import Classifier
-from model.dataset import load_tables
+from model.data.dataset import load_tables
 from model.preprocessing import PictureError
 
 KINDS = ("noise", "gradient", "flat", "text", "checkerboard", "blobs")

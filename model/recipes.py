@@ -2,8 +2,8 @@
 
 import argparse
 
-from model.artefacts import KINDS
-from model.batches import BALANCES
+from model.data.artefacts import KINDS
+from model.data.batches import BALANCES
 from model.folder import ModelFolderError, read_config
 from model.heads import HEADS
 from model.network import BACKBONES, WEIGHTS_DTYPES

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model.augmentation import augmentation
+from model.data.augmentation import augmentation
 from model.figures import distribution_figure, pictures_figure
 
 PICTURES = "pictures"
@@ -21,7 +21,7 @@ PICTURES = "pictures"
 
 def write_figures(folder: Path, settings, batches, labels: list[str]) -> None:
     """Write the three into a model folder. `settings`: the arguments of train.py; `batches`: the
-    Batches (model/batches.py) that it trained on."""
+    Batches (model/data/batches.py) that it trained on."""
 
     def counts(truth):
         return dict(zip(labels, np.bincount(truth, minlength=len(labels)).tolist()))

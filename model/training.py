@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from model.augmentation import Mix, augmentation
-from model.batches import Batches
+from model.data.augmentation import Mix, augmentation
+from model.data.batches import Batches
 from model.batchnorm import fuse_batchnorm
 from model.distillation import Teachers
 from model.learner import Learner
@@ -67,7 +67,7 @@ def compile_model(
     if keras.backend.backend() == "jax":
         # Keras' geometric layers say no, for XLA in TensorFlow; one such layer keeps the whole
         # step from being compiled, and JAX compiles all of them.
-        for layer in model.augmentation:
+        for layer in model.data.augmentation:
             layer.supports_jit = True
     model.compile(
         optimizer,

@@ -3,7 +3,7 @@
     python -m results.artefacts runs/A runs/B      writes results/artefacts.md
 
 What is served is measured: model.tflite where a folder has it, the Keras weights otherwise. Each
-model sees the same artefacts (model/artefacts.py), drawn at its own size. The pictures are those of
+model sees the same artefacts (model/data/artefacts.py), drawn at its own size. The pictures are those of
 the validation part, because models are chosen by these figures too.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from convert import answers as tflite_answers
 from evaluate import keras_probabilities
-from model import dataset as data
-from model.artefacts import KINDS, drawn
+from model.data import dataset as data
+from model.data.artefacts import KINDS, drawn
 from model.folder import (
     SPLIT,
     TFLITE,

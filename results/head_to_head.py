@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluate import tflite_probabilities
-from model import dataset as data
+from model.data import dataset as data
 from model.bootstrap import interval
 from model.folder import (
     SPLIT,
@@ -32,7 +32,7 @@ from model.folder import (
 )  # fmt: skip
 from model.labels import LABELS
 from model.metrics import BINS, classification_metrics, draws
-from model.parts import read_table
+from model.data.split import read_table
 from model.results import row_of
 from model.tables import at, conversion_text, counts, drawn, table, text
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model import artefacts as a
+from model.data import artefacts as a
 
 SIZES = ((48, 64), (224, 299))
 

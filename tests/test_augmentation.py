@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from model import augmentation as a
+from model.data import augmentation as a
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 3)).astype("float32")
 

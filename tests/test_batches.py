@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model import batches as t
+from model.data import batches as t
 from model.training import BalancedAccuracy
 
 TRUTH = np.repeat([0, 1, 2], [100, 20, 4])

@@ -14,8 +14,8 @@ import convert
 import evaluate
 import train
 from model import answer, batch, private
-from model import dataset as data
-from model.binary import classes_of, malignant_labels, to_binary
+from model.data import dataset as data
+from model.data.binary import classes_of, malignant_labels, to_binary
 from model.calibration import calibrate
 from model.classifier import Classifier
 from model.labels import BINARY, LABELS

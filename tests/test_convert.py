@@ -8,7 +8,7 @@ from made import drawing
 
 import convert
 from model import folder as f
-from model.artefacts import drawn
+from model.data.artefacts import drawn
 from model.familiarity import familiarity, fit
 from model.network import load_network, predict_logits, softmax
 

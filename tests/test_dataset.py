@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made import made_rows, write_dataset
 
-from model import dataset as d
+from model.data import dataset as d
 from model.labels import LABELS
 
 SHARED = Path(__file__).parents[2] / "shared"

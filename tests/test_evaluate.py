@@ -8,7 +8,7 @@ from made import encode, made_rows, write_dataset
 
 import evaluate
 from model import folder as f
-from model.dataset import DatasetError
+from model.data.dataset import DatasetError
 from model.outliers import generate
 
 SHARED = Path(__file__).parents[2] / "shared" / "ham10000"

@@ -8,7 +8,7 @@ from made import drawing
 from PIL import Image
 
 import train
-from model.batches import Batches
+from model.data.batches import Batches
 from model.folder import read_checksums, verify
 from model.labels import LABELS
 from model.samples import nine, write_figures

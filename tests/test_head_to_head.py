@@ -13,7 +13,7 @@ import pytest
 from sklearn import metrics as sk
 
 from evaluate import tflite_probabilities
-from model import dataset as d
+from model.data import dataset as d
 from model.bootstrap import clusters_of, interval, resampled
 from model.folder import ModelFolderError
 from model.labels import LABELS

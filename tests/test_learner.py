@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from model.augmentation import Mix
-from model.batches import Batches
+from model.data.augmentation import Mix
+from model.data.batches import Batches
 from model.distillation import Teachers
 from model.learner import Learner
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from made import COLOURS, made_rows, write_dataset
 
-from model import dataset as d
-from model import parts as p
+from model.data import dataset as d
+from model.data import split as p
 from model.labels import LABELS
 
 SHARED = Path(__file__).parents[2] / "shared"

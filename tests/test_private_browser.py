@@ -263,7 +263,7 @@ def test_agreement_on_made_pictures(numbers, classifier):
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
 def test_agreement_on_real_test_pictures(request, numbers, classifier):
-    from model.dataset import load_rows
+    from model.data.dataset import load_rows
 
     rows = load_rows(str(DATA))
     test = json.loads((BUNDLED / "split.json").read_text())["test"]

@@ -78,8 +78,8 @@ def test_generated_pictures_are_the_same_on_every_call():
     not SHARED.exists(), reason="the real images (../shared) are not on this machine"
 )
 def test_at_most_2_in_100_real_images_are_noticed():
-    from model.dataset import load_rows
-    from model.parts import split_rows
+    from model.data.dataset import load_rows
+    from model.data.split import split_rows
 
     rows = load_rows(str(SHARED))
     test = split_rows(rows)["test"][::4]

@@ -7,7 +7,7 @@ import pytest
 
 from evaluate import keras_probabilities, tflite_probabilities
 from model import folder as f
-from model.artefacts import KINDS
+from model.data.artefacts import KINDS
 from results import artefacts as a
 
 

@@ -14,7 +14,7 @@ import convert
 import train
 from model import network as n
 from model import published, systems
-from model.batches import epoch_order
+from model.data.batches import epoch_order
 from model.folder import ModelFolderError, read_config
 from model.heads import with_evidence
 from model.plateau import Plateau

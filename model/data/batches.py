@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from model.artefacts import drawn
+from model.data.artefacts import drawn
 
 BALANCES = ("none", "oversample", "class-weight", "under-over")
 
@@ -49,7 +49,7 @@ class Batches(keras.utils.PyDataset):
     The order depends on seed and epoch alone, so that a resumed run sees what it would have seen.
     Of several processes each gets its share of every batch: `share` is its number and theirs. An
     image of truth -1 has no label, its row of labels is zeros. `artefacts` are drawn on a share
-    `artefact_share` of the images (model/artefacts.py).
+    `artefact_share` of the images (model/data/artefacts.py).
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from model.dataset import DatasetError, Rows, load_rows, missing_column
+from model.data.dataset import DatasetError, Rows, load_rows, missing_column
 from model.folder import SPLIT, ModelFolderError, read_config, read_json
 from model.labels import LABELS, to_code
 

@@ -1,7 +1,7 @@
 """Data sets: load, clean, decode once.
 
 `load_rows` reads a Hub id or a local folder through `datasets`; `decode` turns pictures into one
-uint8 array, cached on disk. model/parts.py splits the rows.
+uint8 array, cached on disk. model/data/split.py splits the rows.
 """
 
 import hashlib
@@ -86,7 +86,7 @@ def load_tables(name: str):
     """All splits of a Hub id or local folder, pictures left encoded: a list of datasets.Dataset."""
     import datasets
 
-    from model import parquet
+    from model.data import parquet
 
     datasets.disable_progress_bars()
     try:
@@ -122,7 +122,7 @@ def load_rows(
     The column `dx` holds HAM10000's codes or the public Hub copy's long names and gives the seven
     labels in their order; any other `label_column` holds labels as they are, sorted, or `labels`
     where given, and so does `dx` when read `as_is`; with `label_column` None each is "". `classes`,
-    of a binary model's config.json, says which labels stand for one of its own (model/binary.py).
+    of a binary model's config.json, says which labels stand for one of its own (model/data/binary.py).
     `need` names columns that must be there; in a local folder of picture files, their paths in it
     are the `image_id`, but not `as_is`. Without `image_id`, rows are numbered. Prints how many rows
     repeat an image. Raises DatasetError.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from model.dataset import DatasetError, Rows
+from model.data.dataset import DatasetError, Rows
 from model.labels import BINARY, LABELS, suspicious_of
 
 
