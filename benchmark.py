@@ -78,7 +78,7 @@ def published_network(cache: Path) -> dict:
     import keras
 
     import convert
-    from model.network import build_network
+    from model.network.network import build_network
 
     architecture, height, width = PUBLISHED
     keras.utils.set_random_seed(0)
@@ -144,7 +144,7 @@ def network_rows(args, classifier: Classifier) -> list[dict]:
         print(f"No published network, and so no ratios: {error.name} is not installed.")
         return rows
     if (classifier.folder / WEIGHTS).is_file():
-        from model.network import load_network
+        from model.network.network import load_network
 
         network, _ = load_network(classifier.folder)
         add(f"{name}, Keras predict", runtimes.keras_predict, network, shape=here)

@@ -9,7 +9,7 @@
 The graph takes plain RGB pixels, float32 [1, height, width, 3] with values 0-255, and gives
 `probabilities` [1, classes], calibrated, `evidence` [1, h, w, classes], whose mean over places is
 the calibrated logits, and `familiarity` [1], how like the training pictures a picture is (see
-model/familiarity.py); the 0.75 % of the validation part that are least so bound what counts as
+model/network/familiarity.py); the 0.75 % of the validation part that are least so bound what counts as
 unfamiliar, and the bound goes into config.json. All dimensions are fixed, since other runtimes
 (LiteRT.js, OpenVINO) stumble over a free batch. The result is compared with Keras on the validation
 part; below 98 % agreement in top-1 nothing is written.
@@ -35,7 +35,7 @@ from tqdm import tqdm
 from model.data import dataset as data
 from model.data.artefacts import drawn
 from model.card import write_card
-from model.familiarity import Reference, familiarity, fit
+from model.network.familiarity import Reference, familiarity, fit
 from model.folder import (
     CONFIG,
     METRICS,
@@ -50,8 +50,8 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.heads import with_evidence
-from model.network import load_network, predict_logits, softmax
+from model.network.heads import with_evidence
+from model.network.network import load_network, predict_logits, softmax
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.results import write_row
 
@@ -59,7 +59,7 @@ AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
 # As many as TensorFlow's guide to post-training quantisation asks for ("a few hundred").
 CALIBRATION_IMAGES = 200
-# With their mirror images some hundred for each figure of model/familiarity.py.
+# With their mirror images some hundred for each figure of model/network/familiarity.py.
 REFERENCE_IMAGES = 2000
 # Of the validation images this share counts as unfamiliar. Of other real images it is to be 2 % at
 # most, which with HAM10000's 897 and 828 images is three standard errors away.

@@ -51,7 +51,7 @@ from model.folder import (
     write_json,
 )  # fmt: skip
 from model.metrics import age_band, classification_metrics, subgroup_metrics
-from model.outliers import generated, measure, some_pictures
+from model.network.outliers import generated, measure, some_pictures
 from model.published import LATENCY_CALLS
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.report import print_report, write_report
@@ -104,7 +104,7 @@ def tflite_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[
 
 def keras_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
     """Probabilities [n, k] of the Keras weights, and the latency of `predict` on one picture."""
-    from model.network import load_network, predict_logits, softmax
+    from model.network.network import load_network, predict_logits, softmax
 
     network, config = load_network(folder)
     temperature = config["calibration"]["temperature"]

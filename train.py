@@ -84,7 +84,7 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.network import (
+from model.network.network import (
     BACKBONES,
     NetworkError,
     backend_device,

@@ -37,7 +37,7 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.network import (
+from model.network.network import (
     NetworkError,
     first_line,
     load_network,

@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 
 from model.labels import suspicious_of
 from model.metrics import classification_metrics, suspicious_score
-from model.network import softmax
+from model.network.network import softmax
 
 # The figures of metrics.py that config.json keeps of the validation part.
 VALIDATED = ("top_1", "top_2", "top_3", "balanced_accuracy", "macro", "macro_f1", "roc_auc",

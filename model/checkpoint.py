@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from model.folder import ModelFolderError, read_json, replacing, write_json
-from model.network import NetworkError
+from model.network.network import NetworkError
 
 
 def begin(work: Path, settings: dict, resume: bool) -> None:

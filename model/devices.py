@@ -13,7 +13,7 @@ import os
 
 import keras
 
-from model.network import NetworkError
+from model.network.network import NetworkError
 
 SEVERAL = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 

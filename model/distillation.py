@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from model.folder import SPLIT, read_config, read_json
-from model.network import NetworkError
+from model.network.network import NetworkError
 from model.results import data_sets
 from model.start import read_network
 

@@ -5,8 +5,8 @@ import argparse
 from model.data.artefacts import KINDS
 from model.data.batches import BALANCES
 from model.folder import ModelFolderError, read_config
-from model.heads import HEADS
-from model.network import BACKBONES, WEIGHTS_DTYPES
+from model.network.heads import HEADS
+from model.network.network import BACKBONES, WEIGHTS_DTYPES
 from model.push import add_push_arguments
 
 RECIPES = {

@@ -93,6 +93,6 @@ def onnx(path: "str | Path", threads: int | None = None) -> Call:
 
 def keras_predict(network) -> Call:
     """`predict` of a Keras network, as the published Keras page calls it."""
-    from model.network import predict_logits
+    from model.network.network import predict_logits
 
     return lambda image: predict_logits(network, image[None])[0]

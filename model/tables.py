@@ -7,7 +7,7 @@ model/metrics.py makes it; one that is missing or undefined shows as a dash.
 from model import published
 
 RUNTIMES = {"keras": "Keras", "tflite": "TF Lite"}
-# What the architectures of model/network.py are called in print.
+# What the architectures of model/network/network.py are called in print.
 ARCHITECTURES = {
     "inception_resnet_v2": "InceptionResNetV2",
     "inception_v3": "InceptionV3",

@@ -6,12 +6,12 @@ from keras import layers, ops
 
 from model.data.augmentation import Mix, augmentation
 from model.data.batches import Batches
-from model.batchnorm import fuse_batchnorm
+from model.network.batchnorm import fuse_batchnorm
 from model.distillation import Teachers
 from model.learner import Learner
-from model.network import NetworkError, backbone_of, on_gpu
+from model.network.network import NetworkError, backbone_of, on_gpu
 from model.optimizers import Adam, AdamW
-from model.pointwise import multiply_pointwise
+from model.network.pointwise import multiply_pointwise
 
 
 def compile_model(

@@ -15,7 +15,7 @@ from model.folder import (
     write_checksums,
     write_json,
 )
-from model.network import NetworkError, load_network
+from model.network.network import NetworkError, load_network
 from model.results import row_of
 
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from model.batchnorm import fuse_batchnorm
-from model.network import build_network
+from model.network.batchnorm import fuse_batchnorm
+from model.network.network import build_network
 
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the fused kernel is TensorFlow's"

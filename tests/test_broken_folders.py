@@ -181,7 +181,7 @@ def test_a_network_that_gives_no_probabilities(copy, name):
 
 def test_weights_of_nan_are_refused_once_converted(trained, copy, tmp_path):
     import convert
-    from model.network import load_network
+    from model.network.network import load_network
 
     network, settings = load_network(trained)
     network.set_weights([w * float("nan") for w in network.get_weights()])

@@ -10,8 +10,8 @@ from convert import to_tflite
 from model import folder as f
 from model.classifier import Classifier, _release
 from model.labels import LABELS
-from model.network import load_network
-from model.outliers import KINDS, generate
+from model.network.network import load_network
+from model.network.outliers import KINDS, generate
 from model.preprocessing import PictureError
 
 

@@ -9,8 +9,8 @@ from made import drawing
 import convert
 from model import folder as f
 from model.data.artefacts import drawn
-from model.familiarity import familiarity, fit
-from model.network import load_network, predict_logits, softmax
+from model.network.familiarity import familiarity, fit
+from model.network.network import load_network, predict_logits, softmax
 
 
 def test_every_dimension_is_fixed_and_the_batch_is_one(trained):

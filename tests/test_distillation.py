@@ -11,7 +11,7 @@ from test_train import kill_after_an_epoch, run, validation_losses
 from model.distillation import Teachers, divergence, read_teachers
 from model.folder import SPLIT, read_config, read_json, write_json
 from model.labels import LABELS
-from model.network import NetworkError, load_network, predict_logits, softmax
+from model.network.network import NetworkError, load_network, predict_logits, softmax
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 24, 32, 3)).astype("float32")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
-from model.network import BACKBONES, NetworkError, build_network
+from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
+from model.network.network import BACKBONES, NetworkError, build_network
 
 SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from made import drawing
 
-from model import network as n
+from model.network.network import network as n
 from model.folder import ModelFolderError
-from model.heads import with_evidence
+from model.network.heads import with_evidence
 from model.labels import LABELS
 from model.start import load_backbone
 

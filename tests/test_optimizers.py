@@ -9,7 +9,7 @@ from keras import ops
 
 from model import optimizers
 from model.checkpoint import Checkpoint
-from model.network import NetworkError
+from model.network.network import NetworkError
 
 START = [[1.0, -2.0], [0.5, 3.0]]
 

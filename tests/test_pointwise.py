@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from model.network import build_network
-from model.pointwise import multiply_pointwise
+from model.network.network import build_network
+from model.network.pointwise import multiply_pointwise
 
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the slow kernel is TensorFlow's"

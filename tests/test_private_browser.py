@@ -24,7 +24,7 @@ from model import answer, quality
 from model import cam as evidence
 from model.classifier import Prediction
 from model.folder import BUNDLED
-from model.outliers import KINDS, generate
+from model.network.outliers import KINDS, generate
 from model.preprocessing import load_picture, open_picture, to_array
 from model.private import settings
 from model.texts import TEXTS, number, probability

@@ -6,7 +6,7 @@ from made import drawing, encode
 from PIL import Image, ImageFilter
 
 from model.labels import LABELS
-from model.outliers import KINDS, generate, generated
+from model.network.outliers import KINDS, generate, generated
 from model.preprocessing import open_picture
 from model.quality import CODES, quality_notices
 

@@ -6,7 +6,7 @@ from huggingface_hub import HfApi
 from made import drawing
 
 import convert
-from model import network as n
+from model.network.network import network as n
 from model.folder import BUNDLED, WEIGHTS, write_checksums
 from model.hub import START, pull
 from model.labels import LABELS

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model import speed as s
-from model.network import build_network
+from model.network.network import build_network
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from PIL import Image
 
 import convert
 import train
-from model import network as n
+from model.network.network import network as n
 from model import published, systems
 from model.data.batches import epoch_order
 from model.folder import ModelFolderError, read_config
-from model.heads import with_evidence
+from model.network.heads import with_evidence
 from model.plateau import Plateau
 from model.recipes import parse
 from model.results import read_rows, row_of

@@ -17,7 +17,7 @@ from made import made_rows, write_dataset
 import evaluate
 import train
 from model.folder import ModelFolderError, read_config, verify, write_json
-from model.network import load_network
+from model.network.network import load_network
 
 ROOT = Path(__file__).parents[1]
 SMALL = [

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from model.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
+from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
 from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config, replacing
-from model.heads import add_head
+from model.network.heads import add_head
 
 WEIGHTS_DTYPES = ("float32", "float16")
 
@@ -22,7 +22,7 @@ WEIGHTS_DTYPES = ("float32", "float16")
 @dataclass(frozen=True)
 class Backbone:
     """A network of keras.applications: its class, published input size, and pixel scaling; or one
-    of model/efficientnet_lite.py, by its name there.
+    of model/network/efficientnet_lite.py, by its name there.
 
     `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "lite" (x - 127) / 128,
     "torch" ImageNet's mean and deviation, "inside" none, since the network holds its own. With
@@ -98,7 +98,7 @@ def build_network(
 ) -> keras.Model:
     """Pixels to logits [n, classes].
 
-    `head` is one of model/heads.py; `scaling` a key of SCALINGS, the backbone's own by default;
+    `head` is one of model/network/heads.py; `scaling` a key of SCALINGS, the backbone's own by default;
     `weights` None or "imagenet". Raises NetworkError.
     """
     if architecture not in BACKBONES:

@@ -10,7 +10,7 @@ from functools import partial
 import keras
 from keras import layers, ops
 
-from model.network import on_gpu
+from model.network.network import on_gpu
 
 
 def multiply_pointwise(network: keras.Model) -> int:
