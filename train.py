@@ -47,7 +47,7 @@ model.weights.h5, split.json, history.csv, history.png, README.md. Then: convert
 the table of runs.
 
 Keras runs on TensorFlow, JAX or PyTorch, whichever KERAS_BACKEND names; --devices N spreads a run
-over N devices, on JAX (model/devices.py).
+over N devices, on JAX (model/training/devices.py).
 """
 
 import os
@@ -70,9 +70,9 @@ from model.data.batches import Batches, InOrder
 from model.data.binary import classes_of, malignant_labels, to_binary
 from model.calibration import validated
 from model.card import write_card
-from model.checkpoint import Checkpoint, begin, write_history
-from model.devices import gather_alone, spread
-from model.distillation import read_teachers
+from model.training.callbacks import Checkpoint, begin, write_history
+from model.training.devices import gather_alone, spread
+from model.training.distillation import read_teachers
 from model.folder import (
     CONFIG,
     FORMAT,
@@ -102,16 +102,16 @@ from model.data.split import (
     limit_rows,
     split_rows,
 )
-from model.plateau import plateau
+from model.training.plateau import plateau
 from model.preprocessing import PREPROCESSING
 from model.push import check_push, push_if_asked
-from model.recipes import parse, settings_of
+from model.training.recipe import parse, settings_of
 from model.report import history_figure
 from model.results import commit, write_row
 from model.samples import write_figures
-from model.speed import macs, matmul_peak, speed, speed_text
-from model.start import data_name, load_backbone, start_weights, weights_record
-from model.training import compile_model
+from model.training.speed import macs, matmul_peak, speed, speed_text
+from model.training.weights import data_name, load_backbone, start_weights, weights_record
+from model.training.trainer import compile_model
 
 
 def main(arguments=None) -> Path:

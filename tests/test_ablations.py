@@ -9,7 +9,7 @@ import pytest
 
 from model import ablations
 from model.folder import ModelFolderError
-from model.recipes import parse
+from model.training.recipe import parse
 
 COMMAND = "python train.py --dataset X --output runs/ablation-{} --size 48x64 --epochs 2"
 ROW = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import train
-from model import average
+from model.training.trainer import average
 from model.folder import (
     SPLIT,
     WEIGHTS,
@@ -44,7 +44,7 @@ def test_the_mean_of_two_runs_is_a_model_folder(made, trained, further, tmp_path
         np.testing.assert_allclose(mean, (one + other) / 2, rtol=1e-5, atol=1e-6)
     training = config["training"]
     assert training["mean_of"] == ["made", "further"]
-    assert training["command"].startswith("python -m model.average ")
+    assert training["command"].startswith("python -m model.training.average ")
     assert "epochs_run" not in training and "minutes" not in training
     assert 0 <= training["validation"]["balanced_accuracy"]["value"] <= 1
     assert read_json(folder / SPLIT) == read_json(trained / SPLIT)

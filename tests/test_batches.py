@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.data import batches as t
-from model.training import BalancedAccuracy
+from model.training.trainer import BalancedAccuracy
 
 TRUTH = np.repeat([0, 1, 2], [100, 20, 4])
 

@@ -8,7 +8,7 @@ import pytest
 from made import made_rows, write_dataset
 from test_train import kill_after_an_epoch, run, validation_losses
 
-from model.distillation import Teachers, divergence, read_teachers
+from model.training.distillation import Teachers, divergence, read_teachers
 from model.folder import SPLIT, read_config, read_json, write_json
 from model.labels import LABELS
 from model.network.network import NetworkError, load_network, predict_logits, softmax

@@ -6,8 +6,8 @@ import pytest
 
 from model.data.augmentation import Mix
 from model.data.batches import Batches
-from model.distillation import Teachers
-from model.learner import Learner
+from model.training.distillation import Teachers
+from model.training.learner import Learner
 
 TRUTH = np.eye(3, dtype="float32")[[0, 1, 2, 2]]
 LOGITS = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")

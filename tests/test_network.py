@@ -8,7 +8,7 @@ from model.network.network import network as n
 from model.folder import ModelFolderError
 from model.network.heads import with_evidence
 from model.labels import LABELS
-from model.start import load_backbone
+from model.training.weights import load_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from model import optimizers
-from model.checkpoint import Checkpoint
+from model.training.trainer import optimizers
+from model.training.callbacks import Checkpoint
 from model.network.network import NetworkError
 
 START = [[1.0, -2.0], [0.5, 3.0]]

@@ -1,6 +1,6 @@
 import pytest
 
-from model import recipes as r
+from model.training.trainer import recipe as r
 from model.folder import CONFIG, FORMAT, write_json
 
 BASE = ["--output", "runs/x"]

@@ -10,8 +10,8 @@ from model.network.network import network as n
 from model.folder import BUNDLED, WEIGHTS, write_checksums
 from model.hub import START, pull
 from model.labels import LABELS
-from model.recover import _products, recover
-from model.start import load_backbone
+from model.training.recover import _products, recover
+from model.training.weights import load_backbone
 
 
 def pictures(height, width):
@@ -61,7 +61,7 @@ def test_training_starts_from_a_model_on_the_hub_that_is_only_served(hub, served
 def test_what_does_not_answer_as_the_file_is_refused(trained, served, monkeypatch):
     found = _products(served / "model.tflite")
     other = [(-kernel, bias) for kernel, bias in found]
-    monkeypatch.setattr("model.recover._products", lambda path: other)
+    monkeypatch.setattr("model.training.recover._products", lambda path: other)
     with pytest.raises(n.NetworkError, match="cannot be had back from its model.tflite"):
         recover(served, pictures(24, 32))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model import speed as s
+from model.training.trainer import speed as s
 from model.network.network import build_network
 
 

@@ -17,8 +17,8 @@ from model import published, systems
 from model.data.batches import epoch_order
 from model.folder import ModelFolderError, read_config
 from model.network.heads import with_evidence
-from model.plateau import Plateau
-from model.recipes import parse
+from model.training.plateau import Plateau
+from model.training.recipe import parse
 from model.results import read_rows, row_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")

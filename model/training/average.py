@@ -1,8 +1,8 @@
 """The mean of several runs' weights, as a model folder of its own.
 
-    python -m model.average runs/A runs/B runs/C --output runs/NAME
-    python -m model.average runs/A runs/B --output runs/NAME --dataset X --results results/runs.csv
-    python -m model.average runs/A A-1.weights.h5 runs/B --output runs/NAME
+    python -m model.training.average runs/A runs/B runs/C --output runs/NAME
+    python -m model.training.average runs/A runs/B --output runs/NAME --dataset X --results results/runs.csv
+    python -m model.training.average runs/A A-1.weights.h5 runs/B --output runs/NAME
 
 Runs that went on from one another, or started from the same weights, lie close enough for the mean
 of their weights to be a network too, and often a better one than each of them (Izmailov et al.
@@ -12,7 +12,7 @@ statistics of the normalisations are averaged like all else.
 All must have been trained on the same parts, for the same labels, size and preprocessing. The
 validation part sets temperature and operating point anew and says what the mean is worth: runs that
 do not belong together make a network that knows nothing. A folder with nothing but a `model.tflite`
-takes part too (model/recover.py), and so does a file of the same network's weights, as the one that
+takes part too (model/training/recover.py), and so does a file of the same network's weights, as the one that
 train.py keeps of its best epoch so far in runs/NAME.training. The settings that are recorded are
 those of the last run named. Then: convert.py, evaluate.py.
 """
@@ -45,9 +45,9 @@ from model.network.network import (
     predict_logits,
     save_weights,
 )
-from model.recover import recover
+from model.training.recover import recover
 from model.results import commit, write_row
-from model.start import served_only
+from model.training.weights import served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"
 # Of one run's record, what is not true of the mean.
@@ -110,7 +110,7 @@ def main(arguments=None) -> Path:
     record = {k: v for k, v in config["training"].items() if k not in ITS_OWN}
     record |= {
         "mean_of": [run.resolve().name for run in runs],
-        "command": "python -m model.average " + " ".join(told),
+        "command": "python -m model.training.average " + " ".join(told),
         "finished": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "validation": figures,

@@ -7,10 +7,10 @@ from keras import layers, ops
 from model.data.augmentation import Mix, augmentation
 from model.data.batches import Batches
 from model.network.batchnorm import fuse_batchnorm
-from model.distillation import Teachers
-from model.learner import Learner
+from model.training.distillation import Teachers
+from model.training.learner import Learner
 from model.network.network import NetworkError, backbone_of, on_gpu
-from model.optimizers import Adam, AdamW
+from model.training.optimizers import Adam, AdamW
 from model.network.pointwise import multiply_pointwise
 
 
@@ -19,7 +19,7 @@ def compile_model(
 ) -> keras.Model:
     """Augmentation and network, with its teachers, as one compiled Keras model on uint8 pixels.
 
-    `settings`: the arguments of train.py (model/recipes.py).
+    `settings`: the arguments of train.py (model/training/recipe.py).
     """
     steps, rate = len(batches), settings.learning_rate
     top_3 = settings.monitor == "val_top_3"

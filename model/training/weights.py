@@ -8,7 +8,7 @@ import numpy as np
 from model.folder import CONFIG, TFLITE, WEIGHTS, read_json
 from model.hub import START, find, parse_id
 from model.network.network import NetworkError, backbone_of, first_line, load_network
-from model.recover import recover
+from model.training.recover import recover
 from model.results import data_sets
 
 

@@ -15,7 +15,7 @@ from keras import ops
 from model.folder import SPLIT, read_config, read_json
 from model.network.network import NetworkError
 from model.results import data_sets
-from model.start import read_network
+from model.training.weights import read_network
 
 
 class Teachers(keras.layers.Layer):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from model.data.augmentation import Mix
-from model.distillation import Teachers, divergence
+from model.training.distillation import Teachers, divergence
 
 
 class Learner(keras.Model):
@@ -15,7 +15,7 @@ class Learner(keras.Model):
 
     `teachers` see in training what the network sees. The loss is then `label_share` of that of the
     labels, and for the rest the divergence from the teachers' mean answer at `temperature`
-    (model/distillation.py). Pictures whose label is all zeros have none: they teach through the
+    (model/training/distillation.py). Pictures whose label is all zeros have none: they teach through the
     teachers alone.
 
     Metrics are of the labels as they are and the logits as they will be used.
