@@ -53,7 +53,7 @@ from model.folder import (
 from model.network.heads import with_evidence
 from model.network.network import load_network, predict_logits, softmax
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
-from model.results import write_row
+from model.evaluation.runs import write_row
 
 AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")

@@ -50,12 +50,12 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.metrics import age_band, classification_metrics, subgroup_metrics
+from model.evaluation.metrics import age_band, classification_metrics, subgroup_metrics
 from model.network.outliers import generated, measure, some_pictures
 from model.published import LATENCY_CALLS
 from model.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.report import print_report, write_report
-from model.results import write_row
+from model.evaluation.runs import write_row
 from model.tables import summary_rows
 
 PIECE = 1024  # pictures

@@ -68,7 +68,7 @@ import numpy as np
 from model.data import dataset as data
 from model.data.batches import Batches, InOrder
 from model.data.binary import classes_of, malignant_labels, to_binary
-from model.calibration import validated
+from model.evaluation.calibration import validated
 from model.card import write_card
 from model.training.callbacks import Checkpoint, begin, write_history
 from model.training.devices import gather_alone, spread
@@ -107,8 +107,8 @@ from model.preprocessing import PREPROCESSING
 from model.push import check_push, push_if_asked
 from model.training.recipe import parse, settings_of
 from model.report import history_figure
-from model.results import commit, write_row
-from model.samples import write_figures
+from model.evaluation.runs import commit, write_row
+from model.evaluation.samples import write_figures
 from model.training.speed import macs, matmul_peak, speed, speed_text
 from model.training.weights import data_name, load_backbone, start_weights, weights_record
 from model.training.trainer import compile_model

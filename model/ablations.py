@@ -3,7 +3,7 @@
     python -m model.ablations results/runs.csv            writes ablations.md beside it
     python -m model.ablations results/runs.csv lite       and ablations_lite.md, of lite-...
 
-Takes the rows of the table of runs (model/results.py) whose names begin with `ablation-`, or with
+Takes the rows of the table of runs (model/evaluation/runs.py) whose names begin with `ablation-`, or with
 another name, as results/ablations.sh makes them: a baseline, the same with other seeds
 (`seed-...`), and runs in which one setting differs.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from model.folder import ModelFolderError, write_text
-from model.results import read_rows
+from model.evaluation.runs import read_rows
 from model.tables import table
 
 NAME, MAKER = "ablation", "results/ablations.sh"

@@ -7,7 +7,7 @@ says whether the part is the one they were measured on.
 from pathlib import Path
 
 from model import published, tables
-from model.figures import confusion_figure, history_figure, reliability_figure, roc_figure
+from model.evaluation.figures import confusion_figure, history_figure, reliability_figure, roc_figure
 from model.folder import write_text
 from model.tables import ARCHITECTURES, RUNTIMES, SUBGROUPS
 

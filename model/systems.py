@@ -2,7 +2,7 @@
 
     python -m model.systems results/runs.csv      writes systems.md and accuracy_vs_ms.png beside it
 
-Takes the rows of the table of runs (model/results.py) whose names begin with `systems-`, as
+Takes the rows of the table of runs (model/evaluation/runs.py) whose names begin with `systems-`, as
 results/systems.sh makes them.
 """
 
@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from model import published
-from model.figures import time_figure
+from model.evaluation.figures import time_figure
 from model.folder import ModelFolderError, write_text
 from model.labels import SUSPICIOUS
-from model.results import read_rows
+from model.evaluation.runs import read_rows
 from model.tables import ARCHITECTURES, table
 
 PREFIX, MAKER = "systems-", "results/systems.sh"

@@ -1,7 +1,7 @@
 """The figures of metrics.json as text and Markdown tables, for report.md, the card and the screen.
 
 A table is a list of lines that ends with an empty one. A figure is {"value", "low", "high"} as
-model/metrics.py makes it; one that is missing or undefined shows as a dash.
+model/evaluation/metrics.py makes it; one that is missing or undefined shows as a dash.
 """
 
 from model import published

@@ -27,7 +27,7 @@ from model.folder import (
     read_json,
     write_text,
 )  # fmt: skip
-from model.metrics import classification_metrics
+from model.evaluation.metrics import classification_metrics
 from model.tables import at, table, text
 
 NONE = "none"
@@ -70,7 +70,7 @@ def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | 
 
 
 def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str, dict]:
-    """The figures of model/metrics.py without artefacts (NONE) and with each of KINDS, and
+    """The figures of model/evaluation/metrics.py without artefacts (NONE) and with each of KINDS, and
     `unfamiliar`, the share of the pictures that the model refuses to name, None where it cannot.
     """
     config = read_config(folder)

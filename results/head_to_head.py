@@ -20,7 +20,7 @@ import numpy as np
 
 from evaluate import tflite_probabilities
 from model.data import dataset as data
-from model.bootstrap import interval
+from model.evaluation.bootstrap import interval
 from model.folder import (
     SPLIT,
     ModelFolderError,
@@ -31,9 +31,9 @@ from model.folder import (
     write_text,
 )  # fmt: skip
 from model.labels import LABELS
-from model.metrics import BINS, classification_metrics, draws
+from model.evaluation.metrics import BINS, classification_metrics, draws
 from model.data.split import read_table
-from model.results import row_of
+from model.evaluation.runs import row_of
 from model.tables import at, conversion_text, counts, drawn, table, text
 
 LIST = "images.csv"

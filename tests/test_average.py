@@ -16,7 +16,7 @@ from model.folder import (
     write_json,
 )
 from model.network.network import NetworkError, load_network
-from model.results import row_of
+from model.evaluation.runs import row_of
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import train
 from model import answer, batch, private
 from model.data import dataset as data
 from model.data.binary import classes_of, malignant_labels, to_binary
-from model.calibration import calibrate
+from model.evaluation.calibration import calibrate
 from model.classifier import Classifier
 from model.labels import BINARY, LABELS
 from model.texts import name, percent, probability, text

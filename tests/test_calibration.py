@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.calibration import fit_temperature, operating_point
+from model.evaluation.calibration import fit_temperature, operating_point
 
 
 def test_temperature_is_found_again():

@@ -11,7 +11,7 @@ import train
 from model.data.batches import Batches
 from model.folder import read_checksums, verify
 from model.labels import LABELS
-from model.samples import nine, write_figures
+from model.evaluation.samples import nine, write_figures
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -37,13 +37,13 @@ def test_nine_are_of_all_labels():
 def test_figures_show_the_classes_and_the_pictures(batches, tmp_path, monkeypatch):
     drawn = {}
     for kind in ("distribution_figure", "pictures_figure"):
-        real = getattr(__import__("model.figures", fromlist=[kind]), kind)
+        real = getattr(__import__("model.evaluation.figures", fromlist=[kind]), kind)
 
         def noting(*arguments, real=real):
             drawn[arguments[-1].name] = arguments
             real(*arguments)
 
-        monkeypatch.setattr(f"model.samples.{kind}", noting)
+        monkeypatch.setattr(f"model.evaluation.samples.{kind}", noting)
     settings = SimpleNamespace(balance="under-over", augment=1.0, colour=1.0, seed=0)
     write_figures(tmp_path, settings, batches, LABELS)
     before, after, *_ = drawn["distribution.png"]

@@ -14,10 +14,10 @@ from sklearn import metrics as sk
 
 from evaluate import tflite_probabilities
 from model.data import dataset as d
-from model.bootstrap import clusters_of, interval, resampled
+from model.evaluation.bootstrap import clusters_of, interval, resampled
 from model.folder import ModelFolderError
 from model.labels import LABELS
-from model.metrics import classification_metrics
+from model.evaluation.metrics import classification_metrics
 from results import head_to_head as h
 
 ROOT = Path(__file__).parents[1]

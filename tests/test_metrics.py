@@ -17,8 +17,8 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from model.calibration import operating_point
-from model.metrics import (
+from model.evaluation.calibration import operating_point
+from model.evaluation.metrics import (
     age_band,
     classification_metrics,
     draws,

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from model import published
-from model.metrics import classification_metrics, subgroup_metrics
+from model.evaluation.metrics import classification_metrics, subgroup_metrics
 from model.report import history_figure, print_report, write_report
 
 SEVEN = list(published.TEST_SUPPORT)

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from model import folder as f
-from model import results as r
+from model.evaluation import runs as r
 
 
 def read(path):

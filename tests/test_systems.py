@@ -19,7 +19,7 @@ from model.folder import ModelFolderError, read_config
 from model.network.heads import with_evidence
 from model.training.plateau import Plateau
 from model.training.recipe import parse
-from model.results import read_rows, row_of
+from model.evaluation.runs import read_rows, row_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from model.bootstrap import interval
+from model.evaluation.bootstrap import interval
 from model.classifier import Classifier
 from model.data.dataset import load_tables
 from model.preprocessing import PictureError
@@ -111,7 +111,7 @@ def measure(
     where the model has no such output.
 
     real, outliers: encoded or PIL pictures; those that cannot be read are left out. lesions: [n]
-    ids of the real ones. Intervals as in model/bootstrap.py; outliers are drawn picture by picture.
+    ids of the real ones. Intervals as in model/evaluation/bootstrap.py; outliers are drawn picture by picture.
     """
     rng = np.random.default_rng(0)
     ours = _ask(classifier, real, "real pictures", len(lesions))

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 from model.data import dataset as data
-from model.calibration import validated
+from model.evaluation.calibration import validated
 from model.card import write_card
 from model.folder import (
     CONFIG,
@@ -46,7 +46,7 @@ from model.network.network import (
     save_weights,
 )
 from model.training.recover import recover
-from model.results import commit, write_row
+from model.evaluation.runs import commit, write_row
 from model.training.weights import served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"

@@ -14,7 +14,7 @@ from keras import ops
 
 from model.folder import SPLIT, read_config, read_json
 from model.network.network import NetworkError
-from model.results import data_sets
+from model.evaluation.runs import data_sets
 from model.training.weights import read_network
 
 

@@ -1,7 +1,7 @@
 """What a classifier is worth on a set of labelled images, every figure with its interval.
 
 A figure is {"value", "low", "high"}: the value on the images as they are and the 95 % percentile
-interval over bootstrap resamples of *lesions* (model/bootstrap.py). Views of one lesion are not
+interval over bootstrap resamples of *lesions* (model/evaluation/bootstrap.py). Views of one lesion are not
 independent, so a lesion is drawn with all its images or not at all. A figure that is undefined,
 such as the recall of a class without an image, is null; a resample in which it is undefined does
 not count towards its interval.
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from model.bootstrap import LEVEL, clusters_of, interval, resampled
+from model.evaluation.bootstrap import LEVEL, clusters_of, interval, resampled
 
 BINS = 15  # of the reliability figure and the calibration error, as in Guo et al. 2017
 ROC_POINTS = 100

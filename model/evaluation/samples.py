@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from model.data.augmentation import augmentation
-from model.figures import distribution_figure, pictures_figure
+from model.evaluation.figures import distribution_figure, pictures_figure
 
 PICTURES = "pictures"
 

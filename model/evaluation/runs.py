@@ -1,6 +1,6 @@
 """One row a run in a CSV: how it was made, and what it reached.
 
-    python -m model.results runs/NAME results/runs.csv     the row of a model folder, new or again
+    python -m model.evaluation.runs runs/NAME results/runs.csv     the row of a model folder, new or again
 
 train.py, convert.py and evaluate.py write it where --results names the table. Every cell comes
 from the folder's config.json and metrics.json; a cell is empty where they hold nothing. A row goes
