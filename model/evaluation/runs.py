@@ -124,7 +124,7 @@ def data_sets(data: dict) -> str:
 
 def commit() -> str | None:
     """The commit of this checkout, with "+" where files differ from it; None without git."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
 
     def git(*arguments):
         done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True)
