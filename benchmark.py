@@ -33,7 +33,7 @@ from model import measures, runtimes
 from model.classifier import Classifier
 from model.folder import BUNDLED, TFLITE, WEIGHTS, ModelFolderError, new_folder
 from model.load import LoadError
-from model.published import LATENCY_CALLS
+from model.hub.published import LATENCY_CALLS
 from model.timing import as_markdown, machine, row, timed, write
 
 ROOT = Path(__file__).parent

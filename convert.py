@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from model.data import dataset as data
 from model.data.artefacts import drawn
-from model.card import write_card
+from model.hub.card import write_card
 from model.network.familiarity import Reference, familiarity, fit
 from model.folder import (
     CONFIG,
@@ -52,7 +52,7 @@ from model.folder import (
 )  # fmt: skip
 from model.network.heads import with_evidence
 from model.network.network import load_network, predict_logits, softmax
-from model.push import add_push_arguments, check_push, push_if_asked, working_copy
+from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.evaluation.runs import write_row
 
 AGREEMENT = 0.98

@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from model.data import dataset as data
 from model import timing
-from model.card import write_card
+from model.hub.card import write_card
 from model.classifier import Classifier
 from model.folder import (
     METRICS,
@@ -52,11 +52,11 @@ from model.folder import (
 )  # fmt: skip
 from model.evaluation.metrics import age_band, classification_metrics, subgroup_metrics
 from model.network.outliers import generated, measure, some_pictures
-from model.published import LATENCY_CALLS
-from model.push import add_push_arguments, check_push, push_if_asked, working_copy
-from model.report import print_report, write_report
+from model.hub.published import LATENCY_CALLS
+from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
+from model.hub.report import print_report, write_report
 from model.evaluation.runs import write_row
-from model.tables import summary_rows
+from model.hub.tables import summary_rows
 
 PIECE = 1024  # pictures
 

@@ -69,7 +69,7 @@ from model.data import dataset as data
 from model.data.batches import Batches, InOrder
 from model.data.binary import classes_of, malignant_labels, to_binary
 from model.evaluation.calibration import validated
-from model.card import write_card
+from model.hub.card import write_card
 from model.training.callbacks import Checkpoint, begin, write_history
 from model.training.devices import gather_alone, spread
 from model.training.distillation import read_teachers
@@ -104,9 +104,9 @@ from model.data.split import (
 )
 from model.training.plateau import plateau
 from model.preprocessing import PREPROCESSING
-from model.push import check_push, push_if_asked
+from model.hub.push import check_push, push_if_asked
 from model.training.recipe import parse, settings_of
-from model.report import history_figure
+from model.hub.report import history_figure
 from model.evaluation.runs import commit, write_row
 from model.evaluation.samples import write_figures
 from model.training.speed import macs, matmul_peak, speed, speed_text

@@ -16,7 +16,7 @@ import numpy as np
 
 from model.folder import ModelFolderError, write_text
 from model.evaluation.runs import read_rows
-from model.tables import table
+from model.hub.tables import table
 
 NAME, MAKER = "ablation", "results/ablations.sh"
 BASELINE, SEED = "baseline", "seed-"

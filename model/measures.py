@@ -17,7 +17,7 @@ from model.classifier import Classifier
 from model.cost import batch_cost, evaluate_cost, lesion, megabytes, sampled
 from model.folder import TFLITE
 from model.preprocessing import load_picture, open_picture
-from model.published import LATENCY_CALLS, LATENCY_MS, WHOLE_CALL_MS
+from model.hub.published import LATENCY_CALLS, LATENCY_MS, WHOLE_CALL_MS
 from model.quality import quality_notices
 from model.timing import row, timed
 

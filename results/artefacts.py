@@ -28,7 +28,7 @@ from model.folder import (
     write_text,
 )  # fmt: skip
 from model.evaluation.metrics import classification_metrics
-from model.tables import at, table, text
+from model.hub.tables import at, table, text
 
 NONE = "none"
 # Heading, path in the metrics, decimals.

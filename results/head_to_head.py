@@ -34,7 +34,7 @@ from model.labels import LABELS
 from model.evaluation.metrics import BINS, classification_metrics, draws
 from model.data.split import read_table
 from model.evaluation.runs import row_of
-from model.tables import at, conversion_text, counts, drawn, table, text
+from model.hub.tables import at, conversion_text, counts, drawn, table, text
 
 LIST = "images.csv"
 SEED = 0

@@ -116,7 +116,7 @@ def folder_work(script, folder, arguments):
 
 
 def pulling(base):
-    from model.hub import pull
+    from model.hub.pull import pull
 
     store = base / "cache" / "models--ann--lesions"
 
@@ -133,8 +133,8 @@ def pulling(base):
 
 
 def pushing(base, folder):
-    from model.hub import HubError, pull
-    from model.push import push
+    from model.hub.pull import HubError, pull
+    from model.hub.push import push
 
     def work():
         (folder / "history.csv").write_text(str(time.time()))

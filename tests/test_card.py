@@ -9,10 +9,10 @@ import pytest
 from huggingface_hub import ModelCard
 from test_report import LATENCY, SEVEN, measured
 
-from model import published
-from model.card import BEGIN, END, HAM10000, README, write_card
+from model.hub.pull import published
+from model.hub.card import BEGIN, END, HAM10000, README, write_card
 from model.folder import ModelFolderError
-from model.tables import ARCHITECTURES
+from model.hub.tables import ARCHITECTURES
 
 SUPPORT = list(published.TEST_SUPPORT.values())
 OPTIONS = {"suspicious": ["mel", "bcc", "akiec"], "threshold": 0.3}
@@ -309,7 +309,7 @@ def test_needs_neither_network_nor_the_libraries_of_training(made, metrics):
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from model.card import write_card\n"
+        "from model.hub.card import write_card\n"
         f"write_card({str(folder)!r}, 'ann/lesions')\n"
         "heavy = {'tensorflow', 'keras', 'sklearn', 'scipy', 'matplotlib', 'datasets', 'jinja2'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"

@@ -18,9 +18,9 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.hub import PAGE, START, HubError, HubUnavailable, find, parse_id, pull
+from model.hub.pull import PAGE, START, HubError, HubUnavailable, find, parse_id, pull
 from model.labels import LABELS
-from model.push import check_push, push, working_copy
+from model.hub.push import check_push, push, working_copy
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "hf_AnnsSecretThatNobodyMaySee"
@@ -363,7 +363,7 @@ def test_hub_that_does_not_answer_in_time(hub, cache, tmp_path, monkeypatch):
     client = api(hub, False)
     seed(hub, tmp_path)
     pull("ann/skin", PAGE, client, cache)
-    monkeypatch.setattr("model.hub.TIMEOUT", 0.2)
+    monkeypatch.setattr("model.hub.pull.TIMEOUT", 0.2)
     hub.fault("GET /api/", delay=30)
     start = time.monotonic()
     assert "cannot be reached" in pull("ann/skin", PAGE, client, cache).notice
@@ -549,8 +549,8 @@ def test_the_token_of_hf_auth_login_serves_and_is_never_shown(hub, ann, tmp_path
     code = f"""
 import logging; logging.basicConfig(level="INFO")
 import traceback
-from model.hub import pull
-from model.push import push
+from model.hub.pull import pull
+from model.hub.push import push
 print(push({str(folder)!r}, "ann/skin", private=True))
 print(pull("ann/skin", None))
 for repo in ("bob/skin", "ann/skin@v9", "ann/refused", "ann/echo"):
@@ -566,7 +566,7 @@ for repo in ("bob/skin", "ann/skin@v9", "ann/refused", "ann/echo"):
     )
     assert done.returncode == 0 and hub.repo("ann/skin").private, done.stderr
     printed = done.stdout + done.stderr
-    assert printed.count("model.hub.HubError: ") == 4 and "Bad <token>." in printed
+    assert printed.count("model.hub.pull.HubError: ") == 4 and "Bad <token>." in printed
     assert TOKEN not in printed
     for path in [*folder.iterdir(), *(tmp_path / "home" / "hub").rglob("*")]:
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
@@ -575,7 +575,7 @@ for repo in ("bob/skin", "ann/skin@v9", "ann/refused", "ann/echo"):
 
 def test_serving_needs_no_training_library():
     code = (
-        "import sys, model.hub, model.push\n"
+        "import sys, model.hub.pull, model.hub.push\n"
         "assert not {'tensorflow', 'keras', 'datasets', 'sklearn', 'matplotlib'} & set(sys.modules)"
     )
     done = subprocess.run(

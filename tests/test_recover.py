@@ -8,7 +8,7 @@ from made import drawing
 import convert
 from model.network.network import network as n
 from model.folder import BUNDLED, WEIGHTS, write_checksums
-from model.hub import START, pull
+from model.hub.pull import START, pull
 from model.labels import LABELS
 from model.training.recover import _products, recover
 from model.training.weights import load_backbone

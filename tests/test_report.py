@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model import published
+from model.hub.pull import published
 from model.evaluation.metrics import classification_metrics, subgroup_metrics
-from model.report import history_figure, print_report, write_report
+from model.hub.report import history_figure, print_report, write_report
 
 SEVEN = list(published.TEST_SUPPORT)
 FIGURES = ("confusion.png", "roc.png", "reliability.png")

@@ -25,7 +25,7 @@ from huggingface_hub import SpaceCard
 from made import drawing
 
 from model.folder import BUNDLED, CONFIG, METRICS, SUMS, TFLITE, WEIGHTS, write_checksums
-from model.hub import PAGE
+from model.hub.pull import PAGE
 from model.labels import display_name
 
 # The first test that needs it waits for the installation of a virtual environment.

@@ -1,4 +1,4 @@
-"""The systems of P1 to P4 (model/published.py): networks, heads, balancing and callbacks."""
+"""The systems of P1 to P4 (model/hub/published.py): networks, heads, balancing and callbacks."""
 
 import csv
 import re
@@ -13,7 +13,8 @@ from PIL import Image
 import convert
 import train
 from model.network.network import network as n
-from model import published, systems
+from model import systems
+from model.hub.pull import published
 from model.data.batches import epoch_order
 from model.folder import ModelFolderError, read_config
 from model.network.heads import with_evidence

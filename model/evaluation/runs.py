@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from model.folder import TFLITE, ModelFolderError, read_config, read_metrics, replacing
-from model.tables import ARCHITECTURES, at
+from model.hub.tables import ARCHITECTURES, at
 
 # Column, path in the figures of metrics.py.
 FIGURES = (

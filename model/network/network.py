@@ -60,7 +60,7 @@ BACKBONES = {
     "efficientnet_v2_b0": Backbone("EfficientNetV2B0", 224, "inside"),
     "efficientnet_v2_s": Backbone("EfficientNetV2S", 384, "inside"),
     "convnext_tiny": Backbone("ConvNeXtTiny", 224, "inside"),
-    # The plain networks of P2 and P3 (model/published.py). P3 does not say how many units its
+    # The plain networks of P2 and P3 (model/hub/published.py). P3 does not say how many units its
     # hidden layer has; 128 are those of its other network.
     "cnn_16_32": Backbone("plain", 224, "unit", (16, 32), hidden=64),
     "cnn_32_32_64": Backbone("plain", 224, "unit", (32, 32, 64), "valid", hidden=64),

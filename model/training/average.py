@@ -24,7 +24,7 @@ from pathlib import Path
 
 from model.data import dataset as data
 from model.evaluation.calibration import validated
-from model.card import write_card
+from model.hub.card import write_card
 from model.folder import (
     CONFIG,
     SPLIT,

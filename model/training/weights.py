@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from model.folder import CONFIG, TFLITE, WEIGHTS, read_json
-from model.hub import START, find, parse_id
+from model.hub.pull import START, find, parse_id
 from model.network.network import NetworkError, backbone_of, first_line, load_network
 from model.training.recover import recover
 from model.evaluation.runs import data_sets

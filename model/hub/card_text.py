@@ -4,7 +4,8 @@ Beyond the folder's own figures it states only what the paper of HAM10000 says o
 one review of such data sets, and both only of a model trained on HAM10000.
 """
 
-from model import published, tables
+from model.hub.pull import published
+from model.hub.pull import tables
 from model.folder import TFLITE
 from model.labels import DIAGNOSES
 
@@ -24,7 +25,7 @@ FIGURES = {
 
 
 def card_text(facts) -> list[str]:
-    """The lines of the card below its front matter; facts: the `Facts` of model/card.py."""
+    """The lines of the card below its front matter; facts: the `Facts` of model/hub/card.py."""
     sections = (_opening, _use, _data, _training, _results, _limits, _python, _citation)
     return [line for section in sections for line in section(facts)]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from model import tables
-from model.card_text import card_text
+from model.hub.pull import tables
+from model.hub.card_text import card_text
 from model.folder import (
     SPLIT,
     TFLITE,

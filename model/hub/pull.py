@@ -1,6 +1,6 @@
-"""Model folders on the Hugging Face Hub: names, errors and pulls. model/push.py pushes.
+"""Model folders on the Hugging Face Hub: names, errors and pulls. model/hub/push.py pushes.
 
-    from model.hub import find
+    from model.hub.pull import find
     find("USER/NAME@REVISION").folder      a branch, tag or commit; or a local folder as it is
 
 A pull goes into the Hub client's own cache (HF_HOME), one snapshot a commit. Only when the files
