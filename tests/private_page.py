@@ -21,8 +21,8 @@ from test_app import served
 
 from model.classifier import Classifier
 from model.folder import BUNDLED
-from model.private import ADDRESS, BROWSER, Files
-from model.texts import TEXTS
+from model.page.private import ADDRESS, BROWSER, Files
+from model.page.texts import TEXTS
 
 needs_chromium = pytest.mark.skipif(
     not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"

@@ -24,7 +24,7 @@ from PIL import Image
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.labels import LABELS, display_name
-from model.sweep import sweep
+from model.page.sweep import sweep
 
 ROOT = Path(__file__).parents[1]
 

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from model.examples import find_examples
+from model.page.examples import find_examples
 from model.labels import LABELS
 
 
@@ -34,7 +34,7 @@ def test_out_of_reach_means_none(trained, tmp_path, made):
 def test_none_where_pyarrow_is_missing(trained, made, tmp_path):
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from model.examples import find_examples\n"
+        "from model.page.examples import find_examples\n"
         f"assert find_examples({str(trained)!r}, {str(made)!r}, {str(tmp_path)!r}) == []"
     )
     root = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ def test_from_a_data_set_on_the_hub(hub, trained, made, tmp_path):
     parquet = next((made / "data").glob("*.parquet"))
     hub.put("ann/lesions", {f"data/{parquet.name}": parquet.read_bytes()}, repo_type="dataset")
     code = (
-        "from model.examples import find_examples\n"
+        "from model.page.examples import find_examples\n"
         f"print(len(find_examples({str(trained)!r}, 'ann/lesions', {str(tmp_path)!r})))"
     )
     root = Path(__file__).parents[1]

@@ -29,7 +29,7 @@ from made import drawing, encode
 from PIL import Image
 from test_app import served
 
-from model.batch import BatchError, classify_many
+from model.page.batch import BatchError, classify_many
 from model.classifier import Classifier
 from model.preprocessing import PictureError, load_picture, open_picture, to_array
 

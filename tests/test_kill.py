@@ -18,7 +18,7 @@ from hub_server import CLIENT_ENV
 from made import drawing
 
 from model import folder as f
-from model.batch import BatchRow, write_csv
+from model.page.batch import BatchRow, write_csv
 from model.classifier import Classifier
 
 ROOT = Path(__file__).parents[1]

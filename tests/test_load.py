@@ -13,7 +13,7 @@ from test_app import page  # noqa: F401
 from model import load
 from model.classifier import Classifier
 from model.labels import LABELS
-from model.texts import text
+from model.page.texts import text
 
 PICTURES = [encode(drawing(dx, i)) for i, dx in enumerate(LABELS)]
 

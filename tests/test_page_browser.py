@@ -12,7 +12,7 @@ from test_app import served
 
 from model.classifier import Classifier
 from model.labels import LABELS
-from model.texts import TEXTS, name, probability, text
+from model.page.texts import TEXTS, name, probability, text
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"

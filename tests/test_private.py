@@ -13,12 +13,14 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from test_app import ROOT
 
-from model import answer, private, quality
+from model import quality
+from model.page import answer
+from model.page import private
 from model.classifier import Classifier
 from model.folder import BUNDLED, TFLITE, sha256, write_checksums
 from model.preprocessing import MAX_PIXELS
-from model.private import ADDRESS, BROWSER, Files, settings
-from model.texts import TEXTS
+from model.page.private import ADDRESS, BROWSER, Files, settings
+from model.page.texts import TEXTS
 
 LITERT = BROWSER / "litert"
 OWN = ("page.js", "files.js", "picture.js", "worker.js")

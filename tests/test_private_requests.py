@@ -24,8 +24,8 @@ from test_space import front_matter
 
 from model.classifier import Classifier
 from model.folder import BUNDLED, TFLITE, write_checksums
-from model.private import ADDRESS, Files
-from model.texts import TEXTS, probability
+from model.page.private import ADDRESS, Files
+from model.page.texts import TEXTS, probability
 
 pytestmark = needs_chromium
 T = TEXTS["en"]

@@ -18,8 +18,8 @@ from private_page import (  # noqa: F401
 )
 from test_page_browser import DESKTOP, PHONE, opened, serious
 
-from model import answer
-from model.texts import TEXTS, name, probability, text
+from model.page import answer
+from model.page.texts import TEXTS, name, probability, text
 
 pytestmark = needs_chromium
 T = TEXTS["en"]

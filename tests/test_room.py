@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from model.room import Busy, Room, one_arena
+from model.page.limits import Busy, Room, one_arena
 
 
 def inside(room, leave: threading.Event, seen: list, count: int) -> list[threading.Thread]:

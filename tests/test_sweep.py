@@ -1,6 +1,6 @@
 import time
 
-from model.sweep import EVERY, KEEP, keep_swept, sweep
+from model.page.sweep import EVERY, KEEP, keep_swept, sweep
 
 
 def test_nothing_outlives_the_hour():

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import model.batch
+import model.page.batch
 import model.preprocessing
 from model.labels import DIAGNOSES, display_name
-from model.texts import TEXTS, language_of, name, number, probability, text, translated
+from model.page.texts import TEXTS, language_of, name, number, probability, text, translated
 
 
 def places(words: str) -> set[str]:
@@ -72,7 +72,7 @@ def raised(module) -> set[str]:
     return found | {c for c in constants if isinstance(c, str) and re.search(r"\w\. \w", c)}
 
 
-@pytest.mark.parametrize("module", [model.preprocessing, model.batch])
+@pytest.mark.parametrize("module", [model.preprocessing, model.page.batch])
 def test_every_error_sentence_has_its_translation(module):
     sentences = raised(module)
     assert len(sentences) > 2

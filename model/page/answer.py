@@ -9,12 +9,12 @@ import io
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from model import batch
+from model.page import batch
 from model.cam import COLOURS
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.quality import CODES
-from model.texts import TEXTS, name, number, percent, probability, text, translated
+from model.page.texts import TEXTS, name, number, percent, probability, text, translated
 
 
 def suspicious(prediction, config: dict) -> dict | None:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from model.folder import replacing
-from model.kept import Kept
+from model.page.kept import Kept
 from model.labels import LABELS
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
 from model.preprocessing import PictureError, open_picture
@@ -65,7 +65,7 @@ def classify_many(
 
     `classifier` is a `model.classifier.Classifier`. `progress` is called with (done, total) before
     the first picture and after each. Memory holds one picture at a time, and of the rows what
-    model/kept.py says. A picture or zip that cannot be used becomes a row with an error; folders
+    model/page/kept.py says. A picture or zip that cannot be used becomes a row with an error; folders
     and hidden files in a zip are left out. Raises BatchError, before any picture is read, without
     files or over a bound; and where the disk is too full for many rows.
     """

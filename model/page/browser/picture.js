@@ -1,5 +1,5 @@
 // What the server does with a picture's numbers, done here: model/preprocessing.py, quality.py and
-// evidence.py. Every bound and colour comes from there, in `tab.json` (model/private.py); what is
+// evidence.py. Every bound and colour comes from there, in `tab.json` (model/page/private.py); what is
 // here are the formulas, which tests/test_private_browser.py compares with Python's.
 //
 // A picture is {data, width, height}, of which data holds `step` numbers a pixel, RGB first.

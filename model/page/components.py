@@ -7,8 +7,8 @@ import gradio as gr
 from gradio.blocks import BlocksConfig
 from gradio.utils import get_upload_folder
 
-from model import batch
-from model.texts import ENGLISH, text
+from model.page import batch
+from model.page.texts import ENGLISH, text
 
 
 class Picture(gr.Image):

@@ -10,7 +10,7 @@ const filled = (text, values = {}) =>
     Object.entries(values).reduce((so, [key, value]) => so.replaceAll(`{${key}}`, value), text);
 const text = (key, values) => filled(words[language][key], values);
 
-/** As model/texts.py writes numbers. */
+/** As model/page/texts.py writes numbers. */
 export function number(value, digits = 0, tongue = language) {
     return new Intl.NumberFormat(tongue === "id" ? "id" : "en-US", {
         minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
@@ -33,7 +33,7 @@ export function apart(score, threshold, tongue = language) {
     return pair;
 }
 
-/** The HTML of what stands out; its parts come from model/answer.py. */
+/** The HTML of what stands out; its parts come from model/page/answer.py. */
 export function summary({probabilities, notices, confident, milliseconds}, tab, tongue = language) {
     const {boxes} = tab.html[tongue];
     const shown = notices.map(code => boxes[code]);

@@ -19,11 +19,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from model import answer, quality
+from model import quality
+from model.page import answer
 from model import cam as evidence
 from model.folder import TFLITE, read_checksums, sha256
 from model.preprocessing import MAX_PIXELS
-from model.texts import TEXTS, name
+from model.page.texts import TEXTS, name
 
 BROWSER = Path(__file__).with_name("browser")
 # Under Gradio's own, so that whatever stands before Gradio hands them on.
