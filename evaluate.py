@@ -33,7 +33,7 @@ import numpy as np
 from tqdm import tqdm
 
 from model.data import dataset as data
-from model import timing
+from model.benchmark import timing
 from model.hub.card import write_card
 from model.classifier import Classifier
 from model.folder import (

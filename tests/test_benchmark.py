@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import benchmark
-from model import cost, timing
+from model.benchmark import cost
+from model.benchmark import timing
 from model.classifier import Classifier
-from model.cost import lesion, megabytes, sampled
-from model.timing import COLUMNS
+from model.benchmark.cost import lesion, megabytes, sampled
+from model.benchmark.timing import COLUMNS
 
 
 def read(path) -> list[dict]:

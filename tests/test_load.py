@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from made import drawing, encode
 from test_app import page  # noqa: F401
 
-from model import load
+from model.benchmark import load
 from model.classifier import Classifier
 from model.labels import LABELS
 from model.page.texts import text

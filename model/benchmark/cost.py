@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from model.labels import LABELS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def lesion(seed: int, size: tuple[int, int] = (600, 450), grain: float = 6) -> bytes:
@@ -65,7 +65,7 @@ def batch_cost(folder: Path, count: int, dataset: str | None = None) -> dict:
     """Seconds, and megabytes more than before, of the batch tab's work and table on `count`
     pictures, past the page's bound."""
     code = (
-        "import sys; from model.cost import _batch; "
+        "import sys; from model.benchmark.cost import _batch; "
         "_batch(sys.argv[1], int(sys.argv[2]), sys.argv[3])"
     )
     command = [sys.executable, "-c", code, str(folder), str(count), dataset or ""]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 API = "/gradio_api"
 BOUNDARY = "a-picture-begins-or-ends-here"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}

@@ -1,4 +1,4 @@
-"""What benchmark.py measures of a page and of what it is made of, as rows of model/timing.py.
+"""What benchmark.py measures of a page and of what it is made of, as rows of model/benchmark/timing.py.
 
 Each function takes benchmark.py's arguments and the Classifier of the model folder.
 """
@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from model import load, runtimes
+from model.benchmark import load
+from model.benchmark import runtimes
 from model.classifier import Classifier
-from model.cost import batch_cost, evaluate_cost, lesion, megabytes, sampled
+from model.benchmark.cost import batch_cost, evaluate_cost, lesion, megabytes, sampled
 from model.folder import TFLITE
 from model.preprocessing import load_picture, open_picture
 from model.hub.published import LATENCY_CALLS, LATENCY_MS, WHOLE_CALL_MS
 from model.quality import quality_notices
-from model.timing import row, timed
+from model.benchmark.timing import row, timed
 
 
 def pool_rows(args, classifier: Classifier) -> list[dict]:
@@ -108,7 +109,7 @@ def load_rows(args, classifier: Classifier) -> list[dict]:
     """Throughput of the page and of the naive one, both up, with one client and more. They take
     turns, so that what else the machine does meets both."""
     pictures = [lesion(seed) for seed in range(max(args.clients))]
-    naive = f"from model.load import naive_page; naive_page({str(classifier.folder)!r})"
+    naive = f"from model.benchmark.load import naive_page; naive_page({str(classifier.folder)!r})"
     commands = {"naive page": [sys.executable, "-c", naive], "page": ours(classifier.folder)}
     turns = ("naive page", "queued"), ("page", "queued"), ("page", "run")
     rows, ends = [], []
