@@ -79,4 +79,4 @@ first dermoscopy isic2019_84px
 run dermoscopy --weights "$RUNS/first-dermoscopy"
 first both isic2019_84px --weights "$RUNS/first-natural"
 run both --weights "$RUNS/first-both"
-$PYTHON -m model.ablations "$TABLE" "$NAME"
+$PYTHON -m results.ablations "$TABLE" "$NAME"

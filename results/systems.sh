@@ -39,4 +39,4 @@ for backbone in $SEVEN $TWO; do
     *) system "$backbone" "" "$backbone" ;;
     esac
 done
-$PYTHON -m model.systems "$TABLE"
+$PYTHON -m results.systems "$TABLE"

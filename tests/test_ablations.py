@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model import ablations
+from results import ablations
 from model.folder import ModelFolderError
 from model.training.recipe import parse
 
@@ -60,7 +60,7 @@ def test_a_second_family_has_a_page_of_its_own_with_every_figure_that_its_rows_h
         writer.writerows(rows)
     text = ablations.write_ablations(tmp_path / "runs.csv", "lite")
     assert (tmp_path / "ablations_lite.md").read_text() == text
-    assert "`python -m model.ablations results/runs.csv lite`" in text
+    assert "`python -m results.ablations results/runs.csv lite`" in text
     assert "from ImageNet, 48x64 pixels, 1 epoch, one" in text
     assert "| hair | `--artefacts hair` | 0.500 (0.400–0.700) | +0.000 | 0.765 | 0.500 |" in text
     assert "| seed-1" not in text

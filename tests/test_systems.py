@@ -13,7 +13,7 @@ from PIL import Image
 import convert
 import train
 from model.network.network import network as n
-from model import systems
+from results import systems
 from model.hub.pull import published
 from model.data.batches import epoch_order
 from model.folder import ModelFolderError, read_config

@@ -1,6 +1,6 @@
 """The systems of the sources, trained here at equal cost, beside what their sources printed.
 
-    python -m model.systems results/runs.csv      writes systems.md and accuracy_vs_ms.png beside it
+    python -m results.systems results/runs.csv      writes systems.md and accuracy_vs_ms.png beside it
 
 Takes the rows of the table of runs (model/evaluation/runs.py) whose names begin with `systems-`, as
 results/systems.sh makes them.
@@ -36,7 +36,7 @@ def page(rows: list[dict]) -> list[str]:
     two = [row for row in rows if row["labels"] == "2"]
     lines = [
         "# The systems of the sources, at equal cost", "",
-        "Made by `python -m model.systems results/runs.csv`; the runs by `results/systems.sh`. "
+        "Made by `python -m results.systems results/runs.csv`; the runs by `results/systems.sh`. "
         f"{_budget(rows)} The published figures come from other budgets, sizes, start weights and, "
         "but for those of P1, other test images: they stand here for orientation, and nothing here "
         "is a claim against them.", "",

@@ -1,7 +1,7 @@
 """What each setting of train.py is worth, by the validation part alone.
 
-    python -m model.ablations results/runs.csv            writes ablations.md beside it
-    python -m model.ablations results/runs.csv lite       and ablations_lite.md, of lite-...
+    python -m results.ablations results/runs.csv            writes ablations.md beside it
+    python -m results.ablations results/runs.csv lite       and ablations_lite.md, of lite-...
 
 Takes the rows of the table of runs (model/evaluation/runs.py) whose names begin with `ablation-`, or with
 another name, as results/ablations.sh makes them: a baseline, the same with other seeds
@@ -62,7 +62,7 @@ def page(named: dict[str, dict], name: str = NAME) -> list[str]:
         body.append([run, f"`{changed(base, row)}`" if row is not base else "–", figures[0],
                      difference, *figures[1:], row["minutes"]])  # fmt: skip
     heads = [heading for _, heading, *_ in shown]
-    command = " ".join(["python -m model.ablations results/runs.csv", *[name] * (name != NAME)])
+    command = " ".join(["python -m results.ablations results/runs.csv", *[name] * (name != NAME)])
     start = {"none": "random weights", "imagenet": "ImageNet"}.get(base["weights"], base["weights"])
     epochs = f"{base['epochs']} epoch{'s' * (base['epochs'] != '1')}"
     first = any("--weights" in changed(base, row) for row in named.values())
