@@ -53,19 +53,18 @@ import gradio as gr
 if sys.modules["pyarrow"] is None:
     del sys.modules["pyarrow"]
 
-from model.page import answer
-from model.page import batch
-from model.classifier import Classifier
-from model.page.components import Page, Picture, theme
 from model.cam import LEAST, overlay, shown, strengths, upright
-from model.page.examples import Example, find_examples
+from model.classifier import Classifier
 from model.folder import BUNDLED, ModelFolderError
 from model.labels import display_name
-from model.preprocessing import PictureError, open_picture
-from model.page.private import private_tab
+from model.page import answer, batch
+from model.page.components import Page, Picture, theme
+from model.page.examples import Example, find_examples
 from model.page.limits import Busy, Room, one_arena
+from model.page.private import private_tab
 from model.page.sweep import EVERY, KEEP, keep_swept
 from model.page.texts import ENGLISH, language_of, name, text, translated
+from model.preprocessing import PictureError, open_picture
 
 inspect.getfile = really
 

@@ -29,13 +29,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import numpy as np
 
-from model.benchmark import measures
-from model.benchmark import runtimes
+from model.benchmark import measures, runtimes
+from model.benchmark.load import LoadError
+from model.benchmark.timing import as_markdown, machine, row, timed, write
 from model.classifier import Classifier
 from model.folder import BUNDLED, TFLITE, WEIGHTS, ModelFolderError, new_folder
-from model.benchmark.load import LoadError
 from model.hub.published import LATENCY_CALLS
-from model.benchmark.timing import as_markdown, machine, row, timed, write
 
 ROOT = Path(__file__).parent
 PUBLISHED = "inception_resnet_v2", 299, 299

@@ -34,8 +34,7 @@ from tqdm import tqdm
 
 from model.data import dataset as data
 from model.data.artefacts import drawn
-from model.hub.card import write_card
-from model.network.familiarity import Reference, familiarity, fit
+from model.evaluation.runs import write_row
 from model.folder import (
     CONFIG,
     METRICS,
@@ -50,10 +49,11 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
+from model.hub.card import write_card
+from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
+from model.network.familiarity import Reference, familiarity, fit
 from model.network.heads import with_evidence
 from model.network.network import load_network, predict_logits, softmax
-from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
-from model.evaluation.runs import write_row
 
 AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")

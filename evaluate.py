@@ -32,10 +32,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 import numpy as np
 from tqdm import tqdm
 
-from model.data import dataset as data
 from model.benchmark import timing
-from model.hub.card import write_card
 from model.classifier import Classifier
+from model.data import dataset as data
+from model.evaluation.metrics import age_band, classification_metrics, subgroup_metrics
+from model.evaluation.runs import write_row
 from model.folder import (
     METRICS,
     SPLIT,
@@ -50,13 +51,12 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
-from model.evaluation.metrics import age_band, classification_metrics, subgroup_metrics
-from model.network.outliers import generated, measure, some_pictures
+from model.hub.card import write_card
 from model.hub.published import LATENCY_CALLS
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.hub.report import print_report, write_report
-from model.evaluation.runs import write_row
 from model.hub.tables import summary_rows
+from model.network.outliers import generated, measure, some_pictures
 
 PIECE = 1024  # pictures
 

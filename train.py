@@ -68,11 +68,18 @@ import numpy as np
 from model.data import dataset as data
 from model.data.batches import Batches, InOrder
 from model.data.binary import classes_of, malignant_labels, to_binary
+from model.data.split import (
+    add_extra,
+    add_unlabelled,
+    check_selected,
+    count,
+    hold_out,
+    limit_rows,
+    split_rows,
+)
 from model.evaluation.calibration import validated
-from model.hub.card import write_card
-from model.training.callbacks import Checkpoint, begin, write_history
-from model.training.devices import gather_alone, spread
-from model.training.distillation import read_teachers
+from model.evaluation.runs import commit, write_row
+from model.evaluation.samples import write_figures
 from model.folder import (
     CONFIG,
     FORMAT,
@@ -84,6 +91,9 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
+from model.hub.card import write_card
+from model.hub.push import check_push, push_if_asked
+from model.hub.report import history_figure
 from model.network.network import (
     BACKBONES,
     NetworkError,
@@ -93,25 +103,15 @@ from model.network.network import (
     save_weights,
     set_batchnorm_momentum,
 )  # fmt: skip
-from model.data.split import (
-    add_extra,
-    add_unlabelled,
-    check_selected,
-    count,
-    hold_out,
-    limit_rows,
-    split_rows,
-)
-from model.training.plateau import plateau
 from model.preprocessing import PREPROCESSING
-from model.hub.push import check_push, push_if_asked
+from model.training.callbacks import Checkpoint, begin, write_history
+from model.training.devices import gather_alone, spread
+from model.training.distillation import read_teachers
+from model.training.plateau import plateau
 from model.training.recipe import parse, settings_of
-from model.hub.report import history_figure
-from model.evaluation.runs import commit, write_row
-from model.evaluation.samples import write_figures
 from model.training.speed import macs, matmul_peak, speed, speed_text
-from model.training.weights import data_name, load_backbone, start_weights, weights_record
 from model.training.trainer import compile_model
+from model.training.weights import data_name, load_backbone, start_weights, weights_record
 
 
 def main(arguments=None) -> Path:

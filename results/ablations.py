@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.folder import ModelFolderError, write_text
 from model.evaluation.runs import read_rows
+from model.folder import ModelFolderError, write_text
 from model.hub.tables import table
 
 NAME, MAKER = "ablation", "results/ablations.sh"

@@ -18,6 +18,7 @@ from convert import answers as tflite_answers
 from evaluate import keras_probabilities
 from model.data import dataset as data
 from model.data.artefacts import KINDS, drawn
+from model.evaluation.metrics import classification_metrics
 from model.folder import (
     SPLIT,
     TFLITE,
@@ -27,7 +28,6 @@ from model.folder import (
     read_json,
     write_text,
 )  # fmt: skip
-from model.evaluation.metrics import classification_metrics
 from model.hub.tables import at, table, text
 
 NONE = "none"

@@ -20,7 +20,10 @@ import numpy as np
 
 from evaluate import tflite_probabilities
 from model.data import dataset as data
+from model.data.split import read_table
 from model.evaluation.bootstrap import interval
+from model.evaluation.metrics import BINS, classification_metrics, draws
+from model.evaluation.runs import row_of
 from model.folder import (
     SPLIT,
     ModelFolderError,
@@ -30,11 +33,8 @@ from model.folder import (
     read_metrics,
     write_text,
 )  # fmt: skip
-from model.labels import LABELS
-from model.evaluation.metrics import BINS, classification_metrics, draws
-from model.data.split import read_table
-from model.evaluation.runs import row_of
 from model.hub.tables import at, conversion_text, counts, drawn, table, text
+from model.labels import LABELS
 
 LIST = "images.csv"
 SEED = 0

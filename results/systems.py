@@ -9,12 +9,12 @@ results/systems.sh makes them.
 import sys
 from pathlib import Path
 
-from model.hub.pull import published
 from model.evaluation.figures import time_figure
-from model.folder import ModelFolderError, write_text
-from model.labels import SUSPICIOUS
 from model.evaluation.runs import read_rows
+from model.folder import ModelFolderError, write_text
+from model.hub import published
 from model.hub.tables import ARCHITECTURES, table
+from model.labels import SUSPICIOUS
 
 PREFIX, MAKER = "systems-", "results/systems.sh"
 PAGE, FIGURE = "systems.md", "accuracy_vs_ms.png"

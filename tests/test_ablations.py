@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from results import ablations
 from model.folder import ModelFolderError
 from model.training.recipe import parse
+from results import ablations
 
 COMMAND = "python train.py --dataset X --output runs/ablation-{} --size 48x64 --epochs 2"
 ROW = {

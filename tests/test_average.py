@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import train
-from model.training.trainer import average
+from model.evaluation.runs import row_of
 from model.folder import (
     SPLIT,
     WEIGHTS,
@@ -16,7 +16,7 @@ from model.folder import (
     write_json,
 )
 from model.network.network import NetworkError, load_network
-from model.evaluation.runs import row_of
+from model.training import average
 
 
 @pytest.fixture(scope="module")

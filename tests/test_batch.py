@@ -12,14 +12,13 @@ import pytest
 from made import drawing, encode
 from PIL import Image, PngImagePlugin
 
-from model.page import batch
-from model.page import kept
-from model.page.answer import table
-from model.page.batch import BatchError, BatchRow, classify_many, safe_name, write_csv
 from model.classifier import Prediction
 from model.labels import LABELS
-from model.preprocessing import load_picture
+from model.page import batch, kept
+from model.page.answer import table
+from model.page.batch import BatchError, BatchRow, classify_many, safe_name, write_csv
 from model.page.texts import text, translated
+from model.preprocessing import load_picture
 
 PICTURE = encode(drawing("nv", 1))
 

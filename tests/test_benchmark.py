@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 import benchmark
-from model.benchmark import cost
-from model.benchmark import timing
-from model.classifier import Classifier
+from model.benchmark import cost, timing
 from model.benchmark.cost import lesion, megabytes, sampled
 from model.benchmark.timing import COLUMNS
+from model.classifier import Classifier
 
 
 def read(path) -> list[dict]:

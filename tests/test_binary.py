@@ -13,14 +13,12 @@ from test_app import served
 import convert
 import evaluate
 import train
-from model.page import answer
-from model.page import batch
-from model.page import private
+from model.classifier import Classifier
 from model.data import dataset as data
 from model.data.binary import classes_of, malignant_labels, to_binary
 from model.evaluation.calibration import calibrate
-from model.classifier import Classifier
 from model.labels import BINARY, LABELS
+from model.page import answer, batch, private
 from model.page.texts import name, percent, probability, text
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -9,9 +9,9 @@ import pytest
 from huggingface_hub import ModelCard
 from test_report import LATENCY, SEVEN, measured
 
-from model.hub.pull import published
-from model.hub.card import BEGIN, END, HAM10000, README, write_card
 from model.folder import ModelFolderError
+from model.hub import published
+from model.hub.card import BEGIN, END, HAM10000, README, write_card
 from model.hub.tables import ARCHITECTURES
 
 SUPPORT = list(published.TEST_SUPPORT.values())

@@ -8,10 +8,10 @@ import pytest
 from made import made_rows, write_dataset
 from test_train import kill_after_an_epoch, run, validation_losses
 
-from model.training.distillation import Teachers, divergence, read_teachers
 from model.folder import SPLIT, read_config, read_json, write_json
 from model.labels import LABELS
 from model.network.network import NetworkError, load_network, predict_logits, softmax
+from model.training.distillation import Teachers, divergence, read_teachers
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 24, 32, 3)).astype("float32")
 

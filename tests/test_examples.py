@@ -3,8 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from model.page.examples import find_examples
 from model.labels import LABELS
+from model.page.examples import find_examples
 
 
 def test_one_test_picture_of_each_diagnosis_with_its_truth(trained, made, tmp_path):

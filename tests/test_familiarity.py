@@ -3,8 +3,8 @@ import pytest
 from made import drawing
 from PIL import Image
 
-from model.network.familiarity import describe, familiarity, fit
 from model.labels import LABELS
+from model.network.familiarity import describe, familiarity, fit
 from model.network.outliers import generate
 from model.preprocessing import to_array
 

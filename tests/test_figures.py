@@ -9,9 +9,9 @@ from PIL import Image
 
 import train
 from model.data.batches import Batches
+from model.evaluation.samples import nine, write_figures
 from model.folder import read_checksums, verify
 from model.labels import LABELS
-from model.evaluation.samples import nine, write_figures
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

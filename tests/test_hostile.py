@@ -29,8 +29,8 @@ from made import drawing, encode
 from PIL import Image
 from test_app import served
 
-from model.page.batch import BatchError, classify_many
 from model.classifier import Classifier
+from model.page.batch import BatchError, classify_many
 from model.preprocessing import PictureError, load_picture, open_picture, to_array
 
 # Of the processor's time, as the machine may be busy; and of memory above what the page holds.

@@ -19,8 +19,8 @@ from model.folder import (
     write_json,
 )  # fmt: skip
 from model.hub.pull import PAGE, START, HubError, HubUnavailable, find, parse_id, pull
-from model.labels import LABELS
 from model.hub.push import check_push, push, working_copy
+from model.labels import LABELS
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "hf_AnnsSecretThatNobodyMaySee"

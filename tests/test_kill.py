@@ -18,8 +18,8 @@ from hub_server import CLIENT_ENV
 from made import drawing
 
 from model import folder as f
-from model.page.batch import BatchRow, write_csv
 from model.classifier import Classifier
+from model.page.batch import BatchRow, write_csv
 
 ROOT = Path(__file__).parents[1]
 NIGHTLY = bool(os.environ.get("NIGHTLY"))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from made import drawing
 
-from model.network.network import network as n
 from model.folder import ModelFolderError
-from model.network.heads import with_evidence
 from model.labels import LABELS
+from model.network.heads import with_evidence
+from model.network.network import network as n
 from model.training.weights import load_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from model.training.trainer import optimizers
-from model.training.callbacks import Checkpoint
 from model.network.network import NetworkError
+from model.training.callbacks import Checkpoint
+from model.training.trainer import optimizers
 
 START = [[1.0, -2.0], [0.5, 3.0]]
 

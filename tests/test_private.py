@@ -14,13 +14,12 @@ from starlette.testclient import TestClient
 from test_app import ROOT
 
 from model import quality
-from model.page import answer
-from model.page import private
 from model.classifier import Classifier
 from model.folder import BUNDLED, TFLITE, sha256, write_checksums
-from model.preprocessing import MAX_PIXELS
+from model.page import answer, private
 from model.page.private import ADDRESS, BROWSER, Files, settings
 from model.page.texts import TEXTS
+from model.preprocessing import MAX_PIXELS
 
 LITERT = BROWSER / "litert"
 OWN = ("page.js", "files.js", "picture.js", "worker.js")
@@ -72,7 +71,7 @@ def test_every_file_is_served_once_and_for_ever(files, client):
 
 @pytest.mark.parametrize(
     "path", ["config.json", "../app.py", "..%2Fapp.py", "%2E%2E/%2E%2E/app.py", "/etc/passwd", "",
-             "SHA256SUMS", "litert%2Fvendor.sh", "model/page.js"]
+             "SHA256SUMS", "litert%2Fvendor.sh", "model/page/page.js"]
 )  # fmt: skip
 def test_nothing_else_is_served(files, client, path):
     got = client.get(f"{ADDRESS}/{files.version}/{path}")

@@ -20,15 +20,15 @@ from private_page import (  # noqa: F401
 )
 from test_app import ROOT
 
-from model import quality
-from model.page import answer
 from model import cam as evidence
+from model import quality
 from model.classifier import Prediction
 from model.folder import BUNDLED
 from model.network.outliers import KINDS, generate
-from model.preprocessing import load_picture, open_picture, to_array
+from model.page import answer
 from model.page.private import settings
 from model.page.texts import TEXTS, number, probability
+from model.preprocessing import load_picture, open_picture, to_array
 
 pytestmark = needs_chromium
 DATA = ROOT.parent / "shared/ham10000"

@@ -1,7 +1,7 @@
 import pytest
 
-from model.training.trainer import recipe as r
 from model.folder import CONFIG, FORMAT, write_json
+from model.training.trainer import recipe as r
 
 BASE = ["--output", "runs/x"]
 

@@ -6,10 +6,10 @@ from huggingface_hub import HfApi
 from made import drawing
 
 import convert
-from model.network.network import network as n
 from model.folder import BUNDLED, WEIGHTS, write_checksums
 from model.hub.pull import START, pull
 from model.labels import LABELS
+from model.network.network import network as n
 from model.training.recover import _products, recover
 from model.training.weights import load_backbone
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.hub.pull import published
 from model.evaluation.metrics import classification_metrics, subgroup_metrics
+from model.hub import published
 from model.hub.report import history_figure, print_report, write_report
 
 SEVEN = list(published.TEST_SUPPORT)

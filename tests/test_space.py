@@ -149,7 +149,7 @@ def test_publication_sends_what_the_page_needs_and_nothing_else(published, check
     models = {path.relative_to(checkout).as_posix() for name in ("bundled", "compact")
               for path in (checkout / "model" / name).iterdir()}  # fmt: skip
     browser = {path.relative_to(checkout).as_posix()
-               for path in (checkout / "model/browser").rglob("*") if path.is_file()}  # fmt: skip
+               for path in (checkout / "model/page/browser").rglob("*") if path.is_file()}  # fmt: skip
     left = {name for name in models if name.endswith((".png", ".h5"))}
     expected = (package | models | browser) - left - set(STRAY)
     assert set(files) == {".gitattributes", *NEEDED} | expected

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from model.training.trainer import speed as s
 from model.network.network import build_network
+from model.training.trainer import speed as s
 
 
 @pytest.mark.parametrize(

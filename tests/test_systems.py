@@ -12,15 +12,15 @@ from PIL import Image
 
 import convert
 import train
-from model.network.network import network as n
-from results import systems
-from model.hub.pull import published
 from model.data.batches import epoch_order
+from model.evaluation.runs import read_rows, row_of
 from model.folder import ModelFolderError, read_config
+from model.hub import published
 from model.network.heads import with_evidence
+from model.network.network import network as n
 from model.training.plateau import Plateau
 from model.training.recipe import parse
-from model.evaluation.runs import read_rows, row_of
+from results import systems
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

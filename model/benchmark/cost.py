@@ -77,9 +77,8 @@ def batch_cost(folder: Path, count: int, dataset: str | None = None) -> dict:
 
 
 def _batch(folder: str, count: int, dataset: str) -> None:
-    from model.page import answer
-    from model.page import batch
     from model.classifier import Classifier
+    from model.page import answer, batch
 
     batch.MAX_PICTURES, batch.MAX_BYTES = count, 10**12
     with tempfile.TemporaryDirectory() as place:

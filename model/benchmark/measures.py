@@ -12,15 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from model.benchmark import load
-from model.benchmark import runtimes
-from model.classifier import Classifier
+from model.benchmark import load, runtimes
 from model.benchmark.cost import batch_cost, evaluate_cost, lesion, megabytes, sampled
-from model.folder import TFLITE
-from model.preprocessing import load_picture, open_picture
-from model.hub.published import LATENCY_CALLS, LATENCY_MS, WHOLE_CALL_MS
-from model.quality import quality_notices
 from model.benchmark.timing import row, timed
+from model.classifier import Classifier
+from model.folder import TFLITE
+from model.hub.published import LATENCY_CALLS, LATENCY_MS, WHOLE_CALL_MS
+from model.preprocessing import load_picture, open_picture
+from model.quality import quality_notices
 
 
 def pool_rows(args, classifier: Classifier) -> list[dict]:

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from model.labels import suspicious_of
 from model.evaluation.metrics import classification_metrics, suspicious_score
+from model.labels import suspicious_of
 from model.network.network import softmax
 
 # The figures of metrics.py that config.json keeps of the validation part.

@@ -16,8 +16,6 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from model.hub.pull import tables
-from model.hub.card_text import card_text
 from model.folder import (
     SPLIT,
     TFLITE,
@@ -27,6 +25,8 @@ from model.folder import (
     read_metrics,
     replacing,
 )  # fmt: skip
+from model.hub import tables
+from model.hub.card_text import card_text
 from model.labels import BINARY, LABELS
 
 README = "README.md"

@@ -4,9 +4,8 @@ Beyond the folder's own figures it states only what the paper of HAM10000 says o
 one review of such data sets, and both only of a model trained on HAM10000.
 """
 
-from model.hub.pull import published
-from model.hub.pull import tables
 from model.folder import TFLITE
+from model.hub import published, tables
 from model.labels import DIAGNOSES
 
 REVIEW = (

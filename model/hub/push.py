@@ -20,7 +20,6 @@ import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-from model.hub.card import BEGIN, END, write_card
 from model.folder import (
     CONFIG,
     METRICS,
@@ -37,6 +36,7 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
+from model.hub.card import BEGIN, END, write_card
 from model.hub.pull import (
     README,
     TIMEOUT,

@@ -6,10 +6,14 @@ says whether the part is the one they were measured on.
 
 from pathlib import Path
 
-from model.hub.pull import published
-from model.hub.pull import tables
-from model.evaluation.figures import confusion_figure, history_figure, reliability_figure, roc_figure
+from model.evaluation.figures import (
+    confusion_figure,
+    history_figure,
+    reliability_figure,
+    roc_figure,
+)
 from model.folder import write_text
+from model.hub import published, tables
 from model.hub.tables import ARCHITECTURES, RUNTIMES, SUBGROUPS
 
 __all__ = ["history_figure", "print_report", "write_report"]

@@ -4,7 +4,7 @@ A table is a list of lines that ends with an empty one. A figure is {"value", "l
 model/evaluation/metrics.py makes it; one that is missing or undefined shows as a dash.
 """
 
-from model.hub.pull import published
+from model.hub import published
 
 RUNTIMES = {"keras": "Keras", "tflite": "TF Lite"}
 # What the architectures of model/network/network.py are called in print.

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
 from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config, replacing
+from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
 from model.network.heads import add_head
 
 WEIGHTS_DTYPES = ("float32", "float16")

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from model.evaluation.bootstrap import interval
 from model.classifier import Classifier
 from model.data.dataset import load_tables
+from model.evaluation.bootstrap import interval
 from model.preprocessing import PictureError
 
 KINDS = ("noise", "gradient", "flat", "text", "checkerboard", "blobs")

@@ -9,12 +9,12 @@ import io
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from model.page import batch
 from model.cam import COLOURS
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
-from model.quality import CODES
+from model.page import batch
 from model.page.texts import TEXTS, name, number, percent, probability, text, translated
+from model.quality import CODES
 
 
 def suspicious(prediction, config: dict) -> dict | None:

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from model.folder import replacing
-from model.page.kept import Kept
 from model.labels import LABELS
+from model.page.kept import Kept
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
 from model.preprocessing import PictureError, open_picture
 

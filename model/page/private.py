@@ -3,7 +3,7 @@
     routes = private_tab(classifier, i18n)              within gr.Blocks
     page.launch(app_kwargs={"routes": routes})
 
-What the browser gets is in `model/browser`: its own code, and LiteRT.js as `litert/vendor.sh` made
+What the browser gets is in `model/page/browser`: its own code, and LiteRT.js as `litert/vendor.sh` made
 it. Addresses hold a version, the digest of all that is served, so that every file may be kept for
 ever and no page of an old version gets files of a new one. Bounds, labels, colours and sentences
 go over in `tab.json`, out of the modules that the server's own answer comes from.
@@ -19,12 +19,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from model import quality
-from model.page import answer
 from model import cam as evidence
+from model import quality
 from model.folder import TFLITE, read_checksums, sha256
-from model.preprocessing import MAX_PIXELS
+from model.page import answer
 from model.page.texts import TEXTS, name
+from model.preprocessing import MAX_PIXELS
 
 BROWSER = Path(__file__).with_name("browser")
 # Under Gradio's own, so that whatever stands before Gradio hands them on.

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from model.data import dataset as data
 from model.evaluation.calibration import validated
-from model.hub.card import write_card
+from model.evaluation.runs import commit, write_row
 from model.folder import (
     CONFIG,
     SPLIT,
@@ -37,6 +37,7 @@ from model.folder import (
     write_checksums,
     write_json,
 )  # fmt: skip
+from model.hub.card import write_card
 from model.network.network import (
     NetworkError,
     first_line,
@@ -46,7 +47,6 @@ from model.network.network import (
     save_weights,
 )
 from model.training.recover import recover
-from model.evaluation.runs import commit, write_row
 from model.training.weights import served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"

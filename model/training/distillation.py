@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from model.evaluation.runs import data_sets
 from model.folder import SPLIT, read_config, read_json
 from model.network.network import NetworkError
-from model.evaluation.runs import data_sets
 from model.training.weights import read_network
 
 

@@ -5,9 +5,9 @@ import argparse
 from model.data.artefacts import KINDS
 from model.data.batches import BALANCES
 from model.folder import ModelFolderError, read_config
+from model.hub.push import add_push_arguments
 from model.network.heads import HEADS
 from model.network.network import BACKBONES, WEIGHTS_DTYPES
-from model.hub.push import add_push_arguments
 
 RECIPES = {
     # Harahap and Zulkifli, IJECBE 1(2) 2023: Adam 0.01 with epsilon 0.1, flatten and softmax.

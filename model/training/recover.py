@@ -15,7 +15,13 @@ import numpy as np
 from keras import layers
 
 from model.folder import TFLITE, read_config
-from model.network.network import NetworkError, backbone_of, network_from_config, predict_logits, softmax
+from model.network.network import (
+    NetworkError,
+    backbone_of,
+    network_from_config,
+    predict_logits,
+    softmax,
+)
 
 PRODUCTS = "CONV_2D", "FULLY_CONNECTED"
 # Of the probabilities: what int8's rounding of what a layer takes in may make of them.

@@ -7,11 +7,11 @@ from keras import layers, ops
 from model.data.augmentation import Mix, augmentation
 from model.data.batches import Batches
 from model.network.batchnorm import fuse_batchnorm
+from model.network.network import NetworkError, backbone_of, on_gpu
+from model.network.pointwise import multiply_pointwise
 from model.training.distillation import Teachers
 from model.training.learner import Learner
-from model.network.network import NetworkError, backbone_of, on_gpu
 from model.training.optimizers import Adam, AdamW
-from model.network.pointwise import multiply_pointwise
 
 
 def compile_model(

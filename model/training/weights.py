@@ -5,11 +5,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from model.evaluation.runs import data_sets
 from model.folder import CONFIG, TFLITE, WEIGHTS, read_json
 from model.hub.pull import START, find, parse_id
 from model.network.network import NetworkError, backbone_of, first_line, load_network
 from model.training.recover import recover
-from model.evaluation.runs import data_sets
 
 
 def start_weights(weights: str) -> Path | None:

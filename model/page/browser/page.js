@@ -1,5 +1,5 @@
 // The private tab: a picture is chosen, pasted, dropped or taken, and classified by worker.js on this
-// device. All words are those of model/texts.json, which Gradio brings with the page.
+// device. All words are those of model/page/texts.json, which Gradio brings with the page.
 import {able, missing, obtain, wanted} from "./files.js";
 
 const words = window.gradio_config?.i18n_translations ?? {};
@@ -259,7 +259,7 @@ export async function fill(place, base) {
     async function camera() {
         say();
         try {
-            // The prototype's own: model/page.js puts Gradio's message in the place of refusals.
+            // The prototype's own: model/page/page.js puts Gradio's message in the place of refusals.
             video.srcObject = await MediaDevices.prototype.getUserMedia.call(
                 navigator.mediaDevices, {video: {facingMode: "environment", width: {ideal: 1920}}});
             film.hidden = false;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the other files of this folder from the pinned npm packages, of the registry that npm is set to:
 #
-#     bash model/browser/litert/vendor.sh
+#     bash model/page/browser/litert/vendor.sh
 #
 # litert.js is the two packages' own code as one classic script, without their import and export
 # lines: a browser's classic worker takes no bare import. The rest is as it is, the wasm gzipped.
