@@ -9,7 +9,7 @@ import convert
 from model.folder import BUNDLED, WEIGHTS, write_checksums
 from model.hub.pull import START, pull
 from model.labels import LABELS
-from model.network.network import network as n
+from model.network import network as n
 from model.training.recover import _products, recover
 from model.training.weights import load_backbone
 
