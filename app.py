@@ -106,10 +106,11 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
     i18n = gr.I18n(**answer.translations(classifier))
     labels = classifier.labels
     identity = {
-        "id": named.partition("@")[0] if named.count("/") == 1 and not Path(named).is_dir()
+        "id": named.partition("@")[0]
+        if named.count("/") == 1 and not Path(named).is_dir()
         else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
-    }  # fmt: skip
+    }
 
     room, batches = Room(SEATS, WAITING), Room(BATCHES, 0)
 
@@ -236,9 +237,13 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
             with gr.Row():
                 with gr.Column(min_width=300):
                     picture = Picture(
-                        type="filepath", sources=["upload", "webcam", "clipboard"], height=320,
-                        label=i18n("picture"), buttons=[], elem_id="picture",
-                    )  # fmt: skip
+                        type="filepath",
+                        sources=["upload", "webcam", "clipboard"],
+                        height=320,
+                        label=i18n("picture"),
+                        buttons=[],
+                        elem_id="picture",
+                    )
                     button = gr.Button(i18n("classify"), variant="primary")
                     gr.HTML(i18n("html_hints"), elem_classes="small")
                 with gr.Column(min_width=300):
@@ -252,18 +257,25 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
             with gr.Row(visible=False) as explained:
                 with gr.Column(min_width=300):
                     image = gr.Image(
-                        label=i18n("map"), interactive=False, buttons=["fullscreen"], format="webp",
+                        label=i18n("map"),
+                        interactive=False,
+                        buttons=["fullscreen"],
+                        format="webp",
                         height=320,
-                    )  # fmt: skip
+                    )
                     gr.HTML(i18n("html_legend"))
                 with gr.Column(min_width=300):
                     choice = gr.Dropdown(label=i18n("map_for"), interactive=True, filterable=False)
                     words = gr.HTML()
             with gr.Column(visible=False) as offered:
                 gallery = gr.Gallery(
-                    label=i18n("examples"), allow_preview=False, interactive=False, buttons=[],
-                    elem_id="examples", height="auto",
-                )  # fmt: skip
+                    label=i18n("examples"),
+                    allow_preview=False,
+                    interactive=False,
+                    buttons=[],
+                    elem_id="examples",
+                    height="auto",
+                )
                 gr.HTML(i18n("examples_credit"), elem_classes="small")
         page.routes = private_tab(classifier, i18n)
         with gr.Tab(i18n("tab_many")):
@@ -286,9 +298,14 @@ def build(classifier: Classifier, named: str = "", examples: str | None = None) 
         seen = gr.State(time_to_live=KEEP)
         parts = [summary, answered, explained, seen, shares, choice, image, words]
         button.click(
-            answer_page, picture, parts, show_progress_on=summary, scroll_to_output=True,
-            **private, **free,
-        )  # fmt: skip
+            answer_page,
+            picture,
+            parts,
+            show_progress_on=summary,
+            scroll_to_output=True,
+            **private,
+            **free,
+        )
         choice.input(switch, [seen, choice], [image, words], show_progress="hidden", **private)
         picture.change(None, None, [summary, answered, explained], js=FORGET, **private)
         many.click(answer_many, files, [table, download], show_progress_on=table, **private, **free)
@@ -316,12 +333,20 @@ def main(arguments=None) -> None:
     page = build(classifier, args.model, args.examples)
     beside = Path(answer.__file__)
     page.launch(
-        share=args.share, i18n=page.i18n, theme=theme(), css_paths=beside.with_name("page.css"),
-        js=beside.with_name("page.js").read_text(encoding="utf-8"), footer_links=["api", "gradio"],
-        max_file_size=batch.MAX_BYTES, run_history=False, enable_monitoring=False, mcp_server=True,
-        state_session_capacity=300, max_threads=THREADS,
+        share=args.share,
+        i18n=page.i18n,
+        theme=theme(),
+        css_paths=beside.with_name("page.css"),
+        js=beside.with_name("page.js").read_text(encoding="utf-8"),
+        footer_links=["api", "gradio"],
+        max_file_size=batch.MAX_BYTES,
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=True,
+        state_session_capacity=300,
+        max_threads=THREADS,
         app_kwargs={"routes": page.routes},
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

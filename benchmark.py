@@ -189,10 +189,12 @@ def main(arguments=None) -> list[dict]:
     else:
         # The page first: afterwards this process holds several runtimes and their threads.
         made = {
-            "load": measures.load_rows, "calls": measures.call_rows,
-            "picture": measures.picture_rows, "serving": measures.pool_rows,
+            "load": measures.load_rows,
+            "calls": measures.call_rows,
+            "picture": measures.picture_rows,
+            "serving": measures.pool_rows,
             "network": network_rows,
-        }  # fmt: skip
+        }
         parts = {part: make(args, classifier) for part, make in made.items() if part in args.parts}
         rows = [each for part in PARTS for each in parts.get(part, [])]
         name, rows = "benchmark", with_ratios(rows) + measures.paper_rows()

@@ -48,7 +48,7 @@ from model.folder import (
     replacing,
     write_checksums,
     write_json,
-)  # fmt: skip
+)
 from model.hub.card import write_card
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.network.familiarity import Reference, familiarity, fit
@@ -158,9 +158,11 @@ def main(arguments=None) -> Path:
     network, config = load_network(folder)
     split = read_json(folder / SPLIT)
     rows = data.load_rows(
-        args.dataset or config["training"]["dataset"], config["data"]["label_column"],
-        labels=config["labels"], classes=config["data"].get("classes"),
-    )  # fmt: skip
+        args.dataset or config["training"]["dataset"],
+        config["data"]["label_column"],
+        labels=config["labels"],
+        classes=config["data"].get("classes"),
+    )
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
     # Evenly over the training part, whose ids are sorted and whose labels are mixed.
@@ -172,9 +174,7 @@ def main(arguments=None) -> Path:
     reference = fit(drawn(train, kinds, share, np.random.default_rng(0)))
 
     print(f"converting {folder} ({args.quantize}) ...")
-    tflite = to_tflite(
-        network, config, args.quantize, evenly(train, CALIBRATION_IMAGES), reference
-    )  # fmt: skip
+    tflite = to_tflite(network, config, args.quantize, evenly(train, CALIBRATION_IMAGES), reference)
     temperature = config["calibration"]["temperature"]
     probabilities = softmax(predict_logits(network, validation), temperature)
     with changing(folder) as new:

@@ -50,7 +50,7 @@ from model.folder import (
     read_metrics,
     write_checksums,
     write_json,
-)  # fmt: skip
+)
 from model.hub.card import write_card
 from model.hub.published import LATENCY_CALLS
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
@@ -143,9 +143,12 @@ def main(arguments=None) -> dict:
     column = args.label_column or config["data"]["label_column"]
     everything = args.part == "all"
     rows = data.load_rows(
-        name, column, () if everything else ("image_id",), labels=labels,
+        name,
+        column,
+        () if everything else ("image_id",),
+        labels=labels,
         classes=config["data"].get("classes"),
-    )  # fmt: skip
+    )
     chosen = np.arange(len(rows)) if everything else rows.find(read_json(folder / SPLIT)[args.part])
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, chosen, *size, args.cache, mapped=True)
@@ -197,10 +200,12 @@ def main(arguments=None) -> dict:
     }
     if args.outliers and TFLITE in runtimes:
         metrics["familiarity"] = measure(
-            Classifier(folder), map(rows.encoded, chosen), lesions,
+            Classifier(folder),
+            map(rows.encoded, chosen),
+            lesions,
             {Path(args.outliers).name: some_pictures(args.outliers), "generated": generated()},
             args.resamples,
-        )  # fmt: skip
+        )
 
     # output
     output = (

@@ -90,7 +90,7 @@ from model.folder import (
     new_folder,
     write_checksums,
     write_json,
-)  # fmt: skip
+)
 from model.hub.card import write_card
 from model.hub.push import check_push, push_if_asked
 from model.hub.report import history_figure
@@ -102,7 +102,7 @@ from model.network.network import (
     predict_logits,
     save_weights,
     set_batchnorm_momentum,
-)  # fmt: skip
+)
 from model.preprocessing import PREPROCESSING
 from model.training.callbacks import Checkpoint, begin, write_history
 from model.training.devices import gather_alone, spread
@@ -170,27 +170,40 @@ def main(arguments=None) -> Path:
     keras.mixed_precision.set_global_policy(args.precision)
     shape = {"scaling": args.scaling, "head": args.head, "dropout": args.dropout}
     network = build_network(
-        args.backbone, args.height, args.width, classes, **shape,
+        args.backbone,
+        args.height,
+        args.width,
+        classes,
+        **shape,
         weights="imagenet" if args.weights == "imagenet" else None,
-    )  # fmt: skip
+    )
     with_head = bool(start) and load_backbone(network, args.backbone, start, rows.labels, images)
     if start:
         print(f"starts from {start}: the backbone{' and the head' if with_head else ''}")
     if args.batchnorm_momentum:
         set_batchnorm_momentum(network, args.batchnorm_momentum)
     batches = Batches(
-        images, truth[taught], classes, args.batch, balance=args.balance,
-        power=args.oversample_power, seed=args.seed, share=(number, processes),
-        artefacts=args.artefacts, artefact_share=args.artefact_share,
-    )  # fmt: skip
+        images,
+        truth[taught],
+        classes,
+        args.batch,
+        balance=args.balance,
+        power=args.oversample_power,
+        seed=args.seed,
+        share=(number, processes),
+        artefacts=args.artefacts,
+        artefact_share=args.artefact_share,
+    )
     if batches.batch % args.devices:
         raise NetworkError(
             f"{batches.batch} images cannot be shared evenly by {args.devices} devices."
         )
     teachers, taught_by = read_teachers(args.teacher, rows.labels, held_ids, images)
     model = compile_model(args, network, classes, batches, teachers)
-    print(f"{args.backbone} {args.height}x{args.width}: {network.count_params():,} parameters, "
-          f"{len(batches)} steps of {batches.batch} an epoch, on {backend_device()}")  # fmt: skip
+    print(
+        f"{args.backbone} {args.height}x{args.width}: {network.count_params():,} parameters, "
+        f"{len(batches)} steps of {batches.batch} an epoch, on {backend_device()}"
+    )
     work_of_one = macs(network)
     dtype = keras.mixed_precision.global_policy().compute_dtype
     peak = None if args.no_peak else matmul_peak(dtype)
@@ -198,9 +211,13 @@ def main(arguments=None) -> Path:
     # loop
     average = keras.callbacks.SwapEMAWeights() if args.average else None
     checkpoint = Checkpoint(
-        work, network, None if selected else args.monitor, args.patience,
-        len(batches) * batches.batch, average=average,
-    )  # fmt: skip
+        work,
+        network,
+        None if selected else args.monitor,
+        args.patience,
+        len(batches) * batches.batch,
+        average=average,
+    )
     first = checkpoint.load()
     if first:
         checkpoint.restore(model)
@@ -209,17 +226,19 @@ def main(arguments=None) -> Path:
     if first < args.stop_after and not checkpoint.finished:
         model.fit(
             batches,
-            validation_data=None if selected else InOrder(
-                held, held_truth, classes, batches.batch, (number, processes)
-            ),
+            validation_data=None
+            if selected
+            else InOrder(held, held_truth, classes, batches.batch, (number, processes)),
             initial_epoch=first,
             epochs=args.stop_after,
             callbacks=[
-                checkpoint, keras.callbacks.TerminateOnNaN(), *filter(None, [average]),
+                checkpoint,
+                keras.callbacks.TerminateOnNaN(),
+                *filter(None, [average]),
                 *plateau(args, checkpoint.state["rows"]),
             ],
             verbose=0 if number else 1 if sys.stdout.isatty() else 2,
-        )  # fmt: skip
+        )
     history = checkpoint.state["rows"]
     device = f"{backend_device()}{f' x {args.devices}' if args.devices > 1 else ''}"
     if number:  # the first host makes the model folder
@@ -263,8 +282,7 @@ def main(arguments=None) -> Path:
         "name": output.name,
         "architecture": args.backbone,
         "head": args.head,
-        "input": {"height": args.height, "width": args.width, "channels": "RGB",
-                  "values": "0-255"},
+        "input": {"height": args.height, "width": args.width, "channels": "RGB", "values": "0-255"},
         "preprocessing": PREPROCESSING
         | {"scaling": args.scaling or BACKBONES[args.backbone].scaling},
         "labels": rows.labels,
@@ -286,10 +304,13 @@ def main(arguments=None) -> Path:
         "weights": weights_record(args.weights, start) | ({"head": True} if with_head else {}),
         "training": record,
         "parameters": network.count_params(),
-        "versions": {"python": platform.python_version(), "keras": keras.__version__,
-                     "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
         "seed": args.seed,
-    }  # fmt: skip
+    }
     with new_folder(output) as folder:
         save_weights(network, folder / WEIGHTS, args.weights_dtype)
         write_json(folder / SPLIT, {part: rows.image_id[i].tolist() for part, i in split.items()})
@@ -306,9 +327,11 @@ def main(arguments=None) -> Path:
         print(f"epoch {args.stop_after}, the best of {args.final}, is kept")
     else:
         best = record["validation"]
-        print(f"best epoch {checkpoint.state['best_epoch']}: validation top-1 "
-              f"{best['top_1']['value']:.2%}, balanced accuracy "
-              f"{best['balanced_accuracy']['value']:.3f}")  # fmt: skip
+        print(
+            f"best epoch {checkpoint.state['best_epoch']}: validation top-1 "
+            f"{best['top_1']['value']:.2%}, balanced accuracy "
+            f"{best['balanced_accuracy']['value']:.3f}"
+        )
     print(f"{output} is ready; next: python convert.py {output}")
     if args.results:
         write_row(output, args.results)

@@ -18,9 +18,17 @@ LEAST = 0.05  # a map with nothing stronger shows nothing
 # Viridis (van der Walt and Smith, 2015) at ten even steps: its lightness rises evenly, so that it
 # reads in grey and to colour-blind eyes.
 COLOURS = (
-    "#440154", "#482878", "#3e4989", "#31688e", "#26828e",
-    "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725",
-)  # fmt: skip
+    "#440154",
+    "#482878",
+    "#3e4989",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+)
 _RGB = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS], np.float32)
 
 

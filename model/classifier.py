@@ -28,7 +28,7 @@ from model.folder import (
     read_config,
     read_metrics,
     verify,
-)  # fmt: skip
+)
 from model.hub.pull import PAGE, find
 from model.preprocessing import open_picture, to_array
 from model.quality import REFUSED, quality_notices

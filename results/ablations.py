@@ -59,8 +59,16 @@ def page(named: dict[str, dict], name: str = NAME) -> list[str]:
         low, high = (float(_value(row, f"{shown[0][0]}_{end}")) for end in ("low", "high"))
         figures[0] += f" ({low:.3f}–{high:.3f})"
         difference = "–" if row in seeds else f"{_difference(row, seeds, shown[0][0]):+.3f}"
-        body.append([run, f"`{changed(base, row)}`" if row is not base else "–", figures[0],
-                     difference, *figures[1:], row["minutes"]])  # fmt: skip
+        body.append(
+            [
+                run,
+                f"`{changed(base, row)}`" if row is not base else "–",
+                figures[0],
+                difference,
+                *figures[1:],
+                row["minutes"],
+            ]
+        )
     heads = [heading for _, heading, *_ in shown]
     command = " ".join(["python -m results.ablations results/runs.csv", *[name] * (name != NAME)])
     start = {"none": "random weights", "imagenet": "ImageNet"}.get(base["weights"], base["weights"])
@@ -68,16 +76,19 @@ def page(named: dict[str, dict], name: str = NAME) -> list[str]:
     first = any("--weights" in changed(base, row) for row in named.values())
     weights = " (in those with `--weights`, the backbone saw other pictures first)" * first
     return [
-        "# What each setting is worth", "",
+        "# What each setting is worth",
+        "",
         f"Made by `{command}`; the runs by `results/ablations.sh`. "
         f"{base['backbone']} from {start}, {base['size']} pixels, {epochs}, "
         f"one setting changed a run{weights}; figures of the validation part alone, each run at "
         "its best epoch by balanced accuracy. In brackets a 95 % interval from a bootstrap over "
-        "lesions; the difference is that to the mean of the seeds.", "",
+        "lesions; the difference is that to the mean of the seeds.",
+        "",
         f"The {len(seeds)} seeds of the baseline alone differ: {_spread(seeds, shown)}. "
-        "What lies within that is not shown to help or to harm.", "",
+        "What lies within that is not shown to help or to harm.",
+        "",
         *table(["run", "changed", heads[0], "difference", *heads[1:], "minutes"], body),
-    ]  # fmt: skip
+    ]
 
 
 def _value(row, key):

@@ -27,7 +27,7 @@ from model.folder import (
     read_config,
     read_json,
     write_text,
-)  # fmt: skip
+)
 from model.hub.tables import at, table, text
 
 NONE = "none"
@@ -75,9 +75,12 @@ def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str,
     """
     config = read_config(folder)
     rows = data.load_rows(
-        dataset, config["data"]["label_column"], ("image_id",), labels=config["labels"],
+        dataset,
+        config["data"]["label_column"],
+        ("image_id",),
+        labels=config["labels"],
         classes=config["data"].get("classes"),
-    )  # fmt: skip
+    )
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, chosen, *size, cache)
@@ -98,13 +101,15 @@ def page(measured: list[tuple[str, dict[str, dict]]]) -> list[str]:
     head = ["", NONE, *KINDS]
     images = {found[NONE]["n"] for _, found in measured}
     lines = [
-        "# What drawn artefacts do", "",
+        "# What drawn artefacts do",
+        "",
         "Made by `python -m results.artefacts`. The validation part of each model, "
         f"{', '.join(f'{n:,}' for n in sorted(images))} pictures, as it is (*none*) and with one "
         "artefact drawn on every picture. In brackets 95 % intervals from a bootstrap over "
         "lesions. All columns show the same lesions, so a difference along a row is more certain "
-        "than the intervals suggest.", "",
-    ]  # fmt: skip
+        "than the intervals suggest.",
+        "",
+    ]
     for title, path, decimals in SHOWN:
         body = [
             [name, *(text(at(found[kind], path), 1, decimals) for kind in head[1:])]

@@ -32,7 +32,7 @@ from model.folder import (
     read_json,
     read_metrics,
     write_text,
-)  # fmt: skip
+)
 from model.hub.tables import at, conversion_text, counts, drawn, table, text
 from model.labels import LABELS
 
@@ -219,8 +219,10 @@ def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
     n, siblings = len(pictures.image_id), int(pictures.sibling.sum())
     ours = next(iter(answers))
     lines = [
-        "# Head to head with foundation models", "",
-        f"Made by `python -m results.head_to_head {folder}`. {_model(folder, ours)}", "",
+        "# Head to head with foundation models",
+        "",
+        f"Made by `python -m results.head_to_head {folder}`. {_model(folder, ours)}",
+        "",
         f"The others are image encoders with a linear probe each, and their answers to these {n:,} "
         "pictures of HAM10000 are those that the authors of DermFM-Zero published. Both sides are "
         "measured by the same program, but were not trained alike. Theirs was trained by picture: "
@@ -228,8 +230,9 @@ def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
         "probes could learn from, so figures on all may flatter them. Ours was trained by lesion: "
         f"it saw none of the {n:,} and no other picture of their lesions, in training or in "
         f"validation. The {n - siblings:,} pictures without such a sibling are the fairer "
-        "comparison.", "",
-    ]  # fmt: skip
+        "comparison.",
+        "",
+    ]
     sections = {f"All {n:,} pictures": np.arange(n)}
     if 0 < siblings < n:
         alone = f"The {n - siblings:,} pictures without a sibling outside the list"
@@ -240,15 +243,17 @@ def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
         lines += [f"## {title}", "", *_section(*measured)]
     number = len(sections) * (len(answers) - 1) * len(SHOWN)
     return lines + [
-        "## How to read it", "",
+        "## How to read it",
+        "",
         "A lesion is drawn with all its pictures or not at all; a resample without a picture of a "
         f"class averages over the other classes. ECE is the expected calibration error, {BINS} "
         "bins; resampling adds noise to every bin, so its interval leans upwards. A difference is "
         "ours minus theirs, and in each resample both answer the same lesions. *Better* and "
         "*worse* say of ours where the interval leaves out 0; of ECE, less is better. These are "
         f"{number} intervals, and nothing corrects for their number: some may leave out 0 by "
-        "chance.", "",
-    ]  # fmt: skip
+        "chance.",
+        "",
+    ]
 
 
 def _model(folder, ours):
@@ -276,11 +281,13 @@ def _section(metrics, differences):
     ]
     heads = [heading for heading, *_ in SHOWN]
     return [
-        f"Pictures: {counts(ours['support'])}. {drawn(ours)}".strip(), "",
+        f"Pictures: {counts(ours['support'])}. {drawn(ours)}".strip(),
+        "",
         *table(["", *heads], figures),
-        "Ours minus theirs:", "",
+        "Ours minus theirs:",
+        "",
         *table(["", *heads], apart),
-    ]  # fmt: skip
+    ]
 
 
 def _difference(figure, scale, decimals, more):

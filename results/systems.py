@@ -35,12 +35,14 @@ def page(rows: list[dict]) -> list[str]:
     seven = [row for row in rows if row["labels"] == "7"]
     two = [row for row in rows if row["labels"] == "2"]
     lines = [
-        "# The systems of the sources, at equal cost", "",
+        "# The systems of the sources, at equal cost",
+        "",
         "Made by `python -m results.systems results/runs.csv`; the runs by `results/systems.sh`. "
         f"{_budget(rows)} The published figures come from other budgets, sizes, start weights and, "
         "but for those of P1, other test images: they stand here for orientation, and nothing here "
-        "is a claim against them.", "",
-    ]  # fmt: skip
+        "is a claim against them.",
+        "",
+    ]
     if seven:
         lines += ["## Seven diagnoses: top-k accuracy", "", *_test(seven), *_top_k(seven)]
         lines += ["## Seven diagnoses: means over the classes", "", *_means(seven)]
@@ -133,10 +135,13 @@ def _top_k(rows):
 def _means(rows):
     keys = ("macro_precision", "balanced_accuracy", "macro_f1")
     body = [
-        [row["backbone"], *(_ours(row, key) for key in keys),
-         *(_printed(theirs(row), key) for key in ("precision", "recall", "f1"))]
+        [
+            row["backbone"],
+            *(_ours(row, key) for key in keys),
+            *(_printed(theirs(row), key) for key in ("precision", "recall", "f1")),
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     head = ["precision", "recall", "F1"]
     return [
         "Ours are unweighted means over the seven classes, so recall is balanced accuracy. The "
@@ -149,10 +154,15 @@ def _means(rows):
 def _binary(rows):
     keys = ("malignant_sensitivity", "malignant_specificity", "roc_auc")
     body = [
-        [row["backbone"], _ours(row, "top_1", 100, 2), *(_ours(row, key) for key in keys),
-         _printed(theirs(row), "accuracy", 100), theirs(row).get("source", "–")]
+        [
+            row["backbone"],
+            _ours(row, "top_1", 100, 2),
+            *(_ours(row, key) for key in keys),
+            _printed(theirs(row), "accuracy", 100),
+            theirs(row).get("source", "–"),
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     head = [
         "accuracy, %",
         "sensitivity",
@@ -166,12 +176,18 @@ def _binary(rows):
 
 def _cost(rows):
     body = [
-        [row["backbone"], row["labels"], f"{int(row['parameters']):,}",
-         f"{theirs(row)['parameters']:,}" if "parameters" in theirs(row) else "–",
-         row["tflite_mb"] or "–", row["quantize"] or "–",
-         row["tflite_ms"] or "–", row["minutes"] or "–"]
+        [
+            row["backbone"],
+            row["labels"],
+            f"{int(row['parameters']):,}",
+            f"{theirs(row)['parameters']:,}" if "parameters" in theirs(row) else "–",
+            row["tflite_mb"] or "–",
+            row["quantize"] or "–",
+            row["tflite_ms"] or "–",
+            row["minutes"] or "–",
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     head = [
         "labels",
         "parameters",
@@ -194,9 +210,12 @@ def point(row: dict) -> dict:
     """What time_figure draws of a row: {name, ms, top_1, balanced_accuracy, low, high}, None where
     it was not measured."""
     columns = {
-        "ms": "tflite_ms", "top_1": "test_top_1", "balanced_accuracy": "test_balanced_accuracy",
-        "low": "test_balanced_accuracy_low", "high": "test_balanced_accuracy_high",
-    }  # fmt: skip
+        "ms": "tflite_ms",
+        "top_1": "test_top_1",
+        "balanced_accuracy": "test_balanced_accuracy",
+        "low": "test_balanced_accuracy_low",
+        "high": "test_balanced_accuracy_high",
+    }
     found = {key: float(row[column]) if row[column] else None for key, column in columns.items()}
     return {"name": row["backbone"]} | found
 

@@ -41,11 +41,34 @@ def trained(made, tmp_path_factory):
     base = tmp_path_factory.mktemp("runs")
     cache = ["--cache", str(base / "cache")]
     results = ["--results", str(base / "runs.csv")]
-    folder = train.main([
-        "--dataset", str(made), "--output", str(base / "made"), "--backbone", "cnn_16_32", "--head",
-        "pooling", "--size", "24x32", "--weights", "none", "--batch", "16", "--epochs", "40",
-        "--learning-rate", "0.01", "--augment", "0.3", "--average", "0.9", *results, *cache,
-    ])  # fmt: skip
+    folder = train.main(
+        [
+            "--dataset",
+            str(made),
+            "--output",
+            str(base / "made"),
+            "--backbone",
+            "cnn_16_32",
+            "--head",
+            "pooling",
+            "--size",
+            "24x32",
+            "--weights",
+            "none",
+            "--batch",
+            "16",
+            "--epochs",
+            "40",
+            "--learning-rate",
+            "0.01",
+            "--augment",
+            "0.3",
+            "--average",
+            "0.9",
+            *results,
+            *cache,
+        ]
+    )
     convert.main([str(folder), *results, *cache])
     evaluate.main([str(folder), "--resamples", "50", *results, *cache])
     return folder

@@ -32,9 +32,11 @@ class Firefox:
         (folder / "user.js").write_text("\n".join(lines))
         command = [binary, "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
         self.process = subprocess.Popen(
-            [*command, "about:blank"], env=os.environ | {"HOME": str(folder)},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [*command, "about:blank"],
+            env=os.environ | {"HOME": str(folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self._count = itertools.count()
         for _ in range(600):
             try:

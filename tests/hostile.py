@@ -60,9 +60,16 @@ def tiff(width, height) -> bytes:
     """A TIFF of one deflated strip of zeros that promises `width` x `height` RGB pixels."""
     strip = zlib.compress(bytes(3_000_000), 9)
     tags = [
-        (256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 8), (262, 3, 2), (273, 4, 8),
-        (277, 3, 3), (278, 4, height), (279, 4, len(strip)),
-    ]  # fmt: skip
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8),
+        (259, 3, 8),
+        (262, 3, 2),
+        (273, 4, 8),
+        (277, 3, 3),
+        (278, 4, height),
+        (279, 4, len(strip)),
+    ]
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
     directory = struct.pack("<H", len(tags)) + entries + bytes(4)
     return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + directory
@@ -77,10 +84,14 @@ def scans(side: int, count: int) -> bytes:
 def rotated(upright: Image.Image, orientation: int, kind: str = "JPEG") -> bytes:
     """`upright` as a camera stores it with that EXIF orientation."""
     step = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
-    }.get(orientation)  # fmt: skip
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }.get(orientation)
     exif = Image.Exif()
     exif[274] = orientation
     stored = upright.transpose(step) if step is not None else upright
@@ -127,11 +138,15 @@ def pictures() -> list[Case]:
     phone = drawing("nv", 7, (480, 640))
     rough = np.random.default_rng(0).bytes(3000)
     one = {
-        "empty": (b"", SENTENCE), "text": (b"hello\n" * 100, SENTENCE), "html": (html, SENTENCE),
-        "SVG, entities": (LAUGHS, SENTENCE), "SVG, outside file": (OUTSIDE, SENTENCE),
+        "empty": (b"", SENTENCE),
+        "text": (b"hello\n" * 100, SENTENCE),
+        "html": (html, SENTENCE),
+        "SVG, entities": (LAUGHS, SENTENCE),
+        "SVG, outside file": (OUTSIDE, SENTENCE),
         "PDF": (b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n%%EOF", SENTENCE),
         "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", SENTENCE),
-        "random bytes": (rough, SENTENCE), "zip": (packed.getvalue(), SENTENCE),
+        "random bytes": (rough, SENTENCE),
+        "zip": (packed.getvalue(), SENTENCE),
         "zip bomb": (zip_of([("0.jpg", bytes(30_000_000))]), SENTENCE),
         "JPEG's first bytes, then noise": (jpeg[:300] + rough, EITHER),
         "PNG bomb": (png(50_000, 50_000, rows=100), SENTENCE),
@@ -154,26 +169,44 @@ def pictures() -> list[Case]:
         "1 x 1": (saved(Image.new("RGB", (1, 1)), "PNG"), ANSWER),
         "1 x 20,000": (saved(Image.new("RGB", (1, 20_000)), "PNG"), ANSWER),
         "20,000 x 1": (saved(Image.new("RGB", (20_000, 1)), "PNG"), ANSWER),
-    }  # fmt: skip
+    }
     like = {
-        "JPEG": (jpeg, mel), "PNG": (saved(mel, "PNG"), mel), "CMYK": (cmyk(mel), mel),
-        "16 bit": (saved(deep, "PNG"), grey.convert("RGB")), "grey": (saved(grey, "PNG"), grey),
+        "JPEG": (jpeg, mel),
+        "PNG": (saved(mel, "PNG"), mel),
+        "CMYK": (cmyk(mel), mel),
+        "16 bit": (saved(deep, "PNG"), grey.convert("RGB")),
+        "grey": (saved(grey, "PNG"), grey),
         "grey with alpha": (saved(grey.convert("LA"), "PNG"), grey.convert("RGB")),
         "palette": (saved(palette, "PNG"), palette.convert("RGB")),
-        "transparent": (saved(clear, "PNG"), white), "TIFF": (saved(mel, "TIFF"), mel),
+        "transparent": (saved(clear, "PNG"), white),
+        "TIFF": (saved(mel, "TIFF"), mel),
         "animated WebP": (animated(frames, "WEBP", lossless=True), frames[0]),
         "animated PNG": (animated(frames, "PNG"), frames[0]),
-        "animated GIF": (animated([f.quantize(64) for f in frames], "GIF"),
-                         frames[0].quantize(64).convert("RGB")),
-        "JPEG and zip": (jpeg + packed.getvalue(), mel), "JPEG and HTML": (jpeg + html, mel),
+        "animated GIF": (
+            animated([f.quantize(64) for f in frames], "GIF"),
+            frames[0].quantize(64).convert("RGB"),
+        ),
+        "JPEG and zip": (jpeg + packed.getvalue(), mel),
+        "JPEG and HTML": (jpeg + html, mel),
         "JPEG, HTML in its comment": (saved(mel, "JPEG", quality=95, comment=html), mel),
         "broken EXIF": (bad_exif, mel),
         "HEIC": (saved(phone, "HEIF", quality=95), phone),
         "HEIC, turned": (rotated(phone, 6, "HEIF"), phone),
-    }  # fmt: skip
+    }
     like |= {f"EXIF {i}": (rotated(mel, i), mel) for i in range(1, 9)}
-    names = ["x.png", "x.txt", "x.html", "../../../x.jpg", "y" * 1000 + ".jpg", "a\u202egpj.exe",
-             "nul\0.jpg", "con", "<img src=x>.jpg", " .jpg", "%2e%2e%2fx.jpg"]  # fmt: skip
+    names = [
+        "x.png",
+        "x.txt",
+        "x.html",
+        "../../../x.jpg",
+        "y" * 1000 + ".jpg",
+        "a\u202egpj.exe",
+        "nul\0.jpg",
+        "con",
+        "<img src=x>.jpg",
+        " .jpg",
+        "%2e%2e%2fx.jpg",
+    ]
     return [
         *(Case(name, *case) for name, case in one.items()),
         *(Case(name, data, ANSWER, same) for name, (data, same) in like.items()),
@@ -226,32 +259,81 @@ def request(path, **more) -> bytes:
 
 # No request of the right shape.
 SHAPES = [
-    b"", b"{", b"[]", b"null", b"5", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"dat": []}',
-    b'{"data": 1}', b'{"data": []}', b'{"data": [1]}', b'{"data": ["x"]}', b'{"data": [[]]}',
-    b'{"data": [{"a": 1}]}', b'{"data": [{"path": 1}]}', b'{"data": [1, 2, 3, 4]}', b'{"data": {}}',
-    b'{"data": [null]}', b'{"data": [NaN]}', b'{"data": [{"path": {"a": 1}}]}',
-    b'{"data": [{"path": null, "url": 5}]}', b'{"data": [{"__proto__": {}}]}',
-    b'{"data": [{"path": "x", "meta": []}]}', b'{"data": [' + b'{"path":' * 500,
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"5",
+    b'"x"',
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"dat": []}',
+    b'{"data": 1}',
+    b'{"data": []}',
+    b'{"data": [1]}',
+    b'{"data": ["x"]}',
+    b'{"data": [[]]}',
+    b'{"data": [{"a": 1}]}',
+    b'{"data": [{"path": 1}]}',
+    b'{"data": [1, 2, 3, 4]}',
+    b'{"data": {}}',
+    b'{"data": [null]}',
+    b'{"data": [NaN]}',
+    b'{"data": [{"path": {"a": 1}}]}',
+    b'{"data": [{"path": null, "url": 5}]}',
+    b'{"data": [{"__proto__": {}}]}',
+    b'{"data": [{"path": "x", "meta": []}]}',
+    b'{"data": [' + b'{"path":' * 500,
     b'{"data": [' + b'{"path":' * 500 + b"1" + b"}" * 500 + b"]}",
     b'{"data": ["' + b"x" * 1_000_000 + b'"]}',
     b'{"data": [{"url": "data:image/png;base64,####"}]}',
-    b'{"data": [{"url": "data:,"}]}', b'{"data": [{"path": "", "url": "data:text/html,<b>x</b>"}]}',
-]  # fmt: skip
+    b'{"data": [{"url": "data:,"}]}',
+    b'{"data": [{"path": "", "url": "data:text/html,<b>x</b>"}]}',
+]
 
 
 def outside(port: int, picture: Path) -> list[bytes]:
     """Requests for what lies outside the upload folder, `picture` too, or on the inner network."""
     paths = [
-        "/etc/passwd", "../../../../etc/passwd", "file:///etc/passwd", "/proc/self/environ",
-        "/dev/zero", "app.py", "model/bundled/config.json", "", ".", "/", "x" * 5000, "nul\0.jpg",
-        str(picture), f"file://{picture}", "\\\\127.0.0.1\\share\\x.jpg",
-        *(f"http://{host}:{port}/x.jpg" for host in
-          ("127.0.0.1", "localhost", "0.0.0.0", "[::1]", "2130706433", "0x7f.1", "127.1",
-           "user@127.0.0.1", "[::ffff:127.0.0.1]", "127.0.0.1.nip.io")),
-        f"http://127.0.0.1:{port}/redirect", "http://169.254.169.254/latest/meta-data/",
-        "http://metadata.google.internal/", "ftp://127.0.0.1/x.jpg", "gopher://127.0.0.1:1/x",
-        "http://", "http://[", "https://10.0.0.1/x.jpg",
-    ]  # fmt: skip
+        "/etc/passwd",
+        "../../../../etc/passwd",
+        "file:///etc/passwd",
+        "/proc/self/environ",
+        "/dev/zero",
+        "app.py",
+        "model/bundled/config.json",
+        "",
+        ".",
+        "/",
+        "x" * 5000,
+        "nul\0.jpg",
+        str(picture),
+        f"file://{picture}",
+        "\\\\127.0.0.1\\share\\x.jpg",
+        *(
+            f"http://{host}:{port}/x.jpg"
+            for host in (
+                "127.0.0.1",
+                "localhost",
+                "0.0.0.0",
+                "[::1]",
+                "2130706433",
+                "0x7f.1",
+                "127.1",
+                "user@127.0.0.1",
+                "[::ffff:127.0.0.1]",
+                "127.0.0.1.nip.io",
+            )
+        ),
+        f"http://127.0.0.1:{port}/redirect",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://metadata.google.internal/",
+        "ftp://127.0.0.1/x.jpg",
+        "gopher://127.0.0.1:1/x",
+        "http://",
+        "http://[",
+        "https://10.0.0.1/x.jpg",
+    ]
     bodies = [request(path) for path in paths]
     # Without the mark by which Gradio knows a file.
     bodies += [json.dumps({"data": [{"path": path}]}).encode() for path in paths if path]

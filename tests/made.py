@@ -9,9 +9,14 @@ from PIL import Image, ImageDraw
 from model.labels import LABELS
 
 COLOURS = {
-    "akiec": (200, 60, 60), "bcc": (60, 160, 200), "bkl": (200, 180, 40), "df": (120, 60, 200),
-    "mel": (30, 30, 30), "nv": (120, 70, 30), "vasc": (230, 30, 120),
-}  # fmt: skip
+    "akiec": (200, 60, 60),
+    "bcc": (60, 160, 200),
+    "bkl": (200, 180, 40),
+    "df": (120, 60, 200),
+    "mel": (30, 30, 30),
+    "nv": (120, 70, 30),
+    "vasc": (230, 30, 120),
+}
 
 
 # README.md of a data set on the Hub with three splits, as marmal88/skin_cancer has.
@@ -51,17 +56,19 @@ def made_rows(per_label: int = 30, views: int = 3) -> list[dict]:
         for i in range(per_label):
             lesion = min(i, per_label - views)
             number = k * per_label + i
-            rows.append({
-                "image": {"bytes": encode(drawing(dx, number)), "path": None},
-                "image_id": f"ISIC_{number * 7919 % 1000003:07d}",
-                "lesion_id": f"HAM_{k:03d}{lesion:04d}",
-                "dx": dx,
-                "dx_type": "histo",
-                "age": float(20 + number % 60),
-                "sex": "female" if number % 2 else "male",
-                "localization": "back",
-                "dataset": "rosendahl" if number % 3 else "vidir_modern",
-            })  # fmt: skip
+            rows.append(
+                {
+                    "image": {"bytes": encode(drawing(dx, number)), "path": None},
+                    "image_id": f"ISIC_{number * 7919 % 1000003:07d}",
+                    "lesion_id": f"HAM_{k:03d}{lesion:04d}",
+                    "dx": dx,
+                    "dx_type": "histo",
+                    "age": float(20 + number % 60),
+                    "sex": "female" if number % 2 else "male",
+                    "localization": "back",
+                    "dataset": "rosendahl" if number % 3 else "vidir_modern",
+                }
+            )
     return rows
 
 

@@ -13,21 +13,30 @@ from results import ablations
 
 COMMAND = "python train.py --dataset X --output runs/ablation-{} --size 48x64 --epochs 2"
 ROW = {
-    "backbone": "MobileNetV2", "size": "48x64", "epochs": "2", "minutes": "1.5",
-    "validation_macro_f1": "0.5", "validation_top_1": "0.7123", "validation_ece": "0.031",
-    "validation_balanced_accuracy_low": "0.4", "validation_balanced_accuracy_high": "0.7",
+    "backbone": "MobileNetV2",
+    "size": "48x64",
+    "epochs": "2",
+    "minutes": "1.5",
+    "validation_macro_f1": "0.5",
+    "validation_top_1": "0.7123",
+    "validation_ece": "0.031",
+    "validation_balanced_accuracy_low": "0.4",
+    "validation_balanced_accuracy_high": "0.7",
     "weights": "none",
-}  # fmt: skip
+}
 
 
 def write(path, runs):
     rows = [{"name": "bundled", "command": "python train.py"}]
     for name, more, accuracy in runs:
-        rows.append(ROW | {
-            "name": f"ablation-{name}",
-            "command": f"{COMMAND.format(name)} --results {name}.csv --cache {name}{more}",
-            "validation_balanced_accuracy": str(accuracy),
-        })  # fmt: skip
+        rows.append(
+            ROW
+            | {
+                "name": f"ablation-{name}",
+                "command": f"{COMMAND.format(name)} --results {name}.csv --cache {name}{more}",
+                "validation_balanced_accuracy": str(accuracy),
+            }
+        )
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, ["name", "command", "validation_balanced_accuracy", *ROW])
         writer.writeheader()
@@ -35,9 +44,10 @@ def write(path, runs):
 
 
 def test_each_run_stands_beside_the_mean_of_the_seeds(tmp_path):
-    write(tmp_path / "runs.csv", [
-        ("baseline", "", 0.5), ("seed-1", " --seed 1", 0.54), ("mixup", " --mixup 0.2", 0.55),
-    ])  # fmt: skip
+    write(
+        tmp_path / "runs.csv",
+        [("baseline", "", 0.5), ("seed-1", " --seed 1", 0.54), ("mixup", " --mixup 0.2", 0.55)],
+    )
     text = ablations.write_ablations(tmp_path / "runs.csv")
     assert (tmp_path / "ablations.md").read_text() == text
     assert "| baseline | – | 0.500 (0.400–0.700) | – | 0.500 | 71.23 | 0.031 | 1.5 |" in text

@@ -36,10 +36,13 @@ def served(*arguments, **environment):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "app.py", *arguments], cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env=os.environ | {"GRADIO_SERVER_PORT": str(port)} | environment,
-    )  # fmt: skip
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -149,9 +152,15 @@ def test_broken_model_folder_ends_in_a_sentence(trained, tmp_path):
 def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
     answer = client.predict(handle_file(picture), api_name="/analyze")
     assert set(answer) == {
-        "model", "codes", "labels", "probabilities", "suspicious", "confident", "notices",
+        "model",
+        "codes",
+        "labels",
+        "probabilities",
+        "suspicious",
+        "confident",
+        "notices",
         "milliseconds",
-    }  # fmt: skip
+    }
     assert answer["codes"] == LABELS == list(answer["probabilities"]) == list(answer["labels"])
     assert answer["probabilities"] == pytest.approx(Classifier(trained)(picture).probabilities)
     assert answer["model"]["id"] == trained.name
@@ -221,8 +230,9 @@ def test_both_endpoints_are_mcp_tools(page, trained, picture):
 
 def test_only_the_two_endpoints_are_public_and_nothing_is_kept_of_a_run(page):
     assert set(httpx.get(page + "/gradio_api/info").json()["named_endpoints"]) == {
-        "/predict", "/analyze",
-    }  # fmt: skip
+        "/predict",
+        "/analyze",
+    }
     config = httpx.get(page + "/config").json()
     assert config["analytics_enabled"] is False and config.get("run_history") is not True
     assert httpx.get(page + "/monitoring").status_code >= 400

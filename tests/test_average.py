@@ -23,19 +23,49 @@ from model.training import average
 def further(made, trained, tmp_path_factory):
     """A run that went on from `trained`."""
     base = tmp_path_factory.mktemp("further")
-    return train.main([
-        "--dataset", str(made), "--output", str(base / "further"), "--backbone", "cnn_16_32",
-        "--head", "pooling", "--size", "24x32", "--weights", str(trained), "--batch", "16",
-        "--epochs", "1", "--average", "0", "--cache", str(base / "cache"), "--no-peak",
-    ])  # fmt: skip
+    return train.main(
+        [
+            "--dataset",
+            str(made),
+            "--output",
+            str(base / "further"),
+            "--backbone",
+            "cnn_16_32",
+            "--head",
+            "pooling",
+            "--size",
+            "24x32",
+            "--weights",
+            str(trained),
+            "--batch",
+            "16",
+            "--epochs",
+            "1",
+            "--average",
+            "0",
+            "--cache",
+            str(base / "cache"),
+            "--no-peak",
+        ]
+    )
 
 
 def test_the_mean_of_two_runs_is_a_model_folder(made, trained, further, tmp_path):
     results = tmp_path / "runs.csv"
-    folder = average.main([
-        str(trained), str(further), "--output", str(tmp_path / "mean"), "--dataset", str(made),
-        "--cache", str(tmp_path / "cache"), "--results", str(results),
-    ])  # fmt: skip
+    folder = average.main(
+        [
+            str(trained),
+            str(further),
+            "--output",
+            str(tmp_path / "mean"),
+            "--dataset",
+            str(made),
+            "--cache",
+            str(tmp_path / "cache"),
+            "--results",
+            str(results),
+        ]
+    )
     verify(folder)
     network, config = load_network(folder)
     runs = [load_network(run)[0].get_weights() for run in (trained, further)]
@@ -56,10 +86,18 @@ def test_a_folder_that_is_only_served_takes_part(made, trained, tmp_path):
     served = shutil.copytree(trained, tmp_path / "served")
     (served / WEIGHTS).unlink()
     write_checksums(served)
-    folder = average.main([
-        str(served), str(trained), "--output", str(tmp_path / "mean"), "--dataset", str(made),
-        "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    folder = average.main(
+        [
+            str(served),
+            str(trained),
+            "--output",
+            str(tmp_path / "mean"),
+            "--dataset",
+            str(made),
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     before = load_network(trained)[0].get_weights()
     for mean, weight in zip(load_network(folder)[0].get_weights(), before, strict=True):
         np.testing.assert_allclose(mean, weight, atol=0.01 * np.abs(weight).max())
@@ -67,10 +105,18 @@ def test_a_folder_that_is_only_served_takes_part(made, trained, tmp_path):
 
 def test_a_file_of_weights_takes_part(made, trained, further, tmp_path):
     file = shutil.copy(further / WEIGHTS, tmp_path / "further-1.weights.h5")
-    folder = average.main([
-        str(file), str(trained), "--output", str(tmp_path / "mean"), "--dataset", str(made),
-        "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    folder = average.main(
+        [
+            str(file),
+            str(trained),
+            "--output",
+            str(tmp_path / "mean"),
+            "--dataset",
+            str(made),
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     assert read_config(folder)["training"]["mean_of"] == ["further-1.weights.h5", "made"]
     runs = [load_network(run)[0].get_weights() for run in (trained, further)]
     for mean, one, other in zip(load_network(folder)[0].get_weights(), *runs, strict=True):
@@ -82,10 +128,18 @@ def test_a_file_that_holds_no_such_weights_is_named(made, trained, tmp_path, con
     file = tmp_path / "other.weights.h5"
     file.write_bytes(content)
     with pytest.raises(NetworkError, match="other.weights.h5 does not fit the other runs"):
-        average.main([
-            str(file), str(trained), "--output", str(tmp_path / "mean"), "--dataset", str(made),
-            "--cache", str(tmp_path / "cache"),
-        ])  # fmt: skip
+        average.main(
+            [
+                str(file),
+                str(trained),
+                "--output",
+                str(tmp_path / "mean"),
+                "--dataset",
+                str(made),
+                "--cache",
+                str(tmp_path / "cache"),
+            ]
+        )
     assert not (tmp_path / "mean").exists()
 
 

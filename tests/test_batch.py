@@ -124,10 +124,14 @@ def test_one_bad_picture_never_stops_the_others(tmp_path):
             return super().__call__(picture)
 
     bad = {
-        "text.jpg": b"hello", "empty.png": b"", "cut.jpg": PICTURE[: len(PICTURE) // 2],
-        "svg.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>", "fine.txt": PICTURE,
-        "second.jpg": PICTURE, "third.jpg": PICTURE,
-    }  # fmt: skip
+        "text.jpg": b"hello",
+        "empty.png": b"",
+        "cut.jpg": PICTURE[: len(PICTURE) // 2],
+        "svg.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "fine.txt": PICTURE,
+        "second.jpg": PICTURE,
+        "third.jpg": PICTURE,
+    }
     for name, data in bad.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "folder").mkdir()
@@ -191,19 +195,35 @@ def test_hostile_names_stay_names(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     names = [
-        "../../up.jpg", "/etc/absolute.jpg", "..\\..\\windows.jpg", "C:\\drive.jpg", "a/b/up.jpg",
-        "\x1b[31mred.jpg", "gpj.\u202e.jpg", "n" * 5000 + ".jpg", "<img src=x onerror=f()>.jpg",
-        "\n.jpg", "Leberfleck ä 痣.jpg",
-    ]  # fmt: skip
+        "../../up.jpg",
+        "/etc/absolute.jpg",
+        "..\\..\\windows.jpg",
+        "C:\\drive.jpg",
+        "a/b/up.jpg",
+        "\x1b[31mred.jpg",
+        "gpj.\u202e.jpg",
+        "n" * 5000 + ".jpg",
+        "<img src=x onerror=f()>.jpg",
+        "\n.jpg",
+        "Leberfleck ä 痣.jpg",
+    ]
     make_zip(folder / "x.zip", [(name, PICTURE) for name in names])
     before = sorted(tmp_path.rglob("*"))
     rows = classify_many(Fake(), [folder / "x.zip"])
     assert sorted(tmp_path.rglob("*")) == before
     assert [row.name for row in rows] == [
-        "up.jpg", "absolute.jpg", "windows.jpg", "drive.jpg", "up.jpg (2)", "[31mred.jpg",
-        "gpj..jpg", "n" * 60 + "…" + "n" * 15 + ".jpg", "<img src=x onerror=f()>.jpg",
-        ".jpg", "Leberfleck ä 痣.jpg",
-    ]  # fmt: skip
+        "up.jpg",
+        "absolute.jpg",
+        "windows.jpg",
+        "drive.jpg",
+        "up.jpg (2)",
+        "[31mred.jpg",
+        "gpj..jpg",
+        "n" * 60 + "…" + "n" * 15 + ".jpg",
+        "<img src=x onerror=f()>.jpg",
+        ".jpg",
+        "Leberfleck ä 痣.jpg",
+    ]
     assert all(row.label == "nv" for row in rows)
     assert safe_name("") == safe_name("a/") == safe_name("\udcff") == "unnamed"
 
@@ -222,14 +242,17 @@ def test_what_is_no_picture_in_a_zip(tmp_path):
     inner = make_zip(tmp_path / "inner", [("x.jpg", PICTURE)]).read_bytes()
     empty = make_zip(tmp_path / "empty", []).read_bytes()
     members = [
-        ("folder/", b""), ("folder/.DS_Store", b"x"), ("__MACOSX/folder/x.jpg", PICTURE),
-        (link, b"/etc/passwd"), ("notes.txt", b"hello"), ("inner.zip", inner), ("none.zip", empty),
+        ("folder/", b""),
+        ("folder/.DS_Store", b"x"),
+        ("__MACOSX/folder/x.jpg", PICTURE),
+        (link, b"/etc/passwd"),
+        ("notes.txt", b"hello"),
+        ("inner.zip", inner),
+        ("none.zip", empty),
         ("folder/x.jpg", PICTURE),
-    ]  # fmt: skip
+    ]
     rows = classify_many(Fake(), [make_zip(tmp_path / "x.zip", members)])
-    assert [row.name for row in rows] == [
-        "link.jpg", "notes.txt", "inner.zip", "none.zip", "x.jpg"
-    ]  # fmt: skip
+    assert [row.name for row in rows] == ["link.jpg", "notes.txt", "inner.zip", "none.zip", "x.jpg"]
     for row, word in zip(rows, ["link", "not a picture", "within a zip", "within a zip"]):
         assert word in row.error
     assert rows[-1].label == "nv"
@@ -384,11 +407,11 @@ def test_memory_holds_thumbnails_only(tmp_path):
 def test_csv(tmp_path):
     values = dict.fromkeys(LABELS, 0.05) | {"mel": 0.7000001}
     rows = [
-        BatchRow("a;b,\"c\".jpg", None, "mel", 0.7000001, values, ["blurred", "small"]),
+        BatchRow('a;b,"c".jpg', None, "mel", 0.7000001, values, ["blurred", "small"]),
         BatchRow("=cmd|' /C calc'!A0.jpg", None, None, None, values),
-        BatchRow(" +1.jpg", error="The picture is damaged, \"cut off\"."),
+        BatchRow(" +1.jpg", error='The picture is damaged, "cut off".'),
         BatchRow("痣 ä.jpg", error="-"),
-    ]  # fmt: skip
+    ]
     path = tmp_path / "out.csv"
     path.write_text("old")
     write_csv(rows, path)

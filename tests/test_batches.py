@@ -114,15 +114,17 @@ def test_validation_in_whole_batches_gives_the_figures_of_each_image_once():
     images = rng.integers(0, 256, (21, 4, 4, 3), dtype=np.uint8)
     truth = rng.integers(0, 3, 21)
     model = keras.Sequential(
-        [keras.Input((4, 4, 3), dtype="uint8"), keras.layers.Rescaling(1 / 255),
-         keras.layers.Flatten(), keras.layers.Dense(3)]
-    )  # fmt: skip
+        [
+            keras.Input((4, 4, 3), dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
     model.compile(
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        weighted_metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"), BalancedAccuracy(3)
-        ],
-    )  # fmt: skip
+        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), BalancedAccuracy(3)],
+    )
     expected = model.evaluate(images, np.eye(3)[truth], verbose=0, return_dict=True)
     batches = t.InOrder(images, truth, 3, 8)
     assert [len(batches[i][0]) for i in range(len(batches))] == [8, 8, 8]

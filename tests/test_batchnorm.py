@@ -22,9 +22,10 @@ def trained(policy: str, images, number: int = 3) -> keras.Model:
         keras.mixed_precision.set_global_policy("float32")
     assert fuse_batchnorm(network) == 52  # all that MobileNetV2 has
     network.compile(
-        keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.optimizers.SGD(0.01),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
-    )  # fmt: skip
+    )
     for _ in range(number):
         assert np.isfinite(network.train_on_batch(images, np.arange(len(images)) % 3))
     return network

@@ -20,10 +20,21 @@ def read(path) -> list[dict]:
 
 def test_all_of_it_on_a_small_model_writes_the_table(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "PUBLISHED", ("cnn_16_32", 24, 32))
-    benchmark.main([
-        str(trained), "--calls", "3", "--seconds", "0.4", "--clients", "1,3",
-        "--output", str(tmp_path), "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    benchmark.main(
+        [
+            str(trained),
+            "--calls",
+            "3",
+            "--seconds",
+            "0.4",
+            "--clients",
+            "1,3",
+            "--output",
+            str(tmp_path),
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     rows = read(tmp_path / "benchmark.csv")
     assert list(rows[0]) == list(COLUMNS)
     assert {row["part"] for row in rows} == {*benchmark.PARTS, "page", "published"}
@@ -64,9 +75,9 @@ def test_a_runtime_that_is_not_installed_is_said(trained, tmp_path, monkeypatch,
 
 
 def test_more_pictures_take_more_seconds_and_no_more_memory(trained, tmp_path):
-    rows = benchmark.main([
-        str(trained), "--growth", "--sizes", "14,1000", "--output", str(tmp_path),
-    ])  # fmt: skip
+    rows = benchmark.main(
+        [str(trained), "--growth", "--sizes", "14,1000", "--output", str(tmp_path)]
+    )
     assert [row["calls"] for row in rows] == [14, 1000] * 2
     assert all(row["seconds"] > 0 and row["megabytes"] >= 0 for row in rows)
     assert len(read(tmp_path / "growth.csv")) == 4
@@ -100,8 +111,13 @@ def test_memory_is_seen_while_it_is_there():
 
 def test_figures_are_written_in_three_digits():
     assert [timing.written(v) for v in (1.23456, 98.76, 1234.5, 7, None, "x")] == [
-        "1.23", "98.8", "1234", "7", "", "x",
-    ]  # fmt: skip
+        "1.23",
+        "98.8",
+        "1234",
+        "7",
+        "",
+        "x",
+    ]
     rows = [timing.row("a", "b", [1.0, 2.0, 6.0]), timing.row("c", "d", seconds=2.0)]
     lines = timing.as_markdown(rows).splitlines()
     assert lines[0].startswith("| a | calls | mean | std") and "| 3 | 3 | 2.16 |" in lines[2]

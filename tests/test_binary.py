@@ -31,11 +31,32 @@ def binary(made, tmp_path_factory):
     """A model folder of --task binary with the head of P2, one sigmoid, from all three scripts."""
     base = tmp_path_factory.mktemp("binary")
     more = ["--cache", str(base / "cache"), "--results", str(base / "runs.csv")]
-    folder = train.main([
-        "--dataset", str(made), "--task", "binary", "--output", str(base / "run"), "--weights",
-        "none", "--backbone", "cnn_16_32", "--size", "24x32", "--batch", "16", "--epochs", "12",
-        "--average", "0.9", "--augment", "0.3", "--no-peak", *more,
-    ])  # fmt: skip
+    folder = train.main(
+        [
+            "--dataset",
+            str(made),
+            "--task",
+            "binary",
+            "--output",
+            str(base / "run"),
+            "--weights",
+            "none",
+            "--backbone",
+            "cnn_16_32",
+            "--size",
+            "24x32",
+            "--batch",
+            "16",
+            "--epochs",
+            "12",
+            "--average",
+            "0.9",
+            "--augment",
+            "0.3",
+            "--no-peak",
+            *more,
+        ]
+    )
     convert.main([str(folder), "--quantize", "none", *more])
     evaluate.main([str(folder), "--resamples", "20", *more])
     return folder
@@ -49,8 +70,9 @@ def test_labels_and_parts_of_a_binary_run(binary, trained):
     config = read(binary, "config.json")
     assert config["labels"] == BINARY and config["head"] == "published"
     assert config["data"]["classes"] == {
-        "benign": ["bkl", "df", "nv", "vasc"], "malignant": MALIGNANT,
-    }  # fmt: skip
+        "benign": ["bkl", "df", "nv", "vasc"],
+        "malignant": MALIGNANT,
+    }
     # The same pictures as of the seven diagnoses.
     assert read(binary, "split.json") == read(trained, "split.json")
     seven = read(trained, "config.json")["data"]["counts"]["test"]
@@ -91,11 +113,32 @@ def test_two_folders_of_pictures_are_a_binary_set(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         drawing(dx, i).save(folder / f"{i:03d}.png")
     more = ["--cache", str(tmp_path / "cache")]
-    folder = train.main([
-        "--dataset", str(tmp_path / "set"), "--label-column", "label", "--split-by", "image",
-        "--task", "binary", "--output", str(tmp_path / "run"), "--weights", "none", "--backbone",
-        "cnn_32_32_64", "--size", "32x32", "--batch", "8", "--epochs", "2", "--no-peak", *more,
-    ])  # fmt: skip
+    folder = train.main(
+        [
+            "--dataset",
+            str(tmp_path / "set"),
+            "--label-column",
+            "label",
+            "--split-by",
+            "image",
+            "--task",
+            "binary",
+            "--output",
+            str(tmp_path / "run"),
+            "--weights",
+            "none",
+            "--backbone",
+            "cnn_32_32_64",
+            "--size",
+            "32x32",
+            "--batch",
+            "8",
+            "--epochs",
+            "2",
+            "--no-peak",
+            *more,
+        ]
+    )
     config = read(folder, "config.json")
     assert config["labels"] == BINARY and config["calibration"]["suspicious"] == ["malignant"]
     convert.main([str(folder), "--quantize", "none", *more])
@@ -114,13 +157,20 @@ def test_which_labels_are_malignant():
     seven.labels = LABELS
     assert malignant_labels(seven, None) == MALIGNANT
     assert to_binary(seven, MALIGNANT).dx.tolist() == [
-        "malignant", "malignant", "benign", "benign", "malignant", "benign", "benign",
-    ]  # fmt: skip
+        "malignant",
+        "malignant",
+        "benign",
+        "benign",
+        "malignant",
+        "benign",
+        "benign",
+    ]
     other = rows_of("naevus", "melanoma", "wart")
     assert malignant_labels(other, ["melanoma"]) == ["melanoma"]
     assert classes_of(other.labels, ["melanoma"]) == {
-        "benign": ["naevus", "wart"], "malignant": ["melanoma"],
-    }  # fmt: skip
+        "benign": ["naevus", "wart"],
+        "malignant": ["melanoma"],
+    }
     with pytest.raises(data.DatasetError, match="has no label malignant.*naevus"):
         malignant_labels(other, None)
     with pytest.raises(data.DatasetError, match="none is left as benign"):

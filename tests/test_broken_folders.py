@@ -47,11 +47,16 @@ def flipped(name, share):
 
 # Altered, and SHA256SUMS with it: what remains is what the contents tell.
 WHOLE = {
-    "another format": config(format=2), "no format": config(format=None),
-    "labels out of order": config(labels=LABELS[::-1]), "a label twice": config(labels=["nv"] * 7),
-    "one label more": config(labels=[*LABELS, "scc"]), "one label less": config(labels=LABELS[:6]),
-    "labels as text": config(labels="abcdefg"), "labels of numbers": config(labels=[*range(7)]),
-    "labels within labels": config(labels=[["a"], ["b"]]), "no labels": config(labels=None),
+    "another format": config(format=2),
+    "no format": config(format=None),
+    "labels out of order": config(labels=LABELS[::-1]),
+    "a label twice": config(labels=["nv"] * 7),
+    "one label more": config(labels=[*LABELS, "scc"]),
+    "one label less": config(labels=LABELS[:6]),
+    "labels as text": config(labels="abcdefg"),
+    "labels of numbers": config(labels=[*range(7)]),
+    "labels within labels": config(labels=[["a"], ["b"]]),
+    "no labels": config(labels=None),
     "another size": config(input={"height": 48, "width": 64}),
     "no size": config(input={"height": 0, "width": 32}),
     "a huge size": config(input={"height": 10**9, "width": 10**9}),
@@ -62,28 +67,39 @@ WHOLE = {
     "huge threshold": config(calibration={"temperature": 1, "threshold": 1e9}),
     "familiarity's huge threshold": config(familiarity={"threshold": 1e30}),
     "unknown suspicious label": config(calibration={"temperature": 1, "suspicious": ["scc"]}),
-    "no architecture": config(architecture=None), "no data": config(data=None),
-    "config is a list": write(f.CONFIG, b"[]"), "config is empty": write(f.CONFIG, b""),
-    "config is binary": write(f.CONFIG, bytes(range(256))), "config cut off": cut(f.CONFIG, 0.5),
+    "no architecture": config(architecture=None),
+    "no data": config(data=None),
+    "config is a list": write(f.CONFIG, b"[]"),
+    "config is empty": write(f.CONFIG, b""),
+    "config is binary": write(f.CONFIG, bytes(range(256))),
+    "config cut off": cut(f.CONFIG, 0.5),
     "deep config": write(f.CONFIG, b"[" * 100_000),
-    "metrics is a list": write(f.METRICS, b"[]"), "metrics is a number": write(f.METRICS, b"5"),
+    "metrics is a list": write(f.METRICS, b"[]"),
+    "metrics is a number": write(f.METRICS, b"5"),
     "metrics without figures": write(f.METRICS, b'{"tflite": {"top_1": 5}}'),
     "metrics of another shape": write(f.METRICS, b'{"tflite": [], "data": 5, "conversion": 1}'),
-    "metrics cut off": cut(f.METRICS, 0.5), "network empty": write(f.TFLITE, b""),
-    "network of text": write(f.TFLITE, b"hello" * 1000), "network cut off": cut(f.TFLITE, 0.5),
+    "metrics cut off": cut(f.METRICS, 0.5),
+    "network empty": write(f.TFLITE, b""),
+    "network of text": write(f.TFLITE, b"hello" * 1000),
+    "network cut off": cut(f.TFLITE, 0.5),
     "network cut off early": cut(f.TFLITE, 0.01),
-}  # fmt: skip
+}
 # With the old SHA256SUMS.
 ALTERED = {
-    **{f"{name} at {share}": flipped(name, share)
-       for name in (f.CONFIG, f.TFLITE, f.METRICS) for share in (0.1, 0.5, 0.999)},
+    **{
+        f"{name} at {share}": flipped(name, share)
+        for name in (f.CONFIG, f.TFLITE, f.METRICS)
+        for share in (0.1, 0.5, 0.999)
+    },
     "config missing": lambda folder: (folder / f.CONFIG).unlink(),
     "network missing": lambda folder: (folder / f.TFLITE).unlink(),
     "metrics missing": lambda folder: (folder / f.METRICS).unlink(),
-    "sums missing": lambda folder: (folder / f.SUMS).unlink(), "sums cut": cut(f.SUMS, 0.5),
-    "sums empty": write(f.SUMS, b""), "sums binary": write(f.SUMS, bytes(range(256)) * 9),
+    "sums missing": lambda folder: (folder / f.SUMS).unlink(),
+    "sums cut": cut(f.SUMS, 0.5),
+    "sums empty": write(f.SUMS, b""),
+    "sums binary": write(f.SUMS, bytes(range(256)) * 9),
     "sums of other files": write(f.SUMS, b"0" * 64 + b"  ../../etc/passwd\n"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -93,9 +109,13 @@ def copy(tmp_path):
 
 def starts(folder) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "app.py", "--model", str(folder)], cwd=ROOT, text=True, timeout=300,
-        capture_output=True, env=os.environ | {"GRADIO_SERVER_PORT": "1", "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+        [sys.executable, "app.py", "--model", str(folder)],
+        cwd=ROOT,
+        text=True,
+        timeout=300,
+        capture_output=True,
+        env=os.environ | {"GRADIO_SERVER_PORT": "1", "HF_HUB_OFFLINE": "1"},
+    )
 
 
 def refused(name, done):
@@ -117,8 +137,11 @@ def test_never_loaded(copy, name):
 
 def test_the_page_ends_with_one_sentence(tmp_path):
     names = [
-        "labels out of order", "network cut off", "metrics of another shape", f"{f.METRICS} at 0.5",
-    ]  # fmt: skip
+        "labels out of order",
+        "network cut off",
+        "metrics of another shape",
+        f"{f.METRICS} at 0.5",
+    ]
     for name in names:
         folder = shutil.copytree(f.BUNDLED, tmp_path / name)
         (WHOLE | ALTERED)[name](folder)
@@ -155,14 +178,18 @@ def made_of(probabilities, evidence=True, **more):
 
 SEVENTH = [1 / 7] * 7
 NETWORKS = {
-    "whole": (made_of(SEVENTH), {}), "NaN": (made_of([float("nan")] * 7), {}),
+    "whole": (made_of(SEVENTH), {}),
+    "NaN": (made_of([float("nan")] * 7), {}),
     "one NaN": (made_of([*SEVENTH[:6], float("nan")]), {}),
-    "infinite": (made_of([float("inf"), *[0.0] * 6]), {}), "zeros": (made_of([0.0] * 7), {}),
-    "below 0": (made_of([2.0, -1.0, *[0.0] * 5]), {}), "eight": (made_of([1 / 8] * 8), {}),
-    "no evidence": (made_of(SEVENTH, False), {}), "two inputs": (made_of(SEVENTH), {"names": "ab"}),
+    "infinite": (made_of([float("inf"), *[0.0] * 6]), {}),
+    "zeros": (made_of([0.0] * 7), {}),
+    "below 0": (made_of([2.0, -1.0, *[0.0] * 5]), {}),
+    "eight": (made_of([1 / 8] * 8), {}),
+    "no evidence": (made_of(SEVENTH, False), {}),
+    "two inputs": (made_of(SEVENTH), {"names": "ab"}),
     "familiarity NaN": (made_of(SEVENTH, familiarity=float("nan")), {}),
     "another input": (made_of(SEVENTH), {"names": ["picture"]}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

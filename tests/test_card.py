@@ -29,27 +29,43 @@ def config_of(labels, dataset="marmal88/skin_cancer", **changes):
         "labels": labels,
         "calibration": {"temperature": 1.37, "part": "validation", "sensitivity": 0.95},
         "data": {
-            "dataset": dataset, "label_column": "dx", "images": 10015, "split_by": "lesion",
-            "repeated_rows_dropped": 3339, "split_seed": 101,
+            "dataset": dataset,
+            "label_column": "dx",
+            "images": 10015,
+            "split_by": "lesion",
+            "repeated_rows_dropped": 3339,
+            "split_seed": 101,
             "counts": {part: count for part in ("train", "validation", "test")},
         },
         "weights": {
-            "start": "second", "dataset": "isic2019_84px", "images": 15284, "size": "84x84",
+            "start": "second",
+            "dataset": "isic2019_84px",
+            "images": 15284,
+            "size": "84x84",
             "before": {
-                "start": "first", "dataset": "tiny_imagenet_64px", "images": 33334, "size": "64x64",
+                "start": "first",
+                "dataset": "tiny_imagenet_64px",
+                "images": 33334,
+                "size": "64x64",
                 "before": {"start": "none"},
             },
         },
         "training": {
-            "dataset": "/home/someone/pictures", "command": "python train.py --secret-path",
-            "monitor": "val_balanced_accuracy", "batch": 48, "learning_rate": 0.0007,
-            "patience": None, "epochs_run": 61, "best_epoch": 57, "minutes": 412.5,
+            "dataset": "/home/someone/pictures",
+            "command": "python train.py --secret-path",
+            "monitor": "val_balanced_accuracy",
+            "batch": 48,
+            "learning_rate": 0.0007,
+            "patience": None,
+            "epochs_run": 61,
+            "best_epoch": 57,
+            "minutes": 412.5,
             "device": "NVIDIA H200",
             "validation": {"top_1": {"value": 0.9137, "low": 0.9, "high": 0.93}},
         },
         "parameters": 54347495,
         "versions": {"keras": "3.15.1"},
-    } | changes  # fmt: skip
+    } | changes
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +77,15 @@ def metrics():
         "keras": keras,
         "tflite": tflite | {"latency_ms": LATENCY},
         "uncalibrated": {"ece": {"value": 0.0873, "low": None, "high": None}},
-        "conversion": {"quantize": "dynamic", "megabytes": 55.31, "images": 843,
-                       "top_1_agreement": 0.9935, "largest_difference": 0.0412},
+        "conversion": {
+            "quantize": "dynamic",
+            "megabytes": 55.31,
+            "images": 843,
+            "top_1_agreement": 0.9935,
+            "largest_difference": 0.0412,
+        },
         "subgroups": {"dataset": groups, "sex": groups, "age": groups},
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -112,15 +133,36 @@ def test_the_text_holds_the_folders_figures(made, metrics):
     made(config_of(SEVEN), metrics)
     text = made.text()
     for words in (
-        "# InceptionResNetV2 on HAM10000", "no medical diagnosis", "224x299", "54,347,495",
-        "10,015 images", "3,339 rows", "No lesion is in two parts".lower(), "| batch | 48 |",
-        "| learning rate | 0.0007 |", "412.5 minutes", "NVIDIA H200", "keras 3.15.1",
+        "# InceptionResNetV2 on HAM10000",
+        "no medical diagnosis",
+        "224x299",
+        "54,347,495",
+        "10,015 images",
+        "3,339 rows",
+        "No lesion is in two parts".lower(),
+        "| batch | 48 |",
+        "| learning rate | 0.0007 |",
+        "412.5 minutes",
+        "NVIDIA H200",
+        "keras 3.15.1",
         "| all | 63 |",
-        "61 epochs, of which number 57 was kept, for its balanced accuracy", "91.37",
-        "Temperature 1.37", "was 0.087 without it", "sensitivity of 95%", "By clinic of origin",
-        "By sex", "By age in years", "99.35%", "131 ms", "df 6", "moves its recall by 0.17",
-        "nv is 80% of the 828 images", "Tschandl", "doi:10.62146/ijecbe.v1i2.13", "dark skin",
-    ):  # fmt: skip
+        "61 epochs, of which number 57 was kept, for its balanced accuracy",
+        "91.37",
+        "Temperature 1.37",
+        "was 0.087 without it",
+        "sensitivity of 95%",
+        "By clinic of origin",
+        "By sex",
+        "By age in years",
+        "99.35%",
+        "131 ms",
+        "df 6",
+        "moves its recall by 0.17",
+        "nv is 80% of the 828 images",
+        "Tschandl",
+        "doi:10.62146/ijecbe.v1i2.13",
+        "dark skin",
+    ):
         assert words in text, words
     recall = metrics["tflite"]["per_class"]["mel"]["recall"]
     row = next(line for line in text.splitlines() if line.startswith("| mel | 34 |"))
@@ -206,8 +248,11 @@ def test_other_labels_get_no_words_of_dermatology(made, labels):
 def test_ham10000_is_known_from_its_images_not_from_its_labels(made):
     folder = made(config_of(SEVEN, "pictures"))
     split = {"train": ["ISIC_0024306", "ISIC_0030000"], "test": ["ISIC_0034320"]}
-    for images, last, known in ((10015, "ISIC_0034320", True), (10015, "ISIC_0034321", False),
-                                (10014, "ISIC_0034320", False)):  # fmt: skip
+    for images, last, known in (
+        (10015, "ISIC_0034320", True),
+        (10015, "ISIC_0034321", False),
+        (10014, "ISIC_0034320", False),
+    ):
         config = config_of(SEVEN, "pictures")
         config["data"]["images"] = images
         made(config)
@@ -245,8 +290,11 @@ def test_the_same_folder_gives_the_same_card(made, metrics):
     made.card("ann/lesions")
     assert (folder / README).read_bytes() == first
     assert sorted(path.name for path in folder.iterdir()) == [
-        README, "config.json", "metrics.json", "model.tflite",
-    ]  # fmt: skip
+        README,
+        "config.json",
+        "metrics.json",
+        "model.tflite",
+    ]
 
 
 def test_what_a_person_wrote_stays(made, metrics):

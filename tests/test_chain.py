@@ -20,9 +20,12 @@ SHARED = ROOT.parent / "shared" / "ham10000"
 
 def script(*arguments, cache):
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, text=True, capture_output=True,
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
         env=os.environ | {"LESION_CACHE": str(cache)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -30,9 +33,20 @@ def script(*arguments, cache):
 def chain(dataset, base, *more):
     folder, cache = base / "run", base / "cache"
     script(
-        "train.py", "--dataset", dataset, "--output", folder, "--weights", "none", "--epochs", "2",
-        "--batch", "16", *more, cache=cache,
-    )  # fmt: skip
+        "train.py",
+        "--dataset",
+        dataset,
+        "--output",
+        folder,
+        "--weights",
+        "none",
+        "--epochs",
+        "2",
+        "--batch",
+        "16",
+        *more,
+        cache=cache,
+    )
     # Two epochs leave near ties, which a coarser grid of weights may turn.
     out = script("convert.py", folder, "--quantize", "float16", cache=cache)
     assert "top-1 agreement with Keras" in out

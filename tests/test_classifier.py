@@ -160,5 +160,8 @@ def test_bundled_models_are_whole(folder):
     assert classifier.labels == LABELS
     f.verify(folder)
     assert classifier.metrics["data"] == {
-        "dataset": "ham10000", "part": "test", "images": 828, "lesions": 828,
-    }  # fmt: skip
+        "dataset": "ham10000",
+        "part": "test",
+        "images": 828,
+        "lesions": 828,
+    }

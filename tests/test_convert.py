@@ -22,9 +22,11 @@ def test_every_dimension_is_fixed_and_the_batch_is_one(trained):
     details = signature.get_input_details() | signature.get_output_details()
     shapes = {name: detail["shape"].tolist() for name, detail in details.items()}
     assert shapes == {
-        "pixels": [1, 24, 32, 3], "probabilities": [1, 7], "evidence": [1, 6, 8, 7],
+        "pixels": [1, 24, 32, 3],
+        "probabilities": [1, 7],
+        "evidence": [1, 6, 8, 7],
         "familiarity": [1],
-    }  # fmt: skip
+    }
     assert all(detail["dtype"] == np.float32 for detail in details.values())
 
 

@@ -14,19 +14,39 @@ from model.folder import read_config, verify
 pytest.importorskip("jax")
 ROOT = Path(__file__).parents[1]
 SMALL = [
-    "--head", "pooling",
-    "--backbone", "cnn_16_32", "--size", "24x32", "--weights", "none", "--batch", "16", "--epochs",
-    "2", "--learning-rate", "0.01", "--no-peak", "--augment", "0", "--colour", "1",
-]  # fmt: skip
+    "--head",
+    "pooling",
+    "--backbone",
+    "cnn_16_32",
+    "--size",
+    "24x32",
+    "--weights",
+    "none",
+    "--batch",
+    "16",
+    "--epochs",
+    "2",
+    "--learning-rate",
+    "0.01",
+    "--no-peak",
+    "--augment",
+    "0",
+    "--colour",
+    "1",
+]
 
 
 def start(made, output, *more, **environment):
     cache = {"LESION_CACHE": str(output.parent / "cache")}
     arguments = ["--dataset", str(made), "--output", str(output), *SMALL, *more]
     return subprocess.Popen(
-        [sys.executable, "train.py", *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, env=os.environ | {"KERAS_BACKEND": "jax"} | cache | environment,
-    )  # fmt: skip
+        [sys.executable, "train.py", *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"KERAS_BACKEND": "jax"} | cache | environment,
+    )
 
 
 def losses(folder):

@@ -80,10 +80,25 @@ def test_train_with_two_teachers_and_unlabelled_pictures(made, trained, tmp_path
     ]
     unlabelled = write_dataset(tmp_path / "more", more)
     options = [
-        "--epochs", "12", "--learning-rate", "0.01", "--average", "0", "--augment", "0.3",
-        "--teacher", str(trained), str(trained), "--unlabelled", str(unlabelled),
-        "--label-share", "0", "--artefacts", "ruler", "hair",
-    ]  # fmt: skip
+        "--epochs",
+        "12",
+        "--learning-rate",
+        "0.01",
+        "--average",
+        "0",
+        "--augment",
+        "0.3",
+        "--teacher",
+        str(trained),
+        str(trained),
+        "--unlabelled",
+        str(unlabelled),
+        "--label-share",
+        "0",
+        "--artefacts",
+        "ruler",
+        "hair",
+    ]
     done = run(made, tmp_path / "student", *options, backend=backend)
     assert done.returncode == 0, done.stderr
     config = read_config(tmp_path / "student")

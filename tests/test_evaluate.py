@@ -39,10 +39,21 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
     rows = [{k: row[k] for k in ("image", "dx")} for row in made_rows(4, 1)]
     mine = write_dataset(tmp_path / "mine", rows)
     before = (trained / "metrics.json").read_bytes()
-    metrics = evaluate.main([
-        str(trained), "--part", "all", "--dataset", str(mine), "--output", str(tmp_path / "out"),
-        "--resamples", "20", "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    metrics = evaluate.main(
+        [
+            str(trained),
+            "--part",
+            "all",
+            "--dataset",
+            str(mine),
+            "--output",
+            str(tmp_path / "out"),
+            "--resamples",
+            "20",
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": 28}
     assert (tmp_path / "out" / "report.md").exists()
     assert (trained / "metrics.json").read_bytes() == before
@@ -51,10 +62,19 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
 def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):
     rows = [{"image": {"bytes": encode(generate("text", i)), "path": None}} for i in range(8)]
     write_dataset(tmp_path / "other_things", rows)
-    metrics = evaluate.main([
-        str(trained), "--outliers", str(tmp_path / "other_things"),
-        "--output", str(tmp_path / "out"), "--resamples", "20", "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    metrics = evaluate.main(
+        [
+            str(trained),
+            "--outliers",
+            str(tmp_path / "other_things"),
+            "--output",
+            str(tmp_path / "out"),
+            "--resamples",
+            "20",
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     measured = metrics["familiarity"]
     assert measured["images"] == metrics["tflite"]["n"]
     assert measured["refused"]["value"] <= measured["noticed"]["value"] <= 0.2
@@ -66,8 +86,14 @@ def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):
 
 def test_mean_of_four_flips_stands_beside_the_plain_figures(trained, tmp_path, capsys):
     asked = [
-        str(trained), "--resamples", "0", "--flips", "--cache", str(tmp_path / "cache"), "--output",
-    ]  # fmt: skip
+        str(trained),
+        "--resamples",
+        "0",
+        "--flips",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--output",
+    ]
     metrics = evaluate.main([*asked, str(tmp_path / "out")])
     assert "which is not served" in capsys.readouterr().out
     plain = json.loads((trained / "metrics.json").read_text())
@@ -90,10 +116,18 @@ def test_flips_are_the_four_and_their_mean_is_measured(trained, tmp_path, monkey
     monkeypatch.setattr(evaluate, "tflite_probabilities", answer)
     monkeypatch.setattr(evaluate, "keras_probabilities", answer)
     monkeypatch.setattr(evaluate, "write_report", lambda *_: None)
-    metrics = evaluate.main([
-        str(trained), "--resamples", "0", "--flips", "--output", str(tmp_path / "out"),
-        "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    metrics = evaluate.main(
+        [
+            str(trained),
+            "--resamples",
+            "0",
+            "--flips",
+            "--output",
+            str(tmp_path / "out"),
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     assert len(answers) == 5  # Keras, TF Lite, and TF Lite's three flips
     rows = f.read_json(trained / "split.json")["test"]
     mean = np.mean(answers[1:], axis=0)
@@ -122,10 +156,19 @@ def test_folder_with_nothing_to_measure_is_a_sentence(trained, tmp_path):
 )
 def test_bundled_model_gives_its_stated_figures_on_the_real_test_part(tmp_path):
     stated = f.read_metrics(f.BUNDLED)["tflite"]
-    metrics = evaluate.main([
-        str(f.BUNDLED), "--dataset", str(SHARED), "--output", str(tmp_path), "--resamples", "20",
-        "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    metrics = evaluate.main(
+        [
+            str(f.BUNDLED),
+            "--dataset",
+            str(SHARED),
+            "--output",
+            str(tmp_path),
+            "--resamples",
+            "20",
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     assert metrics["data"]["images"] == 828
     for key in ("top_1", "top_3", "balanced_accuracy", "macro_f1"):
         # XNNPACK's kernels differ from one processor to another: a picture or two on the edge.

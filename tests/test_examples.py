@@ -51,8 +51,11 @@ def test_from_a_data_set_on_the_hub(hub, trained, made, tmp_path):
     )
     root = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        cwd=root,
+        capture_output=True,
+        text=True,
         env=hub.env(tmp_path / "home", "hf_ann"),
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == len(find_examples(trained, str(made), tmp_path)) >= 5

@@ -72,11 +72,28 @@ def test_no_augmentation_no_augmented_pictures(batches, tmp_path):
 
 
 def test_pictures_of_the_data_set_are_not_part_of_what_travels(made, tmp_path):
-    folder = train.main([
-        "--dataset", str(made), "--output", str(tmp_path / "run"), "--backbone",
-        "cnn_16_32", "--size", "24x32", "--weights", "none", "--batch", "16", "--epochs", "1",
-        "--no-peak", "--figures", "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    folder = train.main(
+        [
+            "--dataset",
+            str(made),
+            "--output",
+            str(tmp_path / "run"),
+            "--backbone",
+            "cnn_16_32",
+            "--size",
+            "24x32",
+            "--weights",
+            "none",
+            "--batch",
+            "16",
+            "--epochs",
+            "1",
+            "--no-peak",
+            "--figures",
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     assert {p.name for p in (folder / "pictures").iterdir()} == {"samples.png", "augmented.png"}
     sums = read_checksums(folder)
     assert "distribution.png" in sums and "history.png" in sums

@@ -5,9 +5,12 @@ import pytest
 from model import folder as f
 
 CONFIG = {
-    "format": 1, "architecture": "mobilenet_v2", "labels": ["a", "b"],
-    "input": {"height": 32, "width": 32}, "calibration": {"temperature": 1.0},
-}  # fmt: skip
+    "format": 1,
+    "architecture": "mobilenet_v2",
+    "labels": ["a", "b"],
+    "input": {"height": 32, "width": 32},
+    "calibration": {"temperature": 1.0},
+}
 
 
 def test_replacing_keeps_the_old_file_when_the_writing_fails(tmp_path):

@@ -36,22 +36,40 @@ def seeds() -> list[bytes]:
     clear.putalpha(grey)
     palette, frames = small.quantize(16), [small, drawing("nv", 2, (40, 30))]
     kinds = [
-        (small, "JPEG", {}), (small, "JPEG", {"progressive": True}), (grey, "JPEG", {}),
-        (small, "PNG", {}), (palette, "PNG", {}), (clear, "PNG", {}), (deep, "PNG", {}),
-        (grey.convert("1"), "PNG", {}), (small, "WEBP", {}), (clear, "WEBP", {"lossless": True}),
-        (small, "BMP", {}), (palette, "BMP", {}), (palette, "GIF", {}), (deep, "TIFF", {}),
+        (small, "JPEG", {}),
+        (small, "JPEG", {"progressive": True}),
+        (grey, "JPEG", {}),
+        (small, "PNG", {}),
+        (palette, "PNG", {}),
+        (clear, "PNG", {}),
+        (deep, "PNG", {}),
+        (grey.convert("1"), "PNG", {}),
+        (small, "WEBP", {}),
+        (clear, "WEBP", {"lossless": True}),
+        (small, "BMP", {}),
+        (palette, "BMP", {}),
+        (palette, "GIF", {}),
+        (deep, "TIFF", {}),
         (grey.convert("F"), "TIFF", {}),
-        (small, "HEIF", {}), (clear, "HEIF", {}), (small, "JPEG2000", {}),
-        *((small, "TIFF", {"compression": c}) for c in
-          ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")),
+        (small, "HEIF", {}),
+        (clear, "HEIF", {}),
+        (small, "JPEG2000", {}),
+        *(
+            (small, "TIFF", {"compression": c})
+            for c in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
+        ),
         (grey.convert("1"), "TIFF", {"compression": "group4"}),
-    ]  # fmt: skip
+    ]
     return [
-        *(saved(picture, kind, **options) for picture, kind, options in kinds), cmyk(small),
-        animated(frames, "WEBP"), animated(frames, "PNG"), animated(frames, "GIF"),
+        *(saved(picture, kind, **options) for picture, kind, options in kinds),
+        cmyk(small),
+        animated(frames, "WEBP"),
+        animated(frames, "PNG"),
+        animated(frames, "GIF"),
         *(rotated(small, i, kind) for i in (3, 6) for kind in ("JPEG", "HEIF", "TIFF")),
-        png(3000, 3000, 16, 6), tiff(3000, 300),
-    ]  # fmt: skip
+        png(3000, 3000, 16, 6),
+        tiff(3000, 300),
+    ]
 
 
 @st.composite
@@ -94,9 +112,13 @@ def peak() -> float:
 
 @given(inputs())
 @settings(
-    max_examples=INPUTS, deadline=None, database=None, derandomize="NIGHTLY" not in os.environ,
-    suppress_health_check=list(HealthCheck), phases=[Phase.generate],
-)  # fmt: skip
+    max_examples=INPUTS,
+    deadline=None,
+    database=None,
+    derandomize="NIGHTLY" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
 def fuzz(data):
     before, start = peak(), time.process_time()
     faulthandler.dump_traceback_later(60, exit=True, file=sys.__stderr__)  # for one that hangs
@@ -122,7 +144,9 @@ def test_any_bytes_give_an_array_or_a_sentence(capsys):
         assert load_picture(io.BytesIO(data), 96, 128).shape == (96, 128, 3)
     fuzz()
     with capsys.disabled():
-        print(f"\nfuzz: {COUNTS['array']} arrays, {COUNTS['sentence']} sentences, slowest "
-              f"{SLOWEST[0]:.2f} s of processor, peak {peak():.0f} MB")  # fmt: skip
+        print(
+            f"\nfuzz: {COUNTS['array']} arrays, {COUNTS['sentence']} sentences, slowest "
+            f"{SLOWEST[0]:.2f} s of processor, peak {peak():.0f} MB"
+        )
     # Not all of one kind, or the inputs are no test.
     assert min(COUNTS.values()) > 0.05 * INPUTS and sum(COUNTS.values()) >= INPUTS

@@ -44,8 +44,11 @@ def guesses(truth, seed):
 
 
 def place(scene):
-    paths = [word for key in ("answers", "dataset", "output", "cache")
-             for word in (f"--{key}", str(scene[key]))]  # fmt: skip
+    paths = [
+        word
+        for key in ("answers", "dataset", "output", "cache")
+        for word in (f"--{key}", str(scene[key]))
+    ]
     return [*paths, "--resamples", "60"]
 
 
@@ -74,10 +77,17 @@ def scene(made, trained, tmp_path):
     for seed, stem in enumerate(h.ENCODERS):
         write(answers / f"{stem}.csv", ids, guesses(truth, seed))
     return {
-        "folder": folder, "rows": rows, "views": views, "ids": ids, "truth": truth, "dataset": made,
-        "listed": listed, "answers": answers, "output": tmp_path / "out" / "head_to_head.md",
+        "folder": folder,
+        "rows": rows,
+        "views": views,
+        "ids": ids,
+        "truth": truth,
+        "dataset": made,
+        "listed": listed,
+        "answers": answers,
+        "output": tmp_path / "out" / "head_to_head.md",
         "cache": tmp_path / "cache",
-    }  # fmt: skip
+    }
 
 
 def served(scene):
@@ -122,8 +132,10 @@ def rows_of(text, section, heading):
     """{first cell: other cells} of the table that comes after `heading` in a section of a page."""
     part = text.split(f"## {section}")[1].split("\n## ")[0].split(heading)[1]
     lines = part.strip().split("\n\n")[0 if part.lstrip().startswith("|") else 1].splitlines()
-    return {cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
-            for cells in (line.split("|") for line in lines[2:])}  # fmt: skip
+    return {
+        cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
+        for cells in (line.split("|") for line in lines[2:])
+    }
 
 
 def test_the_page_holds_the_figures_of_scikit_learn(scene):
@@ -268,8 +280,11 @@ def test_a_model_that_learned_from_one_that_saw_them_is_refused(scene, source):
 
     check({"dataset": "isic2019"})
     check({"dataset": f"isic2019 + {own}", "held_out": {"images": 20}})
-    for record in ({"dataset": own}, {"dataset": f"{own} + x", "held_out": {"images": 19}},
-                   {"dataset": own, "held_out": None}):  # fmt: skip
+    for record in (
+        {"dataset": own},
+        {"dataset": f"{own} + x", "held_out": {"images": 19}},
+        {"dataset": own, "held_out": None},
+    ):
         with pytest.raises(ModelFolderError, match=f"learned from first, .* trained on {own}"):
             check(record)
 
@@ -303,10 +318,12 @@ def test_useless_lists_and_answers_are_refused(scene):
     for wrong, sentence in (
         (text.replace(ids[0], "ISIC_X"), "1 images of .* are not in .*, the first ISIC_X"),
         (text + text.splitlines()[1] + "\n", "images.csv has .* more than once"),
-        (text.replace(f"{ids[0]},{LABELS[truth[0]]}", f"{ids[0]},{LABELS[truth[0] - 1]}"),
-         "another version"),
+        (
+            text.replace(f"{ids[0]},{LABELS[truth[0]]}", f"{ids[0]},{LABELS[truth[0] - 1]}"),
+            "another version",
+        ),
         ("image_id,dx\n", "lists no image"),
-    ):  # fmt: skip
+    ):
         path.write_text(wrong)
         refused(sentence)
     assert not scene["output"].exists()

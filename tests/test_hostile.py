@@ -24,7 +24,7 @@ from hostile import (
     rotated,
     saved,
     zips,
-)  # fmt: skip
+)
 from made import drawing, encode
 from PIL import Image
 from test_app import served
@@ -167,9 +167,10 @@ class Asked:
 
     def post(self, endpoint, body):
         reply = self.http.post(
-            f"/gradio_api/run/{endpoint}", content=body,
+            f"/gradio_api/run/{endpoint}",
+            content=body,
             headers={"content-type": "application/json"},
-        )  # fmt: skip
+        )
         return reply.status_code, reply.json()
 
     def ask(self, endpoint, path):
@@ -222,8 +223,10 @@ def test_pictures_through_every_endpoint(page, capsys):
     long = page.http.post("/gradio_api/upload", files={"files": ("y" * 9000, GOOD)})
     assert long.status_code == 413 and "Headers exceeded" in long.text
     with capsys.disabled():
-        print(f"\n{len(pictures())} files, 3 endpoints: slowest call {page.slowest:.2f} s of "
-              f"processor, highest peak {page.most:.0f} MB over {page.idle:.0f} MB")  # fmt: skip
+        print(
+            f"\n{len(pictures())} files, 3 endpoints: slowest call {page.slowest:.2f} s of "
+            f"processor, highest peak {page.most:.0f} MB over {page.idle:.0f} MB"
+        )
 
 
 def test_cut_off_anywhere(page):

@@ -11,13 +11,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from model.folder import (
-    ModelFolderError,
-    read_json,
-    verify,
-    write_checksums,
-    write_json,
-)  # fmt: skip
+from model.folder import ModelFolderError, read_json, verify, write_checksums, write_json
 from model.hub.pull import PAGE, START, HubError, HubUnavailable, find, parse_id, pull
 from model.hub.push import check_push, push, working_copy
 from model.labels import LABELS
@@ -25,11 +19,18 @@ from model.labels import LABELS
 ROOT = Path(__file__).parents[1]
 TOKEN = "hf_AnnsSecretThatNobodyMaySee"
 CONFIG = {
-    "format": 1, "architecture": "mobilenet_v2", "head": "pooling", "labels": LABELS, "seed": 0,
-    "input": {"height": 32, "width": 32}, "preprocessing": {"scaling": "tf"},
-    "calibration": {"temperature": 1.5}, "data": {"dataset": "made", "images": 10},
-    "weights": {"start": "none"}, "training": {"epochs_run": 2},
-}  # fmt: skip
+    "format": 1,
+    "architecture": "mobilenet_v2",
+    "head": "pooling",
+    "labels": LABELS,
+    "seed": 0,
+    "input": {"height": 32, "width": 32},
+    "preprocessing": {"scaling": "tf"},
+    "calibration": {"temperature": 1.5},
+    "data": {"dataset": "made", "images": 10},
+    "weights": {"start": "none"},
+    "training": {"epochs_run": 2},
+}
 
 
 def made(folder, tflite=b"tflite", **more):
@@ -99,9 +100,16 @@ def test_push_deletes_what_the_folder_no_longer_has_and_nothing_else(hub, ann, t
     push(tmp_path / "run", "ann/skin", api=ann)
     assert len(hub.commits("ann/skin")) == before + 1
     assert hub.files("ann/skin").keys() == {
-        ".gitattributes", "LICENSE", "figures/mine.png", "README.md", "SHA256SUMS", "config.json",
-        "metrics.json", "model.weights.h5", "split.json",
-    }  # fmt: skip
+        ".gitattributes",
+        "LICENSE",
+        "figures/mine.png",
+        "README.md",
+        "SHA256SUMS",
+        "config.json",
+        "metrics.json",
+        "model.weights.h5",
+        "split.json",
+    }
 
 
 def test_push_to_a_branch_and_pull_of_branch_tag_and_commit(hub, ann, cache, tmp_path):
@@ -267,10 +275,24 @@ def test_a_local_folder_wins(hub, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "skin", "a/b/c", "/ann/skin", "ann/", "ann/skin@", "ann/s kin", "ann/skin@../../x",
-     "../skin", "ann/skin@v1 2", "ann--x/skin", "ann/skin.git", "a/" + "n" * 100, "ann/skin@/v1",
-     "runs\x00/x"],
-)  # fmt: skip
+    [
+        "",
+        "skin",
+        "a/b/c",
+        "/ann/skin",
+        "ann/",
+        "ann/skin@",
+        "ann/s kin",
+        "ann/skin@../../x",
+        "../skin",
+        "ann/skin@v1 2",
+        "ann--x/skin",
+        "ann/skin.git",
+        "a/" + "n" * 100,
+        "ann/skin@/v1",
+        "runs\x00/x",
+    ],
+)
 def test_names_that_no_model_can_have(name):
     with pytest.raises(HubError, match="USER/NAME"):
         find(name)
@@ -462,9 +484,13 @@ print(train.start_weights("imagenet"), train.start_weights("nothing.h5"))
 train.main(["--output", "runs/new", "--weights", "ann/skin@v9"])
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], env=hub.env(tmp_path / "home") | {"PYTHONPATH": str(ROOT)},
-        cwd=tmp_path, text=True, capture_output=True, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=hub.env(tmp_path / "home") | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
     files, record, others = done.stdout.splitlines()
     assert files == "['SHA256SUMS', 'config.json', 'model.weights.h5']"
     assert "'start': 'ann/skin'" in record and commit in record and "{'start': 'none'}" in record

@@ -31,8 +31,12 @@ def killed(work, kills, base, *arguments, **environment):
     base.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "tests/killed.py", work, str(kills), SEED, base, *map(str, arguments)],
-        cwd=ROOT, text=True, capture_output=True, env=os.environ | environment, timeout=3000,
-    )  # fmt: skip
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        env=os.environ | environment,
+        timeout=3000,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
     print(f"\n{work}: {result}")
@@ -89,9 +93,12 @@ def test_a_change_of_a_folder_at_each_of_its_renames(tmp_path):
         f.write_json(folder / name, {"at": 1234567890.1234567})
     f.write_checksums(folder)
     done = subprocess.run(
-        [sys.executable, "-c", code, folder], cwd=ROOT, text=True, capture_output=True,
+        [sys.executable, "-c", code, folder],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
         env=os.environ | {"KILLS_AT_RENAMES": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     # Four files and the folder, before and after.
     assert json.loads(done.stdout)["kills"] == 10
@@ -114,12 +121,20 @@ def test_where_folders_cannot_be_swapped_the_sums_come_last(tmp_path, monkeypatc
 
 def test_pull_and_push(trained, tmp_path, hub):
     kills = 20 if NIGHTLY else 6
-    hub.put("ann/lesions", {path.name: path.read_bytes() for path in trained.iterdir() if
-                            path.is_file() and not path.name.startswith(".")})  # fmt: skip
+    hub.put(
+        "ann/lesions",
+        {
+            path.name: path.read_bytes()
+            for path in trained.iterdir()
+            if path.is_file() and not path.name.startswith(".")
+        },
+    )
     folder = shutil.copytree(trained, tmp_path / "copy")
     environment = CLIENT_ENV | {
-        "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_ann"
-    }  # fmt: skip
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_TOKEN": "hf_ann",
+    }
     for work, more in (("pull", []), ("push", [folder])):
         result = killed(work, kills, tmp_path / work, *more, **environment)
         assert result["kills"] == kills
@@ -153,9 +168,14 @@ def ends_with_a_sentence(script, *arguments, limit=None, **environment):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     done = subprocess.run(
-        [sys.executable, f"{script}.py", *map(str, arguments)], cwd=ROOT, text=True,
-        capture_output=True, env=os.environ | environment, preexec_fn=bound, timeout=600,
-    )  # fmt: skip
+        [sys.executable, f"{script}.py", *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        env=os.environ | environment,
+        preexec_fn=bound,
+        timeout=600,
+    )
     # HDF5 complains of its own, but nothing of ours is in a stack trace.
     assert done.returncode == 1 and f'File "{ROOT}' not in done.stderr, done.stderr[-3000:]
     assert f"{script}.py: " in done.stderr and "room" in done.stderr.splitlines()[-1], done.stderr

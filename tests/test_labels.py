@@ -5,9 +5,14 @@ from model.labels import LABELS, display_name, to_code
 
 def test_codes_and_names_of_the_public_copy_give_the_seven_codes():
     names = [
-        "actinic_keratoses", "basal_cell_carcinoma", "benign_keratosis-like_lesions",
-        "dermatofibroma", "melanoma", "melanocytic_Nevi", "vascular_lesions",
-    ]  # fmt: skip
+        "actinic_keratoses",
+        "basal_cell_carcinoma",
+        "benign_keratosis-like_lesions",
+        "dermatofibroma",
+        "melanoma",
+        "melanocytic_Nevi",
+        "vascular_lesions",
+    ]
     assert [to_code(name) for name in names] == LABELS
     assert [to_code(code.upper()) for code in LABELS] == LABELS
 

@@ -94,9 +94,12 @@ def test_the_teachers_see_the_augmented_picture_and_stay_as_they_are():
     flip = keras.layers.RandomFlip("horizontal_and_vertical", seed=1, dtype="float32")
     teacher = network()
     model = learner(
-        keras.layers.Rescaling(1.0, dtype="float32"), flip,
-        teachers=Teachers([teacher], [1.0]), label_share=0.0, temperature=1.0,
-    )  # fmt: skip
+        keras.layers.Rescaling(1.0, dtype="float32"),
+        flip,
+        teachers=Teachers([teacher], [1.0]),
+        label_share=0.0,
+        temperature=1.0,
+    )
     model.network.set_weights(teacher.get_weights())
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
     batches = Batches(images, np.arange(12) % 3, 3, 4)

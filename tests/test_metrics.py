@@ -166,8 +166,12 @@ def test_same_seed_same_figures_and_all_of_it_is_json():
     assert first == again != other
     assert json.loads(json.dumps(first, allow_nan=False)) == first
     assert first["interval"] == {
-        "level": 0.95, "unit": "lesion", "units": 45, "resamples": 100, "seed": 3
-    }  # fmt: skip
+        "level": 0.95,
+        "unit": "lesion",
+        "units": 45,
+        "resamples": 100,
+        "seed": 3,
+    }
 
 
 def test_draws_are_what_the_intervals_are_of_and_pair_two_classifiers():
@@ -193,9 +197,14 @@ def test_melanoma_suspicious_and_baseline():
     positive = np.isin(truth, [0, 1, 4])
     threshold = operating_point(score, positive, 0.9)
     ours = classification_metrics(
-        SEVEN, truth, probabilities, lesions, suspicious=SUSPICIOUS, threshold=threshold,
+        SEVEN,
+        truth,
+        probabilities,
+        lesions,
+        suspicious=SUSPICIOUS,
+        threshold=threshold,
         resamples=50,
-    )  # fmt: skip
+    )
     chosen = ours["suspicious"]
     assert chosen["labels"] == SUSPICIOUS and chosen["threshold"] == threshold
     caught = (score >= threshold)[positive].mean()
@@ -286,8 +295,18 @@ def test_subgroups_are_the_metrics_of_their_rows():
 
 
 def test_age_bands():
-    bands = {0: "0-29", 29.9: "0-29", 30: "30-44", 44: "30-44", 45: "45-59", 60: "60-74",
-             74: "60-74", 75: "75+", 90: "75+", "55": "45-59"}  # fmt: skip
+    bands = {
+        0: "0-29",
+        29.9: "0-29",
+        30: "30-44",
+        44: "30-44",
+        45: "45-59",
+        60: "60-74",
+        74: "60-74",
+        75: "75+",
+        90: "75+",
+        "55": "45-59",
+    }
     assert {age: age_band(age) for age in bands} == bands
     for nothing in (None, float("nan"), "", "unknown", -5, 999):
         assert age_band(nothing) == "unknown"

@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 from model.network.network import NetworkError
+from model.training import optimizers
 from model.training.callbacks import Checkpoint
-from model.training.trainer import optimizers
 
 START = [[1.0, -2.0], [0.5, 3.0]]
 
@@ -75,8 +75,16 @@ def fitted(folder, spoil=None):
     checkpoint = Checkpoint(folder, inner, None, None, 8)
     for epoch in (0, 1):
         data = spoiled if spoil == epoch else x
-        model.fit(data, x, batch_size=2, shuffle=False, initial_epoch=epoch, epochs=epoch + 1,
-                  callbacks=[checkpoint], verbose=0)  # fmt: skip
+        model.fit(
+            data,
+            x,
+            batch_size=2,
+            shuffle=False,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=[checkpoint],
+            verbose=0,
+        )
     return model, inner
 
 

@@ -86,8 +86,11 @@ def test_pictures_that_are_held_out_take_their_lesions_with_them(rows, tmp_path,
     path = listed(tmp_path / "list.csv", [*ids, ids[0], "ISIC_X", "ISIC_Y"])
     after, record = p.hold_out(rows, split, str(path))
     assert record == {
-        "file": "list.csv", "images": 3, "lesions": 3, "left_out": {"train": 3, "validation": 1},
-    }  # fmt: skip
+        "file": "list.csv",
+        "images": 3,
+        "lesions": 3,
+        "left_out": {"train": 3, "validation": 1},
+    }
     assert after["train"].tolist() == [i for i in before["train"] if i not in many]
     assert after["validation"].tolist() == [i for i in before["validation"] if i != singles[0]]
     assert after["test"].tolist() == before["test"].tolist()

@@ -55,6 +55,12 @@ def test_files_stay_as_they_are_and_no_other_convolution_is_taken(tmp_path):
     other.load_weights(tmp_path / "w.weights.h5")
     np.testing.assert_allclose(other.predict(images, verbose=0), before, atol=1e-5)
     np.testing.assert_allclose(network(images), before, atol=1e-4)
-    strided = keras.Sequential([keras.Input((8, 8, 4)), layers.Conv2D(4, 1, strides=2),
-                                layers.Conv2D(4, 3), layers.Conv2D(4, 1, groups=2)])  # fmt: skip
+    strided = keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            layers.Conv2D(4, 1, strides=2),
+            layers.Conv2D(4, 3),
+            layers.Conv2D(4, 1, groups=2),
+        ]
+    )
     assert multiply_pointwise(strided) == 0

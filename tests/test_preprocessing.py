@@ -32,11 +32,15 @@ def test_shape_and_kinds_of_source(tmp_path):
 def test_exif_rotation_gives_the_upright_picture(orientation):
     upright = drawing("nv", 2, (400, 300))
     turned = {
-        1: [], 2: [Image.Transpose.FLIP_LEFT_RIGHT], 3: [Image.Transpose.ROTATE_180],
-        4: [Image.Transpose.FLIP_TOP_BOTTOM], 5: [Image.Transpose.TRANSPOSE],
-        6: [Image.Transpose.ROTATE_90], 7: [Image.Transpose.TRANSVERSE],
+        1: [],
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
         8: [Image.Transpose.ROTATE_270],
-    }[orientation]  # fmt: skip
+    }[orientation]
     stored = upright
     for step in turned:
         stored = stored.transpose(step)

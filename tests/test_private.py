@@ -70,9 +70,19 @@ def test_every_file_is_served_once_and_for_ever(files, client):
 
 
 @pytest.mark.parametrize(
-    "path", ["config.json", "../app.py", "..%2Fapp.py", "%2E%2E/%2E%2E/app.py", "/etc/passwd", "",
-             "SHA256SUMS", "litert%2Fvendor.sh", "model/page/page.js"]
-)  # fmt: skip
+    "path",
+    [
+        "config.json",
+        "../app.py",
+        "..%2Fapp.py",
+        "%2E%2E/%2E%2E/app.py",
+        "/etc/passwd",
+        "",
+        "SHA256SUMS",
+        "litert%2Fvendor.sh",
+        "model/page/page.js",
+    ],
+)
 def test_nothing_else_is_served(files, client, path):
     got = client.get(f"{ADDRESS}/{files.version}/{path}")
     assert got.status_code == 404 and not got.content.startswith(b'"""')
@@ -102,8 +112,9 @@ def test_settings_are_those_of_the_modules_and_of_the_model():
     calibration = classifier.config["calibration"]
     assert found["labels"] == classifier.labels and found["most_pixels"] == MAX_PIXELS
     assert found["suspicious"] == {
-        "labels": calibration["suspicious"], "threshold": calibration["threshold"]
-    }  # fmt: skip
+        "labels": calibration["suspicious"],
+        "threshold": calibration["threshold"],
+    }
     assert found["familiar"] == classifier.config["familiarity"]["threshold"]
     assert found["quality"]["codes"] == list(quality.CODES)
     classifier.config = classifier.config | {"calibration": {"temperature": 1}, "familiarity": {}}

@@ -100,18 +100,22 @@ def made_files() -> dict[str, bytes]:
     clear = lesion.quantize(32)
     grey = np.linspace(0, 65535, 173 * 241).reshape(173, 241).astype(np.uint16)
     files = {
-        "png": stored(lesion, "PNG"), "webp": stored(lesion, "WEBP", lossless=True),
-        "gif": stored(clear, "GIF"), "bmp": stored(lesion, "BMP"),
+        "png": stored(lesion, "PNG"),
+        "webp": stored(lesion, "WEBP", lossless=True),
+        "gif": stored(clear, "GIF"),
+        "bmp": stored(lesion, "BMP"),
         "portrait": stored(drawing("mel", 4, (173, 241)), "PNG"),
-        "grey": stored(lesion.convert("L"), "PNG"), "palette": stored(clear, "PNG"),
-        "grey and alpha": stored(fading.convert("LA"), "PNG"), "alpha": stored(fading, "PNG"),
+        "grey": stored(lesion.convert("L"), "PNG"),
+        "palette": stored(clear, "PNG"),
+        "grey and alpha": stored(fading.convert("LA"), "PNG"),
+        "alpha": stored(fading, "PNG"),
         "palette and alpha": stored(clear, "PNG", transparency=3),
         "16 bit": stored(Image.fromarray(grey), "PNG"),
         "jpeg 4:2:0": stored(lesion, "JPEG", quality=92),
         "jpeg grey": stored(lesion.convert("L"), "JPEG"),
         "jpeg 4:4:4": stored(lesion, "JPEG", quality=92, subsampling=0),
         "jpeg progressive": stored(lesion, "JPEG", progressive=True),
-    }  # fmt: skip
+    }
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[274] = orientation
@@ -139,9 +143,12 @@ def test_notices_are_those_of_python(numbers, classifier):
     rules = settings(classifier)["quality"]
     pictures = [generate(KINDS[i % len(KINDS)], i, (160, 120)) for i in range(24)]
     lesion = drawing("nv", 1, (300, 225))
-    pictures += [lesion, lesion.resize((59, 70)), lesion.resize((60, 60)), *(
-        lesion.point(lambda v, k=k: int(min(255, v * k))) for k in (0.1, 0.2, 0.3, 0.4, 2, 3)
-    )]  # fmt: skip
+    pictures += [
+        lesion,
+        lesion.resize((59, 70)),
+        lesion.resize((60, 60)),
+        *(lesion.point(lambda v, k=k: int(min(255, v * k))) for k in (0.1, 0.2, 0.3, 0.4, 2, 3)),
+    ]
     found = [
         numbers(
             "([p, rules]) => qualityNotices({...p, data: bytes(p.data)}, rules)",
@@ -194,9 +201,14 @@ def test_summaries_are_those_of_python(numbers, classifier):
     for language in TEXTS:
         code = """([cases, tab, tongue]) => cases.map(one => page.summary(one, tab, tongue))"""
         told = [
-            {"probabilities": list(case.probabilities.values()), "notices": case.notices,
-             "confident": case.confident, "milliseconds": case.milliseconds} for case in cases
-        ]  # fmt: skip
+            {
+                "probabilities": list(case.probabilities.values()),
+                "notices": case.notices,
+                "confident": case.confident,
+                "milliseconds": case.milliseconds,
+            }
+            for case in cases
+        ]
         found = numbers(code, [told, settings(classifier), language])
         assert found == [answer.summary(case, config, language) for case in cases]
     values = [*rng.uniform(0, 1, 200).tolist(), 0, 0.01, 0.125, 0.375, 0.99, 1, 0.9901, 0.00999]
@@ -237,10 +249,13 @@ def agreement(numbers, classifier, pictures) -> dict:
         notices.append(ours["notices"] == theirs.notices)
         milliseconds.append(ours["milliseconds"])
     return {
-        "pictures": len(same), "top-1": float(np.mean(same)), "notices": float(np.mean(notices)),
-        "median": statistics.median(apart), "largest": max(apart),
+        "pictures": len(same),
+        "top-1": float(np.mean(same)),
+        "notices": float(np.mean(notices)),
+        "median": statistics.median(apart),
+        "largest": max(apart),
         "milliseconds": statistics.median(milliseconds),
-    }  # fmt: skip
+    }
 
 
 def report(what: str, found: dict) -> None:

@@ -66,12 +66,13 @@ GIVE = """([kind, data]) => {
         : new DragEvent("drop", {...how, dataTransfer: transfer}));
 }"""
 LEAKS = {
-    "fetch": "fetch('/leak')", "beacon": "navigator.sendBeacon('/leak', 'x')",
+    "fetch": "fetch('/leak')",
+    "beacon": "navigator.sendBeacon('/leak', 'x')",
     "picture": "new Image().src = '/leak'",
     "socket": "new WebSocket('ws://' + location.host + '/leak')",
     "worker": "new Worker(URL.createObjectURL(new Blob([`fetch('${location.origin}/leak')`])))",
     "form": "{ const f = new XMLHttpRequest(); f.open('POST', '/leak'); f.send('x') }",
-}  # fmt: skip
+}
 
 
 def test_a_request_would_be_seen(chromium, bare, pictures):

@@ -1,7 +1,7 @@
 import pytest
 
 from model.folder import CONFIG, FORMAT, write_json
-from model.training.trainer import recipe as r
+from model.training import recipe as r
 
 BASE = ["--output", "runs/x"]
 
@@ -57,13 +57,32 @@ def test_every_setting_of_a_recipe_can_be_recorded():
 @pytest.fixture
 def selected(tmp_path):
     """config.json of a run with settings of its own, of which epoch 7 was the best."""
-    settings = r.settings_of(parse("--epochs", "12", "--batch", "16", "--size", "48x64",
-        "--extra", "more", "--weights", "none", "--mixup", "0.3", "--dataset", "here"))  # fmt: skip
+    settings = r.settings_of(
+        parse(
+            "--epochs",
+            "12",
+            "--batch",
+            "16",
+            "--size",
+            "48x64",
+            "--extra",
+            "more",
+            "--weights",
+            "none",
+            "--mixup",
+            "0.3",
+            "--dataset",
+            "here",
+        )
+    )
     config = {
-        "format": FORMAT, "architecture": "cnn_16_32", "labels": ["a", "b"],
-        "input": {"height": 48, "width": 64}, "calibration": {"temperature": 1.0},
+        "format": FORMAT,
+        "architecture": "cnn_16_32",
+        "labels": ["a", "b"],
+        "input": {"height": 48, "width": 64},
+        "calibration": {"temperature": 1.0},
         "training": settings | {"best_epoch": 7},
-    }  # fmt: skip
+    }
     (tmp_path / "selected").mkdir()
     write_json(tmp_path / "selected" / CONFIG, config)
     return tmp_path / "selected", config

@@ -45,15 +45,27 @@ def test_the_page_has_a_row_a_model(trained, made, tmp_path):
     other = shutil.copytree(trained, tmp_path / "other")
     (other / f.TFLITE).unlink()
     output = tmp_path / "results" / "page.md"
-    told = a.main([
-        str(trained), str(other), "--dataset", str(made), "--output", str(output),
-        "--resamples", "20", "--cache", str(tmp_path / "cache"),
-    ])  # fmt: skip
+    told = a.main(
+        [
+            str(trained),
+            str(other),
+            "--dataset",
+            str(made),
+            "--output",
+            str(output),
+            "--resamples",
+            "20",
+            "--cache",
+            str(tmp_path / "cache"),
+        ]
+    )
     assert output.read_text() == told
     sections = told.split("\n## ")
     assert [part.splitlines()[0] for part in sections[1:]] == [
-        "Balanced accuracy", "Log-loss", "Called unfamiliar, and so not named",
-    ]  # fmt: skip
+        "Balanced accuracy",
+        "Log-loss",
+        "Called unfamiliar, and so not named",
+    ]
     assert all("| none | circle | ruler | ink | hair | light |" in part for part in sections[1:])
     reached = f.read_config(trained)["training"]["validation"]["balanced_accuracy"]["value"]
     keras = next(line for line in sections[1].splitlines() if line.startswith("| other |"))

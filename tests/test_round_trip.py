@@ -20,10 +20,14 @@ ROOT = Path(__file__).parents[1]
 TOKEN = "hf_AnnsSecretThatNobodyMaySee"
 # As the public copy of HAM10000 spells them.
 LONG_NAMES = {
-    "akiec": "actinic_keratoses", "bcc": "basal_cell_carcinoma", "df": "dermatofibroma",
-    "bkl": "benign_keratosis-like_lesions", "mel": "melanoma", "nv": "melanocytic_Nevi",
+    "akiec": "actinic_keratoses",
+    "bcc": "basal_cell_carcinoma",
+    "df": "dermatofibroma",
+    "bkl": "benign_keratosis-like_lesions",
+    "mel": "melanoma",
+    "nv": "melanocytic_Nevi",
     "vasc": "vascular_lesions",
-}  # fmt: skip
+}
 COLUMNS = "image image_id lesion_id dx dx_type age sex localization".split()
 
 
@@ -51,9 +55,14 @@ def printed(tmp_path):
 
 def run(printed, script, *arguments, env, cwd):
     done = subprocess.run(
-        [sys.executable, ROOT / script, *arguments], env=env, cwd=cwd, text=True, timeout=900,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, ROOT / script, *arguments],
+        env=env,
+        cwd=cwd,
+        text=True,
+        timeout=900,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     printed.append(done.stdout)
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -68,10 +77,25 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
     push = ["--push-to-hub", "ann/skin"]
 
     trained = run(
-        printed, "train.py", "--backbone", "cnn_16_32", "--size", "24x32", "--weights", "none",
-        "--batch", "16", "--epochs", "2", "--output", "runs/first", *push, "--private",
-        env=env, cwd=tmp_path,
-    )  # fmt: skip
+        printed,
+        "train.py",
+        "--backbone",
+        "cnn_16_32",
+        "--size",
+        "24x32",
+        "--weights",
+        "none",
+        "--batch",
+        "16",
+        "--epochs",
+        "2",
+        "--output",
+        "runs/first",
+        *push,
+        "--private",
+        env=env,
+        cwd=tmp_path,
+    )
     assert f"repeat an image and are dropped: {images} left" in trained
     assert hub.repo("ann/skin").private
     run(printed, "convert.py", "ann/skin", "--quantize", "none", *push, env=env, cwd=tmp_path)
@@ -90,8 +114,11 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
     picture.write_bytes(encode(drawing("vasc", 1)))
     with serving(hub, tmp_path, home, printed) as url:
         assert sorted(hub.downloads()[sent:]) == [
-            "SHA256SUMS", "config.json", "metrics.json", "model.tflite",
-        ]  # fmt: skip
+            "SHA256SUMS",
+            "config.json",
+            "metrics.json",
+            "model.tflite",
+        ]
         answer = predict(url, picture)
         assert len(answer["confidences"]) == 7
         total = sum(each["confidence"] for each in answer["confidences"])
@@ -106,9 +133,13 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
         assert predict(url, picture) == answer
         assert "The Hub cannot be reached" in httpx.get(url + "config").text
     refused = subprocess.run(
-        [sys.executable, ROOT / "app.py", "--model", "ann/skin"], env=hub.env(tmp_path / "empty"),
-        cwd=tmp_path, text=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, ROOT / "app.py", "--model", "ann/skin"],
+        env=hub.env(tmp_path / "empty"),
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1
     assert "No good copy of ann/skin is kept here" in refused.stderr
     if not shutil.which("chromium"):
@@ -122,10 +153,13 @@ def serving(hub, cwd, home, printed):
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     app = subprocess.Popen(
-        [sys.executable, ROOT / "app.py", "--model", "ann/skin"], cwd=cwd, text=True,
-        env=hub.env(home, GRADIO_SERVER_PORT=str(port)), stdout=subprocess.PIPE,
+        [sys.executable, ROOT / "app.py", "--model", "ann/skin"],
+        cwd=cwd,
+        text=True,
+        env=hub.env(home, GRADIO_SERVER_PORT=str(port)),
+        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    )
     try:
         deadline = time.monotonic() + 300
         while app.poll() is None and time.monotonic() < deadline:

@@ -37,17 +37,35 @@ START = 400  # seconds for a page to come up; with nine others at work, two minu
 NEEDED = {"app.py", "README.md", "LICENSE", "requirements.txt"}
 # What lies about in a checkout and must not go out.
 STRAY = [
-    ".env", ".git/config", ".venv/lib/site.py", ".ci/run", "runs/trial/config.json", "lesion.jpg",
-    "patients/0001.png", "tests/test_secret.py", "model/bundled/scan.png", "model/.notes.py",
-    "model/__pycache__/labels.cpython-311.pyc", "model/bundled/model.weights.h5", "app.pyi",
-    "model/components.pyi", "model/bundled/.partial-7-model.tflite", "train.py",
-    "requirements-dev.txt", "screenshot.png",
-]  # fmt: skip
+    ".env",
+    ".git/config",
+    ".venv/lib/site.py",
+    ".ci/run",
+    "runs/trial/config.json",
+    "lesion.jpg",
+    "patients/0001.png",
+    "tests/test_secret.py",
+    "model/bundled/scan.png",
+    "model/.notes.py",
+    "model/__pycache__/labels.cpython-311.pyc",
+    "model/bundled/model.weights.h5",
+    "app.pyi",
+    "model/components.pyi",
+    "model/bundled/.partial-7-model.tflite",
+    "train.py",
+    "requirements-dev.txt",
+    "screenshot.png",
+]
 # As the Hub's page on Docker Spaces gives them for the Gradio SDK.
 SPACE_ENV = {
-    "SYSTEM": "spaces", "SPACE_ID": SPACE, "PYTHONUNBUFFERED": "1", "GRADIO_SERVER_NAME": "0.0.0.0",
-    "GRADIO_NUM_PORTS": "1", "GRADIO_ALLOW_FLAGGING": "never", "GRADIO_THEME": "huggingface",
-}  # fmt: skip
+    "SYSTEM": "spaces",
+    "SPACE_ID": SPACE,
+    "PYTHONUNBUFFERED": "1",
+    "GRADIO_SERVER_NAME": "0.0.0.0",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_ALLOW_FLAGGING": "never",
+    "GRADIO_THEME": "huggingface",
+}
 
 
 # --- front matter
@@ -60,8 +78,11 @@ def front_matter() -> dict:
 def block(language: str, begins: str) -> str:
     """The one code block of README.md in that language that begins so."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = [each for each in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-             if each.startswith(begins)]  # fmt: skip
+    found = [
+        each
+        for each in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+        if each.startswith(begins)
+    ]
     assert len(found) == 1, f"README.md has {len(found)} blocks of {language} with {begins}"
     return found[0]
 
@@ -144,12 +165,21 @@ def published(checkout, tmp_path_factory):
 
 def test_publication_sends_what_the_page_needs_and_nothing_else(published, checkout):
     files = published.files(SPACE, repo_type="space")
-    package = {path.relative_to(checkout).as_posix() for path in (checkout / "model").iterdir()
-               if path.suffix in (".py", ".json", ".css", ".js")}  # fmt: skip
-    models = {path.relative_to(checkout).as_posix() for name in ("bundled", "compact")
-              for path in (checkout / "model" / name).iterdir()}  # fmt: skip
-    browser = {path.relative_to(checkout).as_posix()
-               for path in (checkout / "model/page/browser").rglob("*") if path.is_file()}  # fmt: skip
+    package = {
+        path.relative_to(checkout).as_posix()
+        for path in (checkout / "model").iterdir()
+        if path.suffix in (".py", ".json", ".css", ".js")
+    }
+    models = {
+        path.relative_to(checkout).as_posix()
+        for name in ("bundled", "compact")
+        for path in (checkout / "model" / name).iterdir()
+    }
+    browser = {
+        path.relative_to(checkout).as_posix()
+        for path in (checkout / "model/page/browser").rglob("*")
+        if path.is_file()
+    }
     left = {name for name in models if name.endswith((".png", ".h5"))}
     expected = (package | models | browser) - left - set(STRAY)
     assert set(files) == {".gitattributes", *NEEDED} | expected
@@ -301,8 +331,10 @@ def test_space_starts_from_what_was_published(app, python, as_user, machine, pic
     assert sum(each["confidence"] for each in answer["confidences"]) == pytest.approx(1, abs=0.01)
     assert {path: path.stat().st_mtime_ns for path in app.rglob("*")} == before
     with capsys.disabled():
-        print(f"\nSpace, bundled model: first answer {seconds:.1f} s after the start ({busy:.1f} s "
-              f"of them computing), peak memory {megabytes:.0f} MB, port {page.port}")  # fmt: skip
+        print(
+            f"\nSpace, bundled model: first answer {seconds:.1f} s after the start ({busy:.1f} s "
+            f"of them computing), peak memory {megabytes:.0f} MB, port {page.port}"
+        )
     assert busy < 10  # the goal is 5 s by the clock, on a quiet machine
     assert megabytes < 2048
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.network.network import build_network
-from model.training.trainer import speed as s
+from model.training import speed as s
 
 
 @pytest.mark.parametrize(

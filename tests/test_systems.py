@@ -16,8 +16,8 @@ from model.data.batches import epoch_order
 from model.evaluation.runs import read_rows, row_of
 from model.folder import ModelFolderError, read_config
 from model.hub import published
-from model.network.heads import with_evidence
 from model.network import network as n
+from model.network.heads import with_evidence
 from model.training.plateau import Plateau
 from model.training.recipe import parse
 from results import systems
@@ -26,10 +26,16 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 PLAIN = ["cnn_16_32", "cnn_32_32_64", "cnn_192"]
 SIZES = {
-    "inception_resnet_v2": 299, "inception_v3": 299, "mobilenet": 224, "mobilenet_v2": 224,
-    "efficientnet_b0": 224, "efficientnet_b1": 240, "cnn_16_32": 224, "cnn_32_32_64": 224,
+    "inception_resnet_v2": 299,
+    "inception_v3": 299,
+    "mobilenet": 224,
+    "mobilenet_v2": 224,
+    "efficientnet_b0": 224,
+    "efficientnet_b1": 240,
+    "cnn_16_32": 224,
+    "cnn_32_32_64": 224,
     "cnn_192": 192,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("backbone, entry", list(zip(PLAIN, published.P2["models"])))
@@ -61,8 +67,10 @@ def test_defaults_are_the_published_sizes_and_heads():
         assert (args.height, args.width) == (size, size)
         assert args.head == ("published" if backbone in PLAIN else "pooling")
         assert args.dropout == {"cnn_192": 0.25}.get(backbone, 0.0 if backbone in PLAIN else 0.3)
-    args = parse("A test.", ["--output", "x", "--backbone", "cnn_192", "--recipe", "paper",
-                             "--dropout", "0.4"])  # fmt: skip
+    args = parse(
+        "A test.",
+        ["--output", "x", "--backbone", "cnn_192", "--recipe", "paper", "--dropout", "0.4"],
+    )
     assert (args.head, args.dropout) == ("published", 0.4)
     args = parse("A test.", ["--output", "x", "--backbone", "cnn_192", "--head", "pooling"])
     assert (args.head, args.dropout) == ("pooling", 0.3)
@@ -86,12 +94,18 @@ def test_evidence_of_a_published_head_is_that_of_its_logits(backbone, classes, t
         if name in [layer.name for layer in network.layers]:
             layer = network.get_layer(name)  # biases and statistics start at rest; others show
             gain = 1 / spread if name == "hidden" and backbone not in PLAIN else 1
-            layer.set_weights([random.uniform(0.5, 1.5, w.shape) if w.ndim == 1 else w * gain
-                               for w in layer.get_weights()])  # fmt: skip
+            layer.set_weights(
+                [
+                    random.uniform(0.5, 1.5, w.shape) if w.ndim == 1 else w * gain
+                    for w in layer.get_weights()
+                ]
+            )
     config = {
-        "head": "published", "labels": [str(i) for i in range(classes)],
-        "calibration": {"temperature": 2.0}, "input": {"height": 48, "width": 64},
-    }  # fmt: skip
+        "head": "published",
+        "labels": [str(i) for i in range(classes)],
+        "calibration": {"temperature": 2.0},
+        "input": {"height": 48, "width": 64},
+    }
     logits = n.predict_logits(network, pixels)
     assert np.ptp(logits, axis=1).min() > 0.1
     out = with_evidence(network, config).predict(pixels, verbose=0)
@@ -150,11 +164,35 @@ def test_the_rate_halves_on_a_plateau_and_a_resumed_run_goes_on_as_it_would_have
 
 def test_the_settings_of_p4(made, tmp_path):
     base = [
-        "--dataset", str(made), "--weights", "none", "--backbone", "cnn_16_32", "--size", "24x32",
-        "--batch", "16", "--no-peak", "--cache", str(tmp_path / "cache"),
-    ]  # fmt: skip
-    run = [*base, "--schedule", "plateau", "--monitor", "val_top_3", "--balance", "under-over",
-           "--epochs", "5", "--learning-rate", "0.01", "--average", "0"]  # fmt: skip
+        "--dataset",
+        str(made),
+        "--weights",
+        "none",
+        "--backbone",
+        "cnn_16_32",
+        "--size",
+        "24x32",
+        "--batch",
+        "16",
+        "--no-peak",
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+    run = [
+        *base,
+        "--schedule",
+        "plateau",
+        "--monitor",
+        "val_top_3",
+        "--balance",
+        "under-over",
+        "--epochs",
+        "5",
+        "--learning-rate",
+        "0.01",
+        "--average",
+        "0",
+    ]
     folder = train.main([*run, "--output", str(tmp_path / "run")])
     with open(folder / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -164,10 +202,21 @@ def test_the_settings_of_p4(made, tmp_path):
     rates = [float(row["learning_rate"]) for row in rows]
     np.testing.assert_allclose(rates, 0.1 * np.array(optimised([], scores)), rtol=1e-4)
     # A final run has nothing to monitor and takes the rates of the selected one.
-    final = train.main([
-        "--final", str(folder), "--output", str(tmp_path / "final"), "--no-peak", "--cache",
-        str(tmp_path / "cache"), "--dataset", str(made), "--weights", "none",
-    ])  # fmt: skip
+    final = train.main(
+        [
+            "--final",
+            str(folder),
+            "--output",
+            str(tmp_path / "final"),
+            "--no-peak",
+            "--cache",
+            str(tmp_path / "cache"),
+            "--dataset",
+            str(made),
+            "--weights",
+            "none",
+        ]
+    )
     with open(final / "history.csv", newline="") as file:
         taken = [float(row["learning_rate"]) for row in csv.DictReader(file)]
     np.testing.assert_allclose(taken, rates[: len(taken)], rtol=1e-4)
@@ -183,11 +232,21 @@ def table(trained, tmp_path_factory):
     for i, (backbone, labels) in enumerate(
         (("MobileNet", 7), ("InceptionV3", 7), ("ResNet50V2", 7), ("CNN of Conv 16, 32", 2))
     ):
-        rows.append(base | {
-            "name": f"systems-{i}", "backbone": backbone, "labels": labels, "minutes": 2.5 + i,
-            "test_top_1": 0.8123 + i / 100, "validation_top_1": 0.7 + i / 100, "tflite_ms": 3.5 + i,
-            "parameters": 1_000_000 + i, "test_malignant_sensitivity": "", "test_roc_auc": 0.8765,
-        })  # fmt: skip
+        rows.append(
+            base
+            | {
+                "name": f"systems-{i}",
+                "backbone": backbone,
+                "labels": labels,
+                "minutes": 2.5 + i,
+                "test_top_1": 0.8123 + i / 100,
+                "validation_top_1": 0.7 + i / 100,
+                "tflite_ms": 3.5 + i,
+                "parameters": 1_000_000 + i,
+                "test_malignant_sensitivity": "",
+                "test_roc_auc": 0.8765,
+            }
+        )
     path = tmp_path_factory.mktemp("table") / "runs.csv"
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, list(base))

@@ -35,10 +35,17 @@ def test_english_names_are_the_labels_of_the_endpoint():
 @pytest.mark.parametrize(
     "header, language",
     [
-        ("id-ID,id;q=0.9,en-US;q=0.8", "id"), ("id", "id"), ("ID", "id"), ("en-US,id;q=0.5", "en"),
-        ("fr-FR,id;q=0.8", "en"), ("", "en"), (None, "en"), ("*", "en"), (";;,,--", "en"),
+        ("id-ID,id;q=0.9,en-US;q=0.8", "id"),
+        ("id", "id"),
+        ("ID", "id"),
+        ("en-US,id;q=0.5", "en"),
+        ("fr-FR,id;q=0.8", "en"),
+        ("", "en"),
+        (None, "en"),
+        ("*", "en"),
+        (";;,,--", "en"),
     ],
-)  # fmt: skip
+)
 def test_language_is_the_first_choice_of_the_browser(header, language):
     assert language_of(header) == language
 

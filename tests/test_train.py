@@ -21,9 +21,17 @@ from model.network.network import load_network
 
 ROOT = Path(__file__).parents[1]
 SMALL = [
-    "--backbone", "cnn_16_32", "--head", "pooling", "--size", "24x32", "--weights", "none",
-    "--batch", "16",
-]  # fmt: skip
+    "--backbone",
+    "cnn_16_32",
+    "--head",
+    "pooling",
+    "--size",
+    "24x32",
+    "--weights",
+    "none",
+    "--batch",
+    "16",
+]
 
 
 def command(made, output, *more):
@@ -41,20 +49,26 @@ def command(made, output, *more):
 
 def run(made, output, *more, backend="tensorflow", **environment):
     return subprocess.run(
-        command(made, output, *more), cwd=ROOT, text=True, capture_output=True,
-        env=os.environ | {"KERAS_BACKEND": backend, "LESION_CACHE": str(output.parent / "cache")}
+        command(made, output, *more),
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        env=os.environ
+        | {"KERAS_BACKEND": backend, "LESION_CACHE": str(output.parent / "cache")}
         | environment,
-    )  # fmt: skip
+    )
 
 
 def kill_after_an_epoch(made, output, *more) -> int:
     """Start a run on JAX and kill it when its first state is there; the epochs it had finished."""
     cache = str(output.parent / "cache")
     process = subprocess.Popen(
-        command(made, output, *more), cwd=ROOT,
+        command(made, output, *more),
+        cwd=ROOT,
         env=os.environ | {"KERAS_BACKEND": "jax", "LESION_CACHE": cache},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     state = output.with_name(output.name + ".training") / "state.json"
     deadline = time.monotonic() + 300
     while not state.exists() and time.monotonic() < deadline:
@@ -78,9 +92,14 @@ def test_two_epochs_on_each_backend_that_is_installed(made, tmp_path, backend):
     assert "support `jit_compile" not in done.stderr  # a step that Keras would not compile
     folder = tmp_path / "run"
     assert {p.name for p in folder.iterdir()} >= {
-        "config.json", "model.weights.h5", "split.json", "history.csv", "history.png",
-        "README.md", "SHA256SUMS",
-    }  # fmt: skip
+        "config.json",
+        "model.weights.h5",
+        "split.json",
+        "history.csv",
+        "history.png",
+        "README.md",
+        "SHA256SUMS",
+    }
     verify(folder)
     config = read_config(folder)
     assert config["training"]["device"].startswith(backend)
@@ -140,9 +159,19 @@ def test_paper_recipe_and_a_backbone_from_other_pictures(made, tmp_path):
     assert first.returncode == 0, first.stderr
     assert read_config(tmp_path / "first")["labels"] == ["flat", "round"]
     second = run(
-        made, tmp_path / "second", "--epochs", "1", "--recipe", "paper", "--weights",
-        str(tmp_path / "first"), "--limit", "40", "--head", "flatten",
-    )  # fmt: skip
+        made,
+        tmp_path / "second",
+        "--epochs",
+        "1",
+        "--recipe",
+        "paper",
+        "--weights",
+        str(tmp_path / "first"),
+        "--limit",
+        "40",
+        "--head",
+        "flatten",
+    )
     assert second.returncode == 0, second.stderr
     config = read_config(tmp_path / "second")
     assert config["head"] == "flatten" and config["preprocessing"]["scaling"] == "unit"
@@ -161,9 +190,16 @@ def test_whole_epochs_in_one_call_give_the_same_losses(made, tmp_path):
     losses = []
     for steps in ("1", "epoch"):
         done = run(
-            made, tmp_path / steps, "--epochs", "2", "--augment", "0", "--no-peak",
-            "--steps-per-execution", steps,
-        )  # fmt: skip
+            made,
+            tmp_path / steps,
+            "--epochs",
+            "2",
+            "--augment",
+            "0",
+            "--no-peak",
+            "--steps-per-execution",
+            steps,
+        )
         assert done.returncode == 0, done.stderr
         history = np.genfromtxt(tmp_path / steps / "history.csv", delimiter=",", names=True)
         losses.append([history["val_loss"], history["images_per_second"] > 0])
@@ -178,11 +214,29 @@ def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
     ]
     other = write_dataset(tmp_path / "other", rows)
     cache = ["--cache", str(tmp_path / "cache"), "--no-peak"]
-    selected = train.main([
-        *command(made, tmp_path / "selected", "--epochs", "3", "--average", "0.5", "--mixup", "0.2",
-                 "--logit-adjust", "0.5", "--extra", str(other), "--extra-label-column", "kind",
-                 "--monitor", "val_loss")[2:], *cache,
-    ])  # fmt: skip
+    selected = train.main(
+        [
+            *command(
+                made,
+                tmp_path / "selected",
+                "--epochs",
+                "3",
+                "--average",
+                "0.5",
+                "--mixup",
+                "0.2",
+                "--logit-adjust",
+                "0.5",
+                "--extra",
+                str(other),
+                "--extra-label-column",
+                "kind",
+                "--monitor",
+                "val_loss",
+            )[2:],
+            *cache,
+        ]
+    )
     before = read_config(selected)
     extra = before["data"]["extra"][0]
     assert (extra["dataset"], extra["images"], extra["left_out"]["label"]) == ("other", 16, 5)
@@ -194,10 +248,17 @@ def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
     # A best epoch before the last, which a short run may not have by itself.
     before["training"]["best_epoch"] = 2
     write_json(selected / "config.json", before)
-    final = train.main([
-        "--final", str(selected), "--output", str(tmp_path / "final"), "--results",
-        str(tmp_path / "runs.csv"), *cache,
-    ])  # fmt: skip
+    final = train.main(
+        [
+            "--final",
+            str(selected),
+            "--output",
+            str(tmp_path / "final"),
+            "--results",
+            str(tmp_path / "runs.csv"),
+            *cache,
+        ]
+    )
     verify(final)
     config = read_config(final)
     assert config["data"]["trained_on"] == counts["train"] + counts["validation"] + 16
@@ -221,21 +282,42 @@ def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
         evaluate.main([str(final), "--part", "validation"])
     shorter = write_dataset(tmp_path / "shorter", made_rows(20)[:-3])
     with pytest.raises(ModelFolderError, match="part of .*selected is another one"):
-        train.main([
-            "--final", str(selected), "--output", str(tmp_path / "no"), "--dataset", str(shorter),
-            *cache,
-        ])  # fmt: skip
+        train.main(
+            [
+                "--final",
+                str(selected),
+                "--output",
+                str(tmp_path / "no"),
+                "--dataset",
+                str(shorter),
+                *cache,
+            ]
+        )
 
 
 def test_averaged_weights_are_those_of_a_final_run(made, tmp_path):
     cache = ["--cache", str(tmp_path / "cache"), "--no-peak"]
     kept = {}
     for average in ("0", "0.9"):
-        folder = train.main([
-            *command(made, tmp_path / f"selected{average}", "--epochs", "1", "--average", average,
-                     "--augment", "0", "--learning-rate", "0.02", "--warmup-epochs", "0")[2:],
-            *cache,
-        ])  # fmt: skip
+        folder = train.main(
+            [
+                *command(
+                    made,
+                    tmp_path / f"selected{average}",
+                    "--epochs",
+                    "1",
+                    "--average",
+                    average,
+                    "--augment",
+                    "0",
+                    "--learning-rate",
+                    "0.02",
+                    "--warmup-epochs",
+                    "0",
+                )[2:],
+                *cache,
+            ]
+        )
         final = ["--final", str(folder), "--output", str(tmp_path / f"final{average}")]
         kept[average] = load_network(train.main([*final, *cache]))[0].get_weights()
     fresh = kept["0.9"], kept["0"]
@@ -266,8 +348,14 @@ def test_a_size_that_is_none_is_named(made, tmp_path, capsys):
 def test_imagenet_weights_out_of_reach_end_in_a_sentence(made, tmp_path):
     proxy = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     done = run(
-        made, tmp_path / "run", "--backbone", "mobilenet_v2", "--weights", "imagenet",
-        HOME=str(tmp_path), **proxy,
-    )  # fmt: skip
+        made,
+        tmp_path / "run",
+        "--backbone",
+        "mobilenet_v2",
+        "--weights",
+        "imagenet",
+        HOME=str(tmp_path),
+        **proxy,
+    )
     assert done.returncode != 0 and "ImageNet weights" in done.stderr
     assert "Traceback" not in done.stderr

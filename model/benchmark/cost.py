@@ -104,9 +104,18 @@ def evaluate_cost(folder: Path, count: int, dataset: str | None = None) -> dict:
         # A copy, as evaluate.py renews the folder's checksums.
         copy = shutil.copytree(folder, Path(place) / "model")
         command = [
-            sys.executable, "evaluate.py", str(copy), "--part", "all", "--dataset", str(source),
-            "--output", str(Path(place) / "output"), "--cache", str(Path(place) / "cache"),
-        ]  # fmt: skip
+            sys.executable,
+            "evaluate.py",
+            str(copy),
+            "--part",
+            "all",
+            "--dataset",
+            str(source),
+            "--output",
+            str(Path(place) / "output"),
+            "--cache",
+            str(Path(place) / "cache"),
+        ]
         start = time.perf_counter()
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)

@@ -14,12 +14,33 @@ import numpy as np
 from model.folder import replacing, write_text
 
 COLUMNS = (
-    "part", "what", "clients", "calls", "mean", "std", "min", "max", "median", "p95", "ratio",
-    "per_second", "errors", "seconds", "megabytes", "growth",
-)  # fmt: skip
+    "part",
+    "what",
+    "clients",
+    "calls",
+    "mean",
+    "std",
+    "min",
+    "max",
+    "median",
+    "p95",
+    "ratio",
+    "per_second",
+    "errors",
+    "seconds",
+    "megabytes",
+    "growth",
+)
 PACKAGES = (
-    "gradio", "ai-edge-litert", "tensorflow", "keras", "onnxruntime", "openvino", "numpy", "pillow",
-)  # fmt: skip
+    "gradio",
+    "ai-edge-litert",
+    "tensorflow",
+    "keras",
+    "onnxruntime",
+    "openvino",
+    "numpy",
+    "pillow",
+)
 
 
 def timed(call, calls: int, warm: int = 3) -> list[float]:
@@ -37,10 +58,14 @@ def row(part: str, what: str, times: list[float] | None = None, **more) -> dict:
     found = {"part": part, "what": what} | more
     if times:
         found |= {
-            "calls": len(times), "mean": np.mean(times), "std": np.std(times), "min": min(times),
-            "max": max(times), "median": statistics.median(times),
+            "calls": len(times),
+            "mean": np.mean(times),
+            "std": np.std(times),
+            "min": min(times),
+            "max": max(times),
+            "median": statistics.median(times),
             "p95": np.quantile(times, 0.95),
-        }  # fmt: skip
+        }
     return found
 
 

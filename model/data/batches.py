@@ -53,9 +53,20 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, images, truth, classes, batch, *, balance="none", power=1.0, seed=0, epoch=0,
-        share=(0, 1), artefacts=(), artefact_share=0.0,
-    ):  # fmt: skip
+        self,
+        images,
+        truth,
+        classes,
+        batch,
+        *,
+        balance="none",
+        power=1.0,
+        seed=0,
+        epoch=0,
+        share=(0, 1),
+        artefacts=(),
+        artefact_share=0.0,
+    ):
         super().__init__()
         self.images, self.truth, self.classes, self.share = images, truth, classes, share
         self.balance, self.power, self.seed = balance, power, seed

@@ -162,8 +162,10 @@ def add_extra(
             told = ", ".join(f"{k} ({n})" for k, n in sorted(Counter(extra.dx[unknown]).items()))
             print(f"{name}: {rows.name} has no label {told}: {unknown.sum()} images are left out")
         if known.any():
-            print(f"{name}: {known.sum()} images are in {rows.name} or another set, or show a "
-                  "lesion that it has outside its train part: they are left out")  # fmt: skip
+            print(
+                f"{name}: {known.sum()} images are in {rows.name} or another set, or show a "
+                "lesion that it has outside its train part: they are left out"
+            )
         if not len(kept):
             raise DatasetError(
                 f"{name} adds no image to {rows.name}: none is new and has one of the labels "
@@ -171,13 +173,15 @@ def add_extra(
             )
         seen |= set(extra.image_id[kept])
         joined = _join(joined, extra, kept, dx)
-        records.append({
-            "dataset": name,
-            "label_column": label_column,
-            "images": len(kept),
-            "left_out": {"label": int(unknown.sum()), "image": int((known & ~unknown).sum())},
-            "counts": {label: int((dx[kept] == label).sum()) for label in rows.labels},
-        })  # fmt: skip
+        records.append(
+            {
+                "dataset": name,
+                "label_column": label_column,
+                "images": len(kept),
+                "left_out": {"label": int(unknown.sum()), "image": int((known & ~unknown).sum())},
+                "counts": {label: int((dx[kept] == label).sum()) for label in rows.labels},
+            }
+        )
     return joined, records
 
 

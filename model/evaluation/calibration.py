@@ -11,8 +11,19 @@ from model.labels import suspicious_of
 from model.network.network import softmax
 
 # The figures of metrics.py that config.json keeps of the validation part.
-VALIDATED = ("top_1", "top_2", "top_3", "balanced_accuracy", "macro", "macro_f1", "roc_auc",
-             "log_loss", "melanoma", "malignant", "ece")  # fmt: skip
+VALIDATED = (
+    "top_1",
+    "top_2",
+    "top_3",
+    "balanced_accuracy",
+    "macro",
+    "macro_f1",
+    "roc_auc",
+    "log_loss",
+    "melanoma",
+    "malignant",
+    "ece",
+)
 
 
 def validated(

@@ -58,9 +58,15 @@ def classification_metrics(
     predicted = probabilities.argmax(axis=1)
     support = np.bincount(truth, minlength=k)
     figures = draws(
-        labels, truth, probabilities, lesions, suspicious=suspicious, threshold=threshold,
-        resamples=resamples, seed=seed,
-    )  # fmt: skip
+        labels,
+        truth,
+        probabilities,
+        lesions,
+        suspicious=suspicious,
+        threshold=threshold,
+        resamples=resamples,
+        seed=seed,
+    )
 
     result = {
         "n": n,
@@ -109,8 +115,10 @@ def draws(
     rows, scores = _rows(labels, truth, probabilities, suspicious, threshold)
     return resampled(
         lambda weights: _figures(labels, rows, scores, support, weights),
-        clusters_of(lesions), resamples, seed,
-    )  # fmt: skip
+        clusters_of(lesions),
+        resamples,
+        seed,
+    )
 
 
 def subgroup_metrics(

@@ -61,7 +61,7 @@ def row_of(folder: "str | Path") -> dict:
         "tflops": fast.get("tflops"),
         "share_of_peak": fast.get("share_of_peak"),
         "parameters": config.get("parameters"),
-    }  # fmt: skip
+    }
     # Of a final run's own validation part nothing can be said: it was trained on.
     row |= _figures("validation", training.get("validation"))
     tested = (metrics.get("data") or {}).get("part") == "test"

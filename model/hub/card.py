@@ -24,7 +24,7 @@ from model.folder import (
     read_json,
     read_metrics,
     replacing,
-)  # fmt: skip
+)
 from model.hub import tables
 from model.hub.card_text import card_text
 from model.labels import BINARY, LABELS

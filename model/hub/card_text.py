@@ -49,9 +49,15 @@ def _opening(facts):
     if parameters := facts.config.get("parameters"):
         size += f", {parameters:,} parameters"
     return [
-        f"# {facts.architecture} on {facts.title}", "", does, "", f"{size}.", "",
-        "**This is no medical diagnosis.** It is a statistical model, and it errs.", "",
-    ]  # fmt: skip
+        f"# {facts.architecture} on {facts.title}",
+        "",
+        does,
+        "",
+        f"{size}.",
+        "",
+        "**This is no medical diagnosis.** It is a statistical model, and it errs.",
+        "",
+    ]
 
 
 def _use(facts):
@@ -62,14 +68,20 @@ def _use(facts):
         use = "Research, and as a backbone to start other training from (`train.py --weights`)."
         unlike = f"pictures unlike those of {facts.title};"
     return [
-        "## Intended use", "", use, "", "Not for:", "",
+        "## Intended use",
+        "",
+        use,
+        "",
+        "Not for:",
+        "",
         "- diagnosis, treatment, or whether somebody should see a doctor: it is no medical device;",
         f"- {unlike}",
         f"- whatever is none of its {len(facts.config['labels'])} labels: it has no answer for "
         "that, and divides its probability among them all the same, unless the picture as a whole "
         "is unlike those it was trained on;",
-        "- commercial use: the weights are under CC BY-NC 4.0.", "",
-    ]  # fmt: skip
+        "- commercial use: the weights are under CC BY-NC 4.0.",
+        "",
+    ]
 
 
 def _data(facts):
@@ -86,16 +98,18 @@ def _data(facts):
         lines += [
             f"Split by lesion{seed}: no lesion is in two parts. The test part is drawn from the "
             "lesions with one image, 15 % of them, and the validation part is 10 % of the other "
-            "lesions, both stratified by label.", "",
-        ]  # fmt: skip
+            "lesions, both stratified by label.",
+            "",
+        ]
     elif data.get("split_by") == "image":
         lines += [f"Split by image{seed}: pictures of the same thing may be in two parts.", ""]
     if classes := data.get("classes"):
         lines += [
             f"Malignant are {_named(classes['malignant'])}; benign are "
             f"{_named(classes['benign'])}. The parts are those of these labels, as they were "
-            "before they became two.", "",
-        ]  # fmt: skip
+            "before they became two.",
+            "",
+        ]
     training = facts.config.get("training") or {}
     if limit := training.get("limit"):
         lines += [f"**A trial run**: of these parts only about {limit} images were used.", ""]
@@ -104,29 +118,37 @@ def _data(facts):
         taught = "the training and validation parts together"
         lines += [
             f"**Trained on {taught}**, as the run `{final['like']}` was on the training part "
-            "alone: what was chosen by the validation part was chosen there.", "",
-        ]  # fmt: skip
+            "alone: what was chosen by the validation part was chosen there.",
+            "",
+        ]
     for extra in data.get("extra") or []:
         lines += [
             f"Beside {taught}, images of `{extra['dataset']}` were trained on: "
             f"{tables.counts({k: n for k, n in extra['counts'].items() if n})}. None of them is in "
-            "the validation or test part.", "",
-        ]  # fmt: skip
+            "the validation or test part.",
+            "",
+        ]
     if held := data.get("held_out"):
         left = held["left_out"]
         lines += [
             f"The {held['images']:,} pictures of `{held['file']}` and all others of their lesions "
             f"were kept out: {left['train']:,} of the training part, {left['validation']:,} of the "
-            "validation part.", "",
-        ]  # fmt: skip
+            "validation part.",
+            "",
+        ]
     for entry in data.get("unlabelled") or []:
-        lines += [f"{entry['images']:,} pictures of `{entry['dataset']}` were learned from without "
-                  "their labels, through the teachers.", ""]  # fmt: skip
+        lines += [
+            f"{entry['images']:,} pictures of `{entry['dataset']}` were learned from without "
+            "their labels, through the teachers.",
+            "",
+        ]
     if (data.get("extra") or training.get("final")) and "trained_on" in data:
         lines += [f"Trained on {data['trained_on']:,} images in all.", ""]
     if counts := data.get("counts"):
-        rows = [[label, *(part.get(label, 0) for part in counts.values())]
-                for label in facts.config["labels"]]  # fmt: skip
+        rows = [
+            [label, *(part.get(label, 0) for part in counts.values())]
+            for label in facts.config["labels"]
+        ]
         rows = [[*row, sum(row[1:])] for row in rows]
         total = ["all", *(sum(column) for column in list(zip(*rows))[1:])]
         rows = rows if _few_labels(facts) else []
@@ -145,24 +167,32 @@ def _training(facts):
     if teachers := training.get("teachers"):
         named = ", ".join(
             f"`{teacher['name']}` ({tables.ARCHITECTURES[teacher['architecture']]}, "
-            f"{teacher['size']}, trained on {teacher['dataset']})" for teacher in teachers
-        )  # fmt: skip
+            f"{teacher['size']}, trained on {teacher['dataset']})"
+            for teacher in teachers
+        )
         lines += [
             f"Teachers, whose mean answer to the same pictures it learned too: {named}. The labels "
-            f"had a share of {training['label_share']:g} in the loss.", "",
-        ]  # fmt: skip
+            f"had a share of {training['label_share']:g} in the loss.",
+            "",
+        ]
     ran = []
     if final := training.get("final"):
-        ran.append(f"{final['epochs']} epochs, of which the last was kept: as many as "
-                   f"`{final['like']}` took to its best on the validation part")  # fmt: skip
+        ran.append(
+            f"{final['epochs']} epochs, of which the last was kept: as many as "
+            f"`{final['like']}` took to its best on the validation part"
+        )
     elif runs := training.get("mean_of"):
         named = ", ".join(f"`{run}`" for run in runs)
-        ran.append(f"the mean of the weights of {named}; the start above and the settings below "
-                   "are those of the last")  # fmt: skip
+        ran.append(
+            f"the mean of the weights of {named}; the start above and the settings below "
+            "are those of the last"
+        )
     elif {"epochs_run", "best_epoch", "monitor"} <= set(training):
         by = training["monitor"].removeprefix("val_").replace("_", " ")
-        ran.append(f"{training['epochs_run']} epochs, of which number {training['best_epoch']} was "
-                   f"kept, for its {by} on the validation part")  # fmt: skip
+        ran.append(
+            f"{training['epochs_run']} epochs, of which number {training['best_epoch']} was "
+            f"kept, for its {by} on the validation part"
+        )
     ran += [f"{training['minutes']:,} minutes"] if "minutes" in training else []
     ran += [str(training[key]) for key in ("device", "machine") if key in training]
     ran += [f"{key} {version}" for key, version in (facts.config.get("versions") or {}).items()]
@@ -178,15 +208,40 @@ def _training(facts):
         lines += [f"{whose} the validation part (95 % intervals): {'; '.join(shown)}.", ""]
     # What stands above or under Data, and what is of the machine that trained.
     told = {
-        "dataset", "label_column", "split_by", "limit", "weights", "backbone", "command",
-        "finished", "epochs_run", "best_epoch", "minutes", "device", "machine", "validation",
-        "extra", "extra_label_column", "final", "speed", "commit", "malignant", "mean_of",
-        "teacher", "teachers", "label_share", "unlabelled", "hold_out",
-    }  # fmt: skip
+        "dataset",
+        "label_column",
+        "split_by",
+        "limit",
+        "weights",
+        "backbone",
+        "command",
+        "finished",
+        "epochs_run",
+        "best_epoch",
+        "minutes",
+        "device",
+        "machine",
+        "validation",
+        "extra",
+        "extra_label_column",
+        "final",
+        "speed",
+        "commit",
+        "malignant",
+        "mean_of",
+        "teacher",
+        "teachers",
+        "label_share",
+        "unlabelled",
+        "hold_out",
+    }
     scaling = (facts.config.get("preprocessing") or {}).get("scaling")
     settings = training | ({"scaling": scaling} if scaling else {})
-    rows = [[key.replace("_", " "), value] for key, value in settings.items()
-            if key not in told and value is not None]  # fmt: skip
+    rows = [
+        [key.replace("_", " "), value]
+        for key, value in settings.items()
+        if key not in told and value is not None
+    ]
     lines += tables.table(["setting", "value"], rows) if rows else []
     return ["## Training", "", *lines] if lines else []
 
@@ -217,8 +272,11 @@ def _results(facts):
         lines += [f"Measured on {facts.measured_on}. {tables.drawn(entry)}".strip(), ""]
         if facts.compares:
             source = published.CITATIONS["P1"]["short"]
-            lines += [f"By number and class these are the test images of {source}, so the "
-                      "published figures compare.", ""]  # fmt: skip
+            lines += [
+                f"By number and class these are the test images of {source}, so the "
+                "published figures compare.",
+                "",
+            ]
         lines += tables.summary_table(facts.runtimes, facts.compares)
         if _few_labels(facts):
             lines += [f"### Per class, {tables.RUNTIMES[runtime]}", ""]
@@ -255,12 +313,14 @@ def _calibration(facts):
         goal = calibration.get("sensitivity")
         goal = f", set{on} for a sensitivity of {goal:.0%}" if goal else ""
         lines += [
-            "### Operating point", "",
+            "### Operating point",
+            "",
             f"A picture is suspicious where {' + '.join(chosen['labels'])} together reach "
             f"{chosen['threshold']:.3f}{goal}. Here: sensitivity "
             f"{tables.text(chosen['sensitivity'], 1, 3)}, specificity "
-            f"{tables.text(chosen['specificity'], 1, 3)}.", "",
-        ]  # fmt: skip
+            f"{tables.text(chosen['specificity'], 1, 3)}.",
+            "",
+        ]
     return lines
 
 
@@ -314,15 +374,19 @@ def _python(facts):
     if not (facts.folder / TFLITE).is_file():
         return []
     return [
-        "## Use from Python", "",
-        "In the program that made it (`app.py`, `model/`), with its requirements.txt:", "",
+        "## Use from Python",
+        "",
+        "In the program that made it (`app.py`, `model/`), with its requirements.txt:",
+        "",
         "```python",
-        "from model.classifier import Classifier", "",
+        "from model.classifier import Classifier",
+        "",
         f'classifier = Classifier.from_pretrained("{facts.repo_id or "runs/NAME"}")',
         'prediction = classifier("picture.jpg")  # a path, bytes, a file or a PIL image',
         "print(prediction.top(3))  # the three likeliest, with their probabilities",
-        "```", "",
-    ]  # fmt: skip
+        "```",
+        "",
+    ]
 
 
 def _citation(facts):

@@ -150,11 +150,7 @@ P3 = {
     "patience": 8,
     "models": [
         {"model": "CNN of Conv 32, 64, 128, with augmentation", "accuracy": 0.65},
-        {
-            "model": "MobileNetV2, Dense 128",
-            "validation_accuracy": 0.70,
-            "test_accuracy": 0.72,
-        },
+        {"model": "MobileNetV2, Dense 128", "validation_accuracy": 0.70, "test_accuracy": 0.72},
     ],
 }
 
@@ -166,24 +162,45 @@ _WORKS = {
 }
 SYSTEMS = [
     {
-        "backbone": "inception_resnet_v2", "labels": 7, "source": "P1",
+        "backbone": "inception_resnet_v2",
+        "labels": 7,
+        "source": "P1",
         **TOP_K["InceptionResNetV2"],
         **dict(zip(("precision", "recall", "f1"), TFLITE["macro"])),
     },
-    {"backbone": "mobilenet", "labels": 7, "source": "P1", **TOP_K["MobileNet"],
-     **_WORKS["MobileNet"]},
-    {"backbone": "mobilenet_v2", "labels": 7, "source": "P3",
-     "accuracy": P3["models"][1]["test_accuracy"], **_WORKS["MobileNetV2"]},
+    {
+        "backbone": "mobilenet",
+        "labels": 7,
+        "source": "P1",
+        **TOP_K["MobileNet"],
+        **_WORKS["MobileNet"],
+    },
+    {
+        "backbone": "mobilenet_v2",
+        "labels": 7,
+        "source": "P3",
+        "accuracy": P3["models"][1]["test_accuracy"],
+        **_WORKS["MobileNetV2"],
+    },
     {"backbone": "inception_v3", "labels": 7, "source": "P1", **_WORKS["InceptionV3"]},
     {"backbone": "efficientnet_b0", "labels": 7, "source": "P1", **_WORKS["EfficientNetB0"]},
     {"backbone": "efficientnet_b1", "labels": 7, "source": "P1", **_WORKS["EfficientNetB1"]},
-    {"backbone": "cnn_192", "labels": 7, "source": "P3",
-     "accuracy": P3["models"][0]["accuracy"]},
-    {"backbone": "cnn_16_32", "labels": 2, "source": "P2",
-     "accuracy": P2["models"][0]["accuracy"], "parameters": P2["models"][0]["parameters"]},
-    {"backbone": "cnn_32_32_64", "labels": 2, "source": "P2",
-     "accuracy": P2["models"][1]["accuracy"], "parameters": P2["models"][1]["parameters"]},
-]  # fmt: skip
+    {"backbone": "cnn_192", "labels": 7, "source": "P3", "accuracy": P3["models"][0]["accuracy"]},
+    {
+        "backbone": "cnn_16_32",
+        "labels": 2,
+        "source": "P2",
+        "accuracy": P2["models"][0]["accuracy"],
+        "parameters": P2["models"][0]["parameters"],
+    },
+    {
+        "backbone": "cnn_32_32_64",
+        "labels": 2,
+        "source": "P2",
+        "accuracy": P2["models"][1]["accuracy"],
+        "parameters": P2["models"][1]["parameters"],
+    },
+]
 
 # P4: MobileNetV2 on HAM10000 at 224x224; the cells of its confusion matrix that the source gives.
 P4 = {
@@ -194,11 +211,7 @@ P4 = {
 }
 
 # ISIC 2018 task 3, official test set: balanced multi-class accuracy over the same seven classes.
-ISIC_2018 = {
-    "winner": 0.885,
-    "best on public data only": 0.856,
-    "without any extra data": 0.845,
-}
+ISIC_2018 = {"winner": 0.885, "best on public data only": 0.856, "without any extra data": 0.845}
 
 # InceptionResNetV2 at 299x299 (timm); CPU float32, batch 1, milliseconds.
 INCEPTION_RESNET_V2 = {

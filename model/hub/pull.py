@@ -29,7 +29,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
-)  # fmt: skip
+)
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import validate_repo_id
 
@@ -43,7 +43,7 @@ from model.folder import (
     read_checksums,
     replacing,
     sha256,
-)  # fmt: skip
+)
 
 README = "README.md"
 PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json where there is one

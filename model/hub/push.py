@@ -35,7 +35,7 @@ from model.folder import (
     verify,
     write_checksums,
     write_json,
-)  # fmt: skip
+)
 from model.hub.card import BEGIN, END, write_card
 from model.hub.pull import (
     README,
@@ -46,7 +46,7 @@ from model.hub.pull import (
     pull,
     sentences,
     token_of,
-)  # fmt: skip
+)
 
 # A file that a person has laid into the folder is not published by mistake.
 LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, SUMS, README, "history.csv", "report.md"}
@@ -210,9 +210,12 @@ def push(
     with sentences(repo_id, api):
         try:
             commit = api.create_commit(
-                repo_id, changes, commit_message=f"Model folder {folder.name}", revision=revision,
+                repo_id,
+                changes,
+                commit_message=f"Model folder {folder.name}",
+                revision=revision,
                 parent_commit=head.sha,
-            ).oid  # fmt: skip
+            ).oid
         except Exception as error:
             commit = _arrived(api, repo_id, revision, head.sha, (folder / SUMS).read_text())
             if commit is None:

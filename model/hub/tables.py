@@ -53,10 +53,16 @@ SUMMARY = (
 )
 
 SUBGROUP_COLUMNS = (
-    "top-1 accuracy, %", "balanced accuracy", "macro F1", "melanoma sensitivity",
-    "melanoma specificity", "malignant sensitivity", "malignant specificity",
-    "suspicious sensitivity", "suspicious specificity",
-)  # fmt: skip
+    "top-1 accuracy, %",
+    "balanced accuracy",
+    "macro F1",
+    "melanoma sensitivity",
+    "melanoma specificity",
+    "malignant sensitivity",
+    "malignant specificity",
+    "suspicious sensitivity",
+    "suspicious specificity",
+)
 
 
 def class_table(entry: dict, theirs: dict | None) -> list[str]:
@@ -217,10 +223,14 @@ def familiarity_lines(measured: dict) -> list[str]:
     """What `evaluate.py --outliers` measured: a sentence and a table."""
     share = {key: f"{text(measured[key], 100, 1)} %" for key in ("refused", "noticed")}
     rows = [
-        [name.replace("_", " "), entry["images"], text(entry.get("roc_auc"), 1, 3),
-         text(entry["refused"], 100, 1)]
+        [
+            name.replace("_", " "),
+            entry["images"],
+            text(entry.get("roc_auc"), 1, 3),
+            text(entry["refused"], 100, 1),
+        ]
         for name, entry in measured["outliers"].items()
-    ]  # fmt: skip
+    ]
     return [
         f"Of the {measured['images']} images measured {share['refused']} get no confident label, "
         "since they are too small, nearly uniform or unlike the training images (below a "

@@ -20,11 +20,13 @@ def fuse_batchnorm(network: keras.Model) -> int:
     if keras.backend.backend() != "tensorflow":
         return 0
     fused = [
-        layer for layer in network._flatten_layers()
+        layer
+        for layer in network._flatten_layers()
         if isinstance(layer, layers.BatchNormalization)
-        and layer.axis in (-1, 3) and len(layer.input.shape) == 4
+        and layer.axis in (-1, 3)
+        and len(layer.input.shape) == 4
         and not (layer.renorm or layer.synchronized)
-    ]  # fmt: skip
+    ]
     for layer in fused:
         # The call alone, not the class: Keras names what it saves after the class.
         layer.call = partial(_call, layer, layer.call)

@@ -52,9 +52,14 @@ def efficientnet_lite(
     for count, (_, kernel, stride, expansion, filters) in zip(repeats, STAGES):
         for repeat in range(count):
             x = _block(
-                x, f"block{block}", kernel, 1 if repeat else stride, expansion,
-                _rounded(filters * wide), BLOCK_DROPOUT * block / sum(repeats),
-            )  # fmt: skip
+                x,
+                f"block{block}",
+                kernel,
+                1 if repeat else stride,
+                expansion,
+                _rounded(filters * wide),
+                BLOCK_DROPOUT * block / sum(repeats),
+            )
             block += 1
     x = _normalised(x, layers.Conv2D(TOP, 1, use_bias=False, name="top_conv"))
     if classes:
@@ -103,9 +108,12 @@ def _from_torch(layer, state: dict) -> list[np.ndarray]:
 def _torch_name(name: str) -> str:
     """ "block3_expand_norm" to "_blocks.3._bn0", and so on."""
     outside = {
-        "stem_conv": "_conv_stem", "stem_norm": "_bn0", "top_conv": "_conv_head",
-        "top_norm": "_bn1", "logits": "_fc",
-    }  # fmt: skip
+        "stem_conv": "_conv_stem",
+        "stem_norm": "_bn0",
+        "top_conv": "_conv_head",
+        "top_norm": "_bn1",
+        "logits": "_fc",
+    }
     if name in outside:
         return outside[name]
     block, part, kind = name.split("_")

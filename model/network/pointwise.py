@@ -19,10 +19,13 @@ def multiply_pointwise(network: keras.Model) -> int:
     if keras.backend.backend() != "tensorflow" or on_gpu():
         return 0
     pointwise = [
-        layer for layer in network._flatten_layers()
-        if type(layer) is layers.Conv2D and layer.kernel_size == layer.strides == (1, 1)
-        and layer.groups == 1 and layer.data_format == "channels_last"
-    ]  # fmt: skip
+        layer
+        for layer in network._flatten_layers()
+        if type(layer) is layers.Conv2D
+        and layer.kernel_size == layer.strides == (1, 1)
+        and layer.groups == 1
+        and layer.data_format == "channels_last"
+    ]
     for layer in pointwise:
         # The call alone, not the class: Keras names what it saves after the class.
         layer.call = partial(_call, layer)

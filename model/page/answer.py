@@ -155,11 +155,15 @@ def about(classifier, language: str = "en") -> str:
     config, metrics = classifier.config, classifier.metrics
     parts = [
         text(
-            language, "about_model", architecture=config["architecture"], height=classifier.height,
-            width=classifier.width, dataset=config["data"]["dataset"],
+            language,
+            "about_model",
+            architecture=config["architecture"],
+            height=classifier.height,
+            width=classifier.width,
+            dataset=config["data"]["dataset"],
             images=number(config["data"]["images"], language),
         )
-    ]  # fmt: skip
+    ]
     measured = metrics.get("tflite")
     if measured and metrics["data"]["part"] == "test":
         figures = {

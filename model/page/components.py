@@ -79,16 +79,25 @@ def theme() -> gr.themes.Base:
     """A quiet one, whose colours keep 4.5:1 in light and dark, with the system's own letters: no
     font comes from elsewhere."""
     return gr.themes.Base(
-        primary_hue="teal", neutral_hue="slate", radius_size="md",
-        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
+        primary_hue="teal",
+        neutral_hue="slate",
+        radius_size="md",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
     ).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_text_color="white", button_primary_text_color_dark="white",
-        color_accent="*primary_700", link_text_color="*primary_700",
-        link_text_color_dark="*primary_300", link_text_color_visited="*primary_700",
-        link_text_color_visited_dark="*primary_300", link_text_color_hover_dark="*primary_200",
-        stat_background_fill="*primary_700", stat_background_fill_dark="*primary_400",
-        body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300",
-    )  # fmt: skip
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+        color_accent="*primary_700",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+        link_text_color_visited="*primary_700",
+        link_text_color_visited_dark="*primary_300",
+        link_text_color_hover_dark="*primary_200",
+        stat_background_fill="*primary_700",
+        stat_background_fill_dark="*primary_400",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+    )

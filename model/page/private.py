@@ -33,10 +33,14 @@ SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json"
 WASM, BYTES = "application/wasm", "application/octet-stream"
 PAGE = ("page.js", "files.js")  # loaded with the tab; all else when the visitor asks for it
 ASKED = {
-    "picture": "picture.js", "worker": "worker.js", "litert": "litert/litert.js",
-    "compat.js": "litert/compat.js", "threaded.js": "litert/threaded.js",
-    "compat.wasm": "litert/compat.wasm.gz", "threaded.wasm": "litert/threaded.wasm.gz",
-}  # fmt: skip
+    "picture": "picture.js",
+    "worker": "worker.js",
+    "litert": "litert/litert.js",
+    "compat.js": "litert/compat.js",
+    "threaded.js": "litert/threaded.js",
+    "compat.wasm": "litert/compat.wasm.gz",
+    "threaded.wasm": "litert/threaded.wasm.gz",
+}
 
 
 def settings(classifier) -> dict:
@@ -53,14 +57,24 @@ def settings(classifier) -> dict:
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
         "most_pixels": MAX_PIXELS,
         "quality": {
-            "height": quality.HEIGHT, "width": quality.WIDTH, "codes": quality.CODES,
-            "refused": quality.REFUSED, "smallest": quality.SMALLEST, "uniform": quality.UNIFORM,
-            "dark": quality.DARK, "lit": quality.LIT, "white": quality.WHITE,
-            "burnt": quality.BURNT, "sharp": quality.SHARP,
+            "height": quality.HEIGHT,
+            "width": quality.WIDTH,
+            "codes": quality.CODES,
+            "refused": quality.REFUSED,
+            "smallest": quality.SMALLEST,
+            "uniform": quality.UNIFORM,
+            "dark": quality.DARK,
+            "lit": quality.LIT,
+            "white": quality.WHITE,
+            "burnt": quality.BURNT,
+            "sharp": quality.SHARP,
         },
         "look": {
-            "longest": evidence.LONGEST, "half": evidence.HALF, "opaque": evidence.OPAQUE,
-            "colours": evidence.COLOURS, "least": evidence.LEAST,
+            "longest": evidence.LONGEST,
+            "half": evidence.HALF,
+            "opaque": evidence.OPAQUE,
+            "colours": evidence.COLOURS,
+            "least": evidence.LEAST,
         },
         "html": {
             language: {
@@ -71,7 +85,7 @@ def settings(classifier) -> dict:
             }
             for language in TEXTS
         },
-    }  # fmt: skip
+    }
 
 
 class Files:
@@ -95,9 +109,10 @@ class Files:
         path = classifier.folder / TFLITE
         self.sent["model"] = path, BYTES, False
         listed["model"] = {
-            "bytes": path.stat().st_size, "transfer": path.stat().st_size,
+            "bytes": path.stat().st_size,
+            "transfer": path.stat().st_size,
             "sha256": read_checksums(classifier.folder)[TFLITE],
-        }  # fmt: skip
+        }
         for key, entry in listed.items():
             entry |= {"name": key, "type": self.sent[key][1]}
         tab = json.dumps(settings(classifier) | {"files": listed}, ensure_ascii=False).encode()

@@ -36,7 +36,7 @@ from model.folder import (
     read_json,
     write_checksums,
     write_json,
-)  # fmt: skip
+)
 from model.hub.card import write_card
 from model.network.network import (
     NetworkError,
@@ -52,9 +52,15 @@ from model.training.weights import served_only
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"
 # Of one run's record, what is not true of the mean.
 ITS_OWN = (
-    "epochs_run", "best_epoch", "minutes", "images_per_second", "speed", "device", "machine",
+    "epochs_run",
+    "best_epoch",
+    "minutes",
+    "images_per_second",
+    "speed",
+    "device",
+    "machine",
     "mean_of",
-)  # fmt: skip
+)
 
 
 def parse(arguments=None) -> argparse.Namespace:
@@ -81,9 +87,11 @@ def main(arguments=None) -> Path:
     split = _common_split(folders, configs)
     config = configs[-1]
     rows = data.load_rows(
-        args.dataset or config["training"]["dataset"], config["data"]["label_column"],
-        labels=config["labels"], classes=config["data"].get("classes"),
-    )  # fmt: skip
+        args.dataset or config["training"]["dataset"],
+        config["data"]["label_column"],
+        labels=config["labels"],
+        classes=config["data"].get("classes"),
+    )
     size = config["input"]["height"], config["input"]["width"]
     held = rows.find(split["validation"])
     images = data.decode(rows, held, *size, args.cache)
@@ -123,8 +131,10 @@ def main(arguments=None) -> Path:
         write_json(folder / CONFIG, config)
         write_card(folder)
         write_checksums(folder)
-    print(f"validation top-1 {figures['top_1']['value']:.2%}, balanced accuracy "
-          f"{figures['balanced_accuracy']['value']:.3f}")  # fmt: skip
+    print(
+        f"validation top-1 {figures['top_1']['value']:.2%}, balanced accuracy "
+        f"{figures['balanced_accuracy']['value']:.3f}"
+    )
     print(f"{output} is ready; next: python convert.py {output}")
     if args.results:
         write_row(output, args.results)

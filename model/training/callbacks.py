@@ -49,9 +49,15 @@ class Checkpoint(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder: Path, network, monitor: str | None, patience: int | None, images: int,
-        *, average=None,
-    ):  # fmt: skip
+        self,
+        folder: Path,
+        network,
+        monitor: str | None,
+        patience: int | None,
+        images: int,
+        *,
+        average=None,
+    ):
         super().__init__()
         self.folder, self.network, self.monitor = Path(folder), network, monitor
         self.patience, self.images = patience, images

@@ -75,13 +75,15 @@ def read_teachers(
         _refuse_leak(folder, config, held)
         networks.append(read_network(folder, images)[0])
         temperatures.append(config["calibration"]["temperature"])
-        records.append({
-            "name": config.get("name") or folder.resolve().name,
-            "architecture": config["architecture"],
-            "size": f"{config['input']['height']}x{config['input']['width']}",
-            "dataset": data_sets(config["data"]),
-            "held_out": config["data"].get("held_out"),
-        })  # fmt: skip
+        records.append(
+            {
+                "name": config.get("name") or folder.resolve().name,
+                "architecture": config["architecture"],
+                "size": f"{config['input']['height']}x{config['input']['width']}",
+                "dataset": data_sets(config["data"]),
+                "held_out": config["data"].get("held_out"),
+            }
+        )
     return (Teachers(networks, temperatures) if networks else None), records
 
 

@@ -47,11 +47,17 @@ class _Careful:
 
         step = tf.cast(self.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle, m=self._momentums[i].value.handle,
-            v=self._velocities[i].value.handle, beta1_power=self.beta_1**step,
-            beta2_power=self.beta_2**step, lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon, grad=gradient,
-        )  # fmt: skip
+            var=variable.handle,
+            m=self._momentums[i].value.handle,
+            v=self._velocities[i].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
     def _apply_weight_decay(self, variables):
         if keras.backend.backend() != "tensorflow" or self.weight_decay is None:

@@ -12,23 +12,57 @@ from model.network.network import BACKBONES, WEIGHTS_DTYPES
 RECIPES = {
     # Harahap and Zulkifli, IJECBE 1(2) 2023: Adam 0.01 with epsilon 0.1, flatten and softmax.
     "paper": {
-        "head": "flatten", "scaling": "unit", "optimizer": "adam", "learning_rate": 0.01,
-        "epsilon": 0.1, "weight_decay": 0.0, "schedule": "constant", "warmup_epochs": 0.0,
-        "label_smoothing": 0.0, "dropout": 0.0, "average": 0.0, "batchnorm_momentum": 0.0,
-        "augment": 0.7, "balance": "oversample", "oversample_power": 1.0, "batch": 64,
-        "epochs": 200, "patience": 20, "monitor": "val_accuracy",
-        "logit_adjust": 0.0, "mixup": 0.0, "cutmix": 0.0, "backbone_rate": 1.0,
+        "head": "flatten",
+        "scaling": "unit",
+        "optimizer": "adam",
+        "learning_rate": 0.01,
+        "epsilon": 0.1,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup_epochs": 0.0,
+        "label_smoothing": 0.0,
+        "dropout": 0.0,
+        "average": 0.0,
+        "batchnorm_momentum": 0.0,
+        "augment": 0.7,
+        "balance": "oversample",
+        "oversample_power": 1.0,
+        "batch": 64,
+        "epochs": 200,
+        "patience": 20,
+        "monitor": "val_accuracy",
+        "logit_adjust": 0.0,
+        "mixup": 0.0,
+        "cutmix": 0.0,
+        "backbone_rate": 1.0,
     },
     # batchnorm_momentum: Keras' own 0.99 and more would measure stale statistics in a short run.
     "default": {
-        "head": "pooling", "scaling": None, "optimizer": "adamw", "learning_rate": 1e-3,
-        "epsilon": 1e-7, "weight_decay": 0.02, "schedule": "cosine", "warmup_epochs": 1.0,
-        "label_smoothing": 0.05, "dropout": 0.3, "average": 0.99, "batchnorm_momentum": 0.9,
-        "augment": 1.0, "balance": "oversample", "oversample_power": 0.5, "batch": 32,
-        "epochs": 30, "patience": None, "monitor": "val_balanced_accuracy",
-        "logit_adjust": 0.0, "mixup": 0.0, "cutmix": 0.0, "backbone_rate": 1.0,
+        "head": "pooling",
+        "scaling": None,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "epsilon": 1e-7,
+        "weight_decay": 0.02,
+        "schedule": "cosine",
+        "warmup_epochs": 1.0,
+        "label_smoothing": 0.05,
+        "dropout": 0.3,
+        "average": 0.99,
+        "batchnorm_momentum": 0.9,
+        "augment": 1.0,
+        "balance": "oversample",
+        "oversample_power": 0.5,
+        "batch": 32,
+        "epochs": 30,
+        "patience": None,
+        "monitor": "val_balanced_accuracy",
+        "logit_adjust": 0.0,
+        "mixup": 0.0,
+        "cutmix": 0.0,
+        "backbone_rate": 1.0,
     },
-}  # fmt: skip
+}
 
 # What these settings are where there is a --teacher, or --artefacts; otherwise they are none.
 TEACHING = {"label_share": 0.3, "distill_temperature": 1.0}
@@ -37,9 +71,18 @@ DRAWING = {"artefact_share": 0.2}
 MONITORS = ("val_balanced_accuracy", "val_accuracy", "val_top_3", "val_loss")
 # What says where a run works and where it writes, not how it learns; left out of its record.
 ASIDE = (
-    "resume", "output", "cache", "size", "final", "results", "no_peak", "push_to_hub", "private",
-    "revision", "figures",
-)  # fmt: skip
+    "resume",
+    "output",
+    "cache",
+    "size",
+    "final",
+    "results",
+    "no_peak",
+    "push_to_hub",
+    "private",
+    "revision",
+    "figures",
+)
 # What may be said beside --final: it changes no setting, or follows the machine.
 BESIDE_FINAL = {*ASIDE, "dataset", "weights", "seed", "devices", "steps_per_execution"} - {"size"}
 
@@ -53,19 +96,29 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--dataset", default="marmal88/skin_cancer", help="Hub id or local folder")
     add("--label-column", default="dx", help="column of the labels (default: dx)")
     add("--task", choices=("binary",), help="benign against malignant, in place of the labels")
-    add("--malignant", nargs="+", metavar="LABEL",
+    add(
+        "--malignant",
+        nargs="+",
+        metavar="LABEL",
         help="labels that --task binary counts as malignant (default: mel, bcc and akiec; of other "
-        "labels, malignant)")  # fmt: skip
+        "labels, malignant)",
+    )
     add("--split-by", choices=("lesion", "image"), default="lesion")
     add("--limit", type=int, help="use about this many pictures, for a trial")
     add(
-        "--extra", action="append", default=[], metavar="FOLDER_OR_ID",
+        "--extra",
+        action="append",
+        default=[],
+        metavar="FOLDER_OR_ID",
         help="further labelled pictures for the training part; may be said again",
-    )  # fmt: skip
+    )
     add("--extra-label-column", default="label", help="their column of labels (default: label)")
-    add("--hold-out", metavar="CSV",
+    add(
+        "--hold-out",
+        metavar="CSV",
         help="pictures (its column image_id) to keep out of training and validation, with all "
-        "others of their lesions")  # fmt: skip
+        "others of their lesions",
+    )
     add("--output", required=True, help="the model folder to make, as runs/NAME")
     add("--resume", action="store_true", help="go on from the last whole epoch")
     add("--recipe", choices=RECIPES, default="default")
@@ -80,24 +133,51 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--size", help="input as HxW, e.g. 224x299 (default: the backbone's published size)")
     add("--seed", type=int, default=0)
     add("--precision", default="float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
-    add("--weights-dtype", default="float32", choices=WEIGHTS_DTYPES,
-        help="of model.weights.h5; float16 halves it")  # fmt: skip
+    add(
+        "--weights-dtype",
+        default="float32",
+        choices=WEIGHTS_DTYPES,
+        help="of model.weights.h5; float16 halves it",
+    )
     add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
-    add("--steps-per-execution", type=_steps, default=1, metavar="N",
-        help="steps in one call of the compiled function, or epoch for all of one")  # fmt: skip
+    add(
+        "--steps-per-execution",
+        type=_steps,
+        default=1,
+        metavar="N",
+        help="steps in one call of the compiled function, or epoch for all of one",
+    )
     add("--devices", type=int, default=1, help="train on this many devices (JAX)")
     add("--results", metavar="CSV", help="write the run's row there, as results/runs.csv")
     add("--figures", action="store_true", help="draw the classes and nine pictures too")
     add("--no-peak", action="store_true", help="do not measure what the device can do")
     teach = made.add_argument_group("teachers")
-    teach.add_argument("--teacher", nargs="+", default=[], metavar="FOLDER",
-        help="model folders whose mean answer to the same crop is learned too")  # fmt: skip
-    teach.add_argument("--label-share", type=float, metavar="SHARE",
-        help="of the loss that the labels have beside the teachers (default: 0.3)")  # fmt: skip
-    teach.add_argument("--distill-temperature", type=float, metavar="T",
-        help="softens the answers of teachers and student (default: 1)")  # fmt: skip
-    teach.add_argument("--unlabelled", action="append", default=[], metavar="FOLDER_OR_ID",
-        help="pictures to learn from through the teachers alone; may be said again")  # fmt: skip
+    teach.add_argument(
+        "--teacher",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="model folders whose mean answer to the same crop is learned too",
+    )
+    teach.add_argument(
+        "--label-share",
+        type=float,
+        metavar="SHARE",
+        help="of the loss that the labels have beside the teachers (default: 0.3)",
+    )
+    teach.add_argument(
+        "--distill-temperature",
+        type=float,
+        metavar="T",
+        help="softens the answers of teachers and student (default: 1)",
+    )
+    teach.add_argument(
+        "--unlabelled",
+        action="append",
+        default=[],
+        metavar="FOLDER_OR_ID",
+        help="pictures to learn from through the teachers alone; may be said again",
+    )
     over = made.add_argument_group("settings of the recipe; without them, the recipe's")
     over.add_argument("--balance", choices=BALANCES)
     over.add_argument("--oversample-power", type=float, help="1 equal classes, 0.5 square root")
@@ -124,12 +204,26 @@ def parser(description: str) -> argparse.ArgumentParser:
         "--average", type=float, help="momentum of the moving average of weights; 0 none"
     )
     over.add_argument("--batchnorm-momentum", type=float, help="0 leaves Keras' own")
-    over.add_argument("--backbone-rate", type=float, metavar="SHARE",
-        help="the backbone's share of the learning rate (default: 1)")  # fmt: skip
-    over.add_argument("--artefacts", nargs="+", choices=KINDS, default=[], metavar="KIND",
-        help=f"draw what dermatoscopes show on the pictures: {', '.join(KINDS)}")  # fmt: skip
-    over.add_argument("--artefact-share", type=float, metavar="SHARE",
-        help="of the pictures, on which each is drawn (default: 0.2)")  # fmt: skip
+    over.add_argument(
+        "--backbone-rate",
+        type=float,
+        metavar="SHARE",
+        help="the backbone's share of the learning rate (default: 1)",
+    )
+    over.add_argument(
+        "--artefacts",
+        nargs="+",
+        choices=KINDS,
+        default=[],
+        metavar="KIND",
+        help=f"draw what dermatoscopes show on the pictures: {', '.join(KINDS)}",
+    )
+    over.add_argument(
+        "--artefact-share",
+        type=float,
+        metavar="SHARE",
+        help="of the pictures, on which each is drawn (default: 0.2)",
+    )
     over.add_argument("--monitor", choices=MONITORS, help="what the kept epoch is the best in")
     add_push_arguments(made)
     return made

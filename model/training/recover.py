@@ -46,9 +46,10 @@ def recover(folder: "str | Path", images: np.ndarray) -> tuple[keras.Model, dict
         keras.mixed_precision.set_global_policy(policy)
     products = _products(folder / TFLITE)
     learned = [
-        layer for layer in network._flatten_layers()
+        layer
+        for layer in network._flatten_layers()
         if isinstance(layer, (layers.Conv2D, layers.Dense))
-    ]  # fmt: skip
+    ]
     learned.sort(key=lambda layer: _natural(layer.name))
     if [layer.kernel.shape for layer in learned] != [p[0].shape for p in products]:
         raise NetworkError(_refusal(folder, "its layers are not those of the network"))

@@ -1,8 +1,8 @@
 """How fast a network trains, against what the device can do.
 
-    macs(network)                  multiply-adds of one image, one way
-    matmul_peak("bfloat16")        what a large matrix product reaches here, in FLOP/s
-    speed(rate, macs, peak)        the two together, for config.json
+macs(network)                  multiply-adds of one image, one way
+matmul_peak("bfloat16")        what a large matrix product reaches here, in FLOP/s
+speed(rate, macs, peak)        the two together, for config.json
 """
 
 import math

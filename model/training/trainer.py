@@ -30,9 +30,12 @@ def compile_model(
     if settings.schedule == "cosine":
         warmup = max(1, int(settings.warmup_epochs * steps))
         rate = keras.optimizers.schedules.CosineDecay(
-            rate / 100, max(1, steps * settings.epochs - warmup), alpha=0.0, warmup_target=rate,
+            rate / 100,
+            max(1, steps * settings.epochs - warmup),
+            alpha=0.0,
+            warmup_target=rate,
             warmup_steps=warmup,
-        )  # fmt: skip
+        )
     average = {"use_ema": settings.average > 0, "ema_momentum": settings.average or 0.99}
     if settings.optimizer == "adamw":
         optimizer = AdamW(
