@@ -370,7 +370,7 @@ def test_needs_neither_network_nor_the_libraries_of_training(made, metrics):
 def test_every_backbone_has_its_name_in_print():
     from keras import applications
 
-    from model.network.network import BACKBONES
+    from model.network.backbones import BACKBONES
 
     names = {key: spec.name for key, spec in BACKBONES.items() if hasattr(applications, spec.name)}
     assert set(ARCHITECTURES) == set(BACKBONES) and ARCHITECTURES.items() >= names.items()

@@ -5,32 +5,10 @@ model/evaluation/metrics.py makes it; one that is missing or undefined shows as 
 """
 
 from model.hub import published
+from model.network.backbones import BACKBONES
 
 RUNTIMES = {"keras": "Keras", "tflite": "TF Lite"}
-# What the architectures of model/network/network.py are called in print.
-ARCHITECTURES = {
-    "inception_resnet_v2": "InceptionResNetV2",
-    "inception_v3": "InceptionV3",
-    "xception": "Xception",
-    "mobilenet": "MobileNet",
-    "mobilenet_v2": "MobileNetV2",
-    "mobilenet_v3_small": "MobileNetV3Small",
-    "mobilenet_v3_large": "MobileNetV3Large",
-    "nasnet_mobile": "NASNetMobile",
-    "resnet50_v2": "ResNet50V2",
-    "densenet121": "DenseNet121",
-    "efficientnet_b0": "EfficientNetB0",
-    "efficientnet_b1": "EfficientNetB1",
-    "efficientnet_lite0": "EfficientNet-Lite0",
-    "efficientnet_lite1": "EfficientNet-Lite1",
-    "efficientnet_lite2": "EfficientNet-Lite2",
-    "efficientnet_v2_b0": "EfficientNetV2B0",
-    "efficientnet_v2_s": "EfficientNetV2S",
-    "convnext_tiny": "ConvNeXtTiny",
-    "cnn_16_32": "CNN of Conv 16, 32",
-    "cnn_32_32_64": "CNN of Conv 32, 32, 64",
-    "cnn_192": "CNN of Conv 32, 64, 128",
-}
+ARCHITECTURES = {key: backbone.title for key, backbone in BACKBONES.items()}
 SUBGROUPS = {"dataset": "By clinic of origin", "sex": "By sex", "age": "By age in years"}
 # Title, path in the metrics, scale (100: per cent), decimals.
 SUMMARY = (

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-HEADS = ("pooling", "flatten", "published")
-
 
 def add_head(features, head: str, classes: int, dropout: float, spec):
     """Features [n, h, w, c] to logits [n, classes].

@@ -4,7 +4,6 @@ Keras 3 on any backend. Input: float32 or uint8 pixels [n, height, width, 3], 0-
 Output: logits [n, classes].
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -13,72 +12,9 @@ import numpy as np
 from keras import layers
 
 from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config, replacing
+from model.network.backbones import BACKBONES, SCALINGS, Backbone
 from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
 from model.network.heads import add_head
-
-WEIGHTS_DTYPES = ("float32", "float16")
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A network of keras.applications: its class, published input size, and pixel scaling; or one
-    of model/network/efficientnet_lite.py, by its name there.
-
-    `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "lite" (x - 127) / 128,
-    "torch" ImageNet's mean and deviation, "inside" none, since the network holds its own. With
-    `filters` it is a plain stack of 3x3 convolutions, ReLU and max pooling, without weights to
-    download; `hidden` are the units of the head it was published with, `dropout` and `normalised`
-    what else that holds.
-    """
-
-    name: str
-    size: int
-    scaling: str
-    filters: tuple[int, ...] = ()
-    padding: str = "same"
-    hidden: int | None = None
-    dropout: float = 0.0
-    normalised: bool = False
-
-
-BACKBONES = {
-    "inception_resnet_v2": Backbone("InceptionResNetV2", 299, "tf"),
-    "inception_v3": Backbone("InceptionV3", 299, "tf"),
-    "xception": Backbone("Xception", 299, "tf"),
-    "mobilenet": Backbone("MobileNet", 224, "tf"),
-    "mobilenet_v2": Backbone("MobileNetV2", 224, "tf", hidden=128),  # the head of P3
-    "mobilenet_v3_small": Backbone("MobileNetV3Small", 224, "inside"),
-    "mobilenet_v3_large": Backbone("MobileNetV3Large", 224, "inside"),
-    "nasnet_mobile": Backbone("NASNetMobile", 224, "tf"),
-    "resnet50_v2": Backbone("ResNet50V2", 224, "tf"),
-    "densenet121": Backbone("DenseNet121", 224, "torch"),
-    "efficientnet_b0": Backbone("EfficientNetB0", 224, "inside"),
-    "efficientnet_b1": Backbone("EfficientNetB1", 240, "inside"),
-    "efficientnet_lite0": Backbone("lite0", 224, "lite"),
-    "efficientnet_lite1": Backbone("lite1", 240, "lite"),
-    "efficientnet_lite2": Backbone("lite2", 260, "lite"),
-    "efficientnet_v2_b0": Backbone("EfficientNetV2B0", 224, "inside"),
-    "efficientnet_v2_s": Backbone("EfficientNetV2S", 384, "inside"),
-    "convnext_tiny": Backbone("ConvNeXtTiny", 224, "inside"),
-    # The plain networks of P2 and P3 (model/hub/published.py). P3 does not say how many units its
-    # hidden layer has; 128 are those of its other network.
-    "cnn_16_32": Backbone("plain", 224, "unit", (16, 32), hidden=64),
-    "cnn_32_32_64": Backbone("plain", 224, "unit", (32, 32, 64), "valid", hidden=64),
-    "cnn_192": Backbone(
-        "plain", 192, "unit", (32, 64, 128), hidden=128, dropout=0.25, normalised=True
-    ),
-}
-
-SCALINGS = {
-    "tf": ([1 / 127.5] * 3, [-1.0] * 3),
-    "lite": ([1 / 128] * 3, [-127 / 128] * 3),
-    "unit": ([1 / 255] * 3, [0.0] * 3),
-    "inside": ([1.0] * 3, [0.0] * 3),
-    "torch": (
-        [1 / (255 * d) for d in (0.229, 0.224, 0.225)],
-        [-m / d for m, d in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))],
-    ),
-}
 
 
 class NetworkError(ValueError):

@@ -6,8 +6,7 @@ from model.data.artefacts import KINDS
 from model.data.batches import BALANCES
 from model.folder import ModelFolderError, read_config
 from model.hub.push import add_push_arguments
-from model.network.heads import HEADS
-from model.network.network import BACKBONES, WEIGHTS_DTYPES
+from model.network.backbones import BACKBONES, HEADS, WEIGHTS_DTYPES
 
 RECIPES = {
     # Harahap and Zulkifli, IJECBE 1(2) 2023: Adam 0.01 with epsilon 0.1, flatten and softmax.
