@@ -1,4 +1,4 @@
-"""The model folder: `train.py` makes it, `convert.py` and `evaluate.py` complete, `app.py` serves.
+"""The model folder. `train.py` makes it, `convert.py` and `evaluate.py` add to it, `app.py` serves.
 
     config.json        architecture, input, preprocessing, labels, calibration, data, training
     model.weights.h5   Keras weights                       (absent in model/bundled)
@@ -8,8 +8,8 @@
     history.csv, *.png, report.md, README.md    for people
     SHA256SUMS         checksums of all the above; `sha256sum -c SHA256SUMS` checks them too
 
-Every file is written beside its place and renamed, and where several change (`changing`) the folder
-is: a killed process leaves the old ones.
+Every file is written beside its place and then renamed. Where several files change together
+(`changing`), the whole folder is. A process that is killed leaves the old files as they were.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,15 +33,31 @@ BUNDLED = Path(__file__).parent / "bundled"
 COMPACT = Path(__file__).parent / "compact"
 
 
-class ModelFolderError(ValueError):
-    """A model folder that cannot be used; the message says which file and what to do."""
+class UserError(ValueError):
+    """Something that the user can put right. The message is for them: what was wrong, in which file
+    or row, and what to do."""
+
+
+class ModelFolderError(UserError):
+    """A model folder that cannot be used."""
+
+
+@contextlib.contextmanager
+def errors_in_words(script: str):
+    """End `script` with a sentence in place of a stack trace: for a UserError and a full disk."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"{script}: {error}")
+    except OSError as error:
+        sys.exit(f"{script}: {disk_error(error)}")
 
 
 @contextlib.contextmanager
 def replacing(path: "str | Path"):
-    """A path beside `path` to write to; it takes `path`'s place when the block ends well.
+    """A path beside `path` to write to; it takes `path`'s place when the block ends without an error.
 
-    The name ends as `path` does, as Keras and matplotlib go by the ending.
+    Both names end alike, because Keras and matplotlib go by the ending.
     """
     path = Path(path)
     beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
@@ -55,9 +72,9 @@ def replacing(path: "str | Path"):
 
 @contextlib.contextmanager
 def new_folder(path: "str | Path"):
-    """A temporary folder beside `path` that becomes `path` when the block ends well.
+    """A temporary folder beside `path` that becomes `path` when the block ends without an error.
 
-    Raises ModelFolderError where `path` exists and holds anything.
+    Raises ModelFolderError if `path` is a file or a folder with anything in it.
     """
     path = Path(path)
     if path.is_dir() and any(path.iterdir()) or path.is_file():
@@ -76,9 +93,11 @@ def new_folder(path: "str | Path"):
 
 @contextlib.contextmanager
 def changing(folder: "str | Path"):
-    """A copy of a model folder beside it, to change files in; it takes the folder's place when the
-    block ends well, in one step on Linux. Elsewhere its files do so one after another, SHA256SUMS
-    last, and until then the folder does not match its checksums and is refused.
+    """A copy of a model folder to change files in. It takes the folder's place when the block ends
+    without an error.
+
+    On Linux this is one step. Elsewhere the files move one by one, SHA256SUMS last; until then the
+    folder does not match its checksums and is refused.
     """
     folder = Path(folder).resolve()
     beside = Path(tempfile.mkdtemp(prefix=f".partial-{folder.name}-", dir=folder.parent))
@@ -95,7 +114,12 @@ def changing(folder: "str | Path"):
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step; whether the system can (Linux' renameat2, RENAME_EXCHANGE)."""
+    """Swap two folders in one step. Returns whether the system can.
+
+    Python has no call for it, so this is Linux's own: renameat2 with RENAME_EXCHANGE
+    (https://man7.org/linux/man-pages/man2/rename.2.html). Without it, a process that is killed
+    between two renames would leave no folder at all.
+    """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
@@ -105,14 +129,14 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def disk_error(error: OSError) -> str:
-    """What is to be told of a full or read-only disk; raises any other `error` again."""
+    """The sentence for a full or read-only disk. Raises any other `error` again."""
     said = str(error).lower()
     kinds = {
         "No room is left on the disk": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
         "The folder cannot be written to": (errno.EROFS, errno.EACCES, errno.EPERM),
     }
     for sentence, numbers in kinds.items():
-        # HDF5 and shutil give the number within their words only.
+        # HDF5 and shutil give the number only in their message.
         words = [f"errno = {n}," for n in numbers] + [f"[errno {n}]" for n in numbers]
         if error.errno in numbers or any(each in said for each in words):
             place = f" ({error.filename})" if error.filename else ""
@@ -133,7 +157,7 @@ def write_text(path: "str | Path", text: str) -> None:
 
 
 def read_json(path: "str | Path"):
-    """Read JSON; raises ModelFolderError that names the file where it is missing or broken."""
+    """Read JSON. Raises ModelFolderError if the file is missing or broken."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -144,7 +168,8 @@ def read_json(path: "str | Path"):
 
 
 def read_config(folder: "str | Path") -> dict:
-    """`config.json` of a model folder, checked for what every reader needs."""
+    """`config.json` of a model folder, checked for what every reader needs. Raises
+    ModelFolderError."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ModelFolderError(f"There is no model folder {folder}.")
@@ -164,7 +189,7 @@ def read_config(folder: "str | Path") -> dict:
         fine = (
             len(labels) == len(set(labels)) >= 2
             and isinstance(labels, list)
-            # The network's outputs are in this order, which nothing else tells.
+            # The order of the network's outputs is recorded nowhere else.
             and (labels == LABELS or set(labels) != set(LABELS))
             and all(isinstance(label, str) for label in labels)
             and int(size["height"]) > 0
@@ -183,7 +208,7 @@ def read_config(folder: "str | Path") -> dict:
 
 
 def read_metrics(folder: "str | Path") -> dict:
-    """`metrics.json`, or an empty dict where nothing has been measured yet."""
+    """`metrics.json`, or {} if nothing has been measured yet. Raises ModelFolderError."""
     path = Path(folder) / METRICS
     metrics = read_json(path) if path.exists() else {}
     try:
@@ -205,7 +230,7 @@ def sha256(path: "str | Path") -> str:
 
 
 def write_checksums(folder: "str | Path") -> None:
-    """(Re)write SHA256SUMS over every visible file of the folder but itself."""
+    """(Re)write SHA256SUMS: every visible file of the folder except itself."""
     folder = Path(folder)
     names = sorted(
         p.name
@@ -217,7 +242,7 @@ def write_checksums(folder: "str | Path") -> None:
 
 
 def read_checksums(folder: "str | Path") -> dict[str, str]:
-    """{file name: hex digest} from SHA256SUMS."""
+    """{file name: hex digest} from SHA256SUMS. Raises ModelFolderError."""
     path = Path(folder) / SUMS
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing: the folder is not complete.")
@@ -229,9 +254,9 @@ def read_checksums(folder: "str | Path") -> dict[str, str]:
 
 
 def verify(folder: "str | Path", names: "list[str] | None" = None) -> None:
-    """Compare files with SHA256SUMS; all of them, or those named (which must then exist).
+    """Compare all files, or those named, with SHA256SUMS.
 
-    Raises ModelFolderError naming the first that is missing or differs.
+    Raises ModelFolderError for the first that is missing, not listed, or different.
     """
     folder = Path(folder)
     sums = read_checksums(folder)

@@ -1,4 +1,4 @@
-"""README.md's figures and commands are those of the repository."""
+"""The figures and commands in README.md and docs/ are those of the repository."""
 
 import csv
 import re
@@ -6,40 +6,50 @@ from pathlib import Path
 
 import pytest
 
-from model.folder import BUNDLED, COMPACT, read_config
+from model.folder import BUNDLED, COMPACT, read_config, read_metrics
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text("utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+README, HISTORY = PAGES["README.md"], PAGES["training-history.md"]
+
+
+def test_the_readmes_figures_are_those_of_the_models():
+    def cell(figure, scale, digits):
+        ends = (f"{figure[key] * scale:.{digits}f}" for key in ("value", "low", "high"))
+        return "{} ({}–{})".format(*ends)
+
+    measured = [read_metrics(folder)["tflite"] for folder in (BUNDLED, COMPACT)]
+    for start, path, scale, digits in (
+        ("| balanced accuracy", ("balanced_accuracy",), 1, 2),
+        ("| melanoma recall", ("melanoma", "sensitivity"), 100, 0),
+        ("| warning, sensitivity", ("suspicious", "sensitivity"), 100, 0),
+        ("| warning, specificity", ("suspicious", "specificity"), 100, 0),
+    ):
+        (row,) = (line for line in README.splitlines() if line.startswith(start))
+        for metrics, shown in zip(measured, row.split(" | ")[1:]):
+            figure = metrics
+            for key in path:
+                figure = figure[key]
+            assert cell(figure, scale, digits) == shown, row
 
 
 @pytest.mark.parametrize("section, folder", [("results", BUNDLED), ("compact", COMPACT)])
-def test_results_are_those_of_the_bundled_models_reports(section, folder):
-    report = (folder / "report.md").read_text(encoding="utf-8").splitlines()
-    results = README.split(f"<!-- {section}: begin -->")[1].split(f"<!-- {section}: end -->")[0]
-    lines = [line for line in results.splitlines() if line.startswith("|")]
+def test_the_historys_tables_are_those_of_the_reports(section, folder):
+    report = (folder / "report.md").read_text("utf-8").splitlines()
+    text = HISTORY.split(f"<!-- {section}: begin -->")[1].split(f"<!-- {section}: end -->")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) > 10
     for line in lines:
         assert line in report, line
 
 
-def test_systems_are_those_of_their_page():
-    page = (ROOT / "results" / "systems.md").read_text(encoding="utf-8").splitlines()
-    section = README.split("<!-- systems: begin -->")[1].split("<!-- systems: end -->")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    assert len(lines) > 20
-    for line in lines:
-        assert line in page, line
-    for figure in re.findall(r"!\[.*\]\((.*)\)", section):
-        assert (ROOT / figure).is_file(), figure
-
-
 @pytest.mark.parametrize("folder", [BUNDLED, COMPACT])
-def test_bundled_models_commands_are_in_the_readme(folder):
-    # Without what says where things lie on one machine, and not how it learned.
+def test_the_history_has_the_commands_that_made_the_models(folder):
+    # Without the options that say where things lie on one machine.
     aside = r" --(cache|results) \S+| --(no-peak|resume)"
     config = read_config(folder)
     commands, start = [config["training"]["command"]], config["weights"]
-    table = (ROOT / "results" / "runs.csv").read_text(encoding="utf-8")
+    table = (ROOT / "results" / "runs.csv").read_text("utf-8")
     rows = {row["name"]: row["command"] for row in csv.DictReader(table.splitlines())}
     runs = config["training"].get("mean_of", [])
     commands += [rows[run] for run in runs if not run.endswith(".h5")]
@@ -48,14 +58,23 @@ def test_bundled_models_commands_are_in_the_readme(folder):
         start = start["before"]
     assert len(commands) > 1
     for command in commands:
-        assert re.sub(aside, "", command) in README.replace("\\\n  ", "")
+        assert re.sub(aside, "", command) in HISTORY.replace("\\\n  ", "")
 
 
-def test_scripts_and_files_named_in_the_readme_exist():
-    for script in set(re.findall(r"python (\w+\.py)", README)):
-        assert (ROOT / script).is_file(), script
-    for name in set(re.findall(r"requirements[\w-]*\.txt", README)):
-        assert (ROOT / name).is_file(), name
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_exists(page):
+    text = PAGES[page]
+    here = ROOT if page == "README.md" else ROOT / "docs"
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (here / link).exists(), link
+    for name in re.findall(r"\bpython (\w+\.py)|\b(requirements[\w-]*\.txt)|\b(tests/\w+\.py)", text):
+        assert (ROOT / "".join(name)).is_file(), name
+    for anchor in re.findall(r"training-history\.md#([\w-]+)", text):
+        assert f"## {anchor}" in HISTORY.lower(), anchor
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
 
 
 def test_each_requirement_is_pinned_to_the_minor():
