@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 
 from evaluate import tflite_probabilities
 from model.data import dataset as d
-from model.evaluation.bootstrap import clusters_of, interval, resampled
+from model.evaluation.metrics import clusters_of, interval, resampled
 from model.evaluation.metrics import classification_metrics
 from model.folder import ModelFolderError
 from model.labels import LABELS
