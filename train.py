@@ -78,8 +78,8 @@ from model.data.split import (
     split_rows,
 )
 from model.evaluation.calibration import validated
-from model.evaluation.runs import commit, write_row
 from model.evaluation.figures import history_figure, write_figures
+from model.evaluation.runs import commit, write_row
 from model.folder import (
     CONFIG,
     FORMAT,

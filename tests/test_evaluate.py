@@ -2,7 +2,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from made import encode, made_rows, write_dataset
 
@@ -82,58 +81,6 @@ def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):
     for entry in measured["outliers"].values():
         assert entry["roc_auc"]["value"] > 0.98 and entry["refused"]["value"] > 0.9
     assert "| other things | 8 |" in (tmp_path / "out" / "report.md").read_text()
-
-
-def test_mean_of_four_flips_stands_beside_the_plain_figures(trained, tmp_path, capsys):
-    asked = [
-        str(trained),
-        "--resamples",
-        "0",
-        "--flips",
-        "--cache",
-        str(tmp_path / "cache"),
-        "--output",
-    ]
-    metrics = evaluate.main([*asked, str(tmp_path / "out")])
-    assert "which is not served" in capsys.readouterr().out
-    plain = json.loads((trained / "metrics.json").read_text())
-    assert "flips" not in plain
-    assert metrics["tflite"]["confusion"] == plain["tflite"]["confusion"]
-    assert metrics["flips"]["n"] == plain["tflite"]["n"]
-
-
-def test_flips_are_the_four_and_their_mean_is_measured(trained, tmp_path, monkeypatch):
-    images = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
-    across, down, both = evaluate.flipped(images)
-    assert (across == np.flip(images, 2)).all() and (down == np.flip(images, 1)).all()
-    assert (both == np.flip(images, (1, 2))).all()
-    answers = []
-
-    def answer(folder, images, timed=True):
-        answers.append(np.random.default_rng(len(answers)).dirichlet(np.ones(7), len(images)))
-        return answers[-1], {"mean": 1.0} if timed else {}
-
-    monkeypatch.setattr(evaluate, "tflite_probabilities", answer)
-    monkeypatch.setattr(evaluate, "keras_probabilities", answer)
-    monkeypatch.setattr(evaluate, "write_report", lambda *_: None)
-    metrics = evaluate.main(
-        [
-            str(trained),
-            "--resamples",
-            "0",
-            "--flips",
-            "--output",
-            str(tmp_path / "out"),
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
-    assert len(answers) == 5  # Keras, TF Lite, and TF Lite's three flips
-    rows = f.read_json(trained / "split.json")["test"]
-    mean = np.mean(answers[1:], axis=0)
-    assert metrics["flips"]["n"] == len(rows) == len(mean)
-    counts = np.array(metrics["flips"]["confusion"]).sum(axis=0)
-    assert counts.tolist() == np.bincount(mean.argmax(axis=1), minlength=7).tolist()
 
 
 def test_split_of_another_set_is_a_sentence(trained, tmp_path):
