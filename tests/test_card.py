@@ -48,7 +48,7 @@ def config_of(labels, dataset="marmal88/skin_cancer", **changes):
             },
         },
         "training": {
-            "dataset": "/home/someone/pictures",
+            "dataset": "/home/jdoe/pictures",
             "command": "python train.py --secret-path",
             "monitor": "val_balanced_accuracy",
             "batch": 48,
@@ -165,7 +165,7 @@ def test_the_text_holds_the_folders_figures(made, metrics):
     row = next(line for line in text.splitlines() if line.startswith("| mel | 34 |"))
     assert f"{recall['value']:.2f} ({recall['low']:.2f}–{recall['high']:.2f})" in row
     assert row.endswith("| 0.45 | 0.65 | 0.53 |")  # the published, beside
-    assert "patience" not in text and "someone" not in text and "secret-path" not in text
+    assert "patience" not in text and "jdoe" not in text and "secret-path" not in text
     chain = text[text.index("Start weights") :].splitlines()[0]
     second, first = "15,284 images of isic2019_84px at 84x84", "33,334 images of tiny_imagenet_64px"
     assert chain.index(second) < chain.index(first)

@@ -72,28 +72,9 @@ def test_no_augmentation_no_augmented_pictures(batches, tmp_path):
 
 
 def test_pictures_of_the_data_set_are_not_part_of_what_travels(made, tmp_path):
-    folder = train.main(
-        [
-            "--dataset",
-            str(made),
-            "--output",
-            str(tmp_path / "run"),
-            "--backbone",
-            "cnn_16_32",
-            "--size",
-            "24x32",
-            "--weights",
-            "none",
-            "--batch",
-            "16",
-            "--epochs",
-            "1",
-            "--no-peak",
-            "--figures",
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    network = "--backbone cnn_16_32 --size 24x32 --weights none --batch 16 --epochs 1 --no-peak"
+    places = f"--dataset {made} --output {tmp_path}/run --cache {tmp_path}/cache --figures"
+    folder = train.main([*places.split(), *network.split()])
     assert {p.name for p in (folder / "pictures").iterdir()} == {"samples.png", "augmented.png"}
     sums = read_checksums(folder)
     assert "distribution.png" in sums and "history.png" in sums

@@ -175,10 +175,11 @@ def _card_facts(folder, config, metrics, repo_id):
         "title": "HAM10000" if ham10000 else dataset,
         "own_part": measured.get("part") in PARTS,
     }
-    if any("per_class" in (metrics.get(key) or {}) for key in RUNTIMES):
-        facts = _facts(config, metrics) | facts
-        if facts["own_part"]:
-            facts["measured_on"] = _measured_on(measured, facts["title"], facts["entry"])
+    if not any("per_class" in (metrics.get(key) or {}) for key in RUNTIMES):
+        return facts | {"compares": False}
+    facts = _facts(config, metrics) | facts
+    if facts["own_part"]:
+        facts["measured_on"] = _measured_on(measured, facts["title"], facts["entry"])
     return facts
 
 
@@ -339,6 +340,7 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
     undefined=ChainableUndefined,  # a missing key is false, and so are the keys below it
 )
+TEMPLATES.filters["thousands"] = "{:,}".format
 TEMPLATES.globals |= {"PUBLISHED": PUBLISHED, "RUNTIMES": RUNTIMES, "SUMMARY": SUMMARY}
 TEMPLATES.globals |= {"backbone_title": _title, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
