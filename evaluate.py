@@ -100,7 +100,7 @@ def main(arguments=None) -> dict:
     metrics = measure(args, folder, config, part)
 
     # model folder
-    from model.hub.card import print_report, write_card, write_report
+    from model.hub.card import report_text, write_card, write_report
 
     beside = folder if args.part == "test" else folder / args.part
     output = Path(args.output) if args.output else beside
@@ -112,7 +112,7 @@ def main(arguments=None) -> dict:
         if output == folder:
             write_card(new)
             write_checksums(new)
-    print(print_report(metrics))
+    print(report_text(metrics))
     print(f"metrics.json, report.md and figures are in {output}")
 
     # table of runs, Hub

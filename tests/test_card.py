@@ -224,7 +224,7 @@ def test_nothing_measured_nothing_claimed(made, metrics):
     assert "Measured on" not in card.text and "99.35%" in card.text
 
 
-@pytest.mark.parametrize("labels", [["benign", "malignant"], [f"n{k:08d}" for k in range(200)]])
+@pytest.mark.parametrize("labels", [["benign", "malignant"], [f"n{k:08d}" for k in range(30)]])
 def test_other_labels_get_no_words_of_dermatology(made, labels):
     entry, _ = measured(labels, [4] * len(labels))
     entry["interval"]["unit"] = "image"
@@ -365,8 +365,6 @@ def test_needs_neither_network_nor_the_libraries_of_training(made, metrics):
 
 
 def test_every_backbone_has_its_name_in_print():
-    from keras import applications
-
-    known = [spec for spec in BACKBONES.values() if hasattr(applications, spec.name)]
-    assert len(known) > 10 and all(spec.title == spec.name for spec in known)
+    keras = [spec for spec in BACKBONES.values() if spec.name[0].isupper()]
+    assert len(keras) > 10 and all(spec.title == spec.name for spec in keras)
     assert len({spec.title for spec in BACKBONES.values()}) == len(BACKBONES)

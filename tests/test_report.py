@@ -9,7 +9,7 @@ from PIL import Image
 
 from model.evaluation import figures
 from model.evaluation.metrics import classification_metrics, subgroup_metrics
-from model.hub.card import PUBLISHED, print_report, write_report
+from model.hub.card import PUBLISHED, report_text, write_report
 from model.network.backbones import BACKBONES
 
 SEVEN, SUPPORT = list(PUBLISHED["test_support"]), list(PUBLISHED["test_support"].values())
@@ -149,12 +149,12 @@ def test_nothing_measured_is_said(tmp_path):
         with pytest.raises(ValueError, match="evaluate.py"):
             write_report(tmp_path, {}, metrics)
         with pytest.raises(ValueError, match="evaluate.py"):
-            print_report(metrics)
+            report_text(metrics)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_printed_report(metrics):
-    lines = print_report(metrics).splitlines()
+    lines = report_text(metrics).splitlines()
     assert lines[0] == "ham10000, test part, 828 images"
     assert max(map(len, lines[:-1])) <= 100
     top = next(line for line in lines if line.startswith("top-1")).split()

@@ -3,7 +3,7 @@
     write_card("runs/NAME")                       README.md, after train.py or convert.py
     write_card("runs/NAME", "USER/NAME")          before the folder is pushed
     write_report("runs/NAME", config, metrics)    report.md and its figures, for evaluate.py
-    print(print_report(metrics))                  the main figures as plain text
+    print(report_text(metrics))                   the main figures as plain text
 
 The sentences are in card.md.jinja, report.md.jinja and report.txt.jinja. What the folder does not
 hold is left out. The same folder gives the same card, byte for byte.
@@ -74,7 +74,7 @@ EVALUATION = (
     ("recall", "Melanoma sensitivity", ("melanoma", "sensitivity")),
     ("recall", "Malignant sensitivity", ("malignant", "sensitivity")),
 )
-# Keys of config.json's `training` that the card tells elsewhere, or that concern one machine only.
+# Keys of config.json's `training` that stand elsewhere in the card, or concern one machine only.
 NO_SETTINGS = """dataset label_column split_by limit weights backbone command finished epochs_run
 best_epoch minutes device machine validation extra extra_label_column final speed commit malignant
 mean_of teacher teachers label_share unlabelled hold_out""".split()
@@ -84,7 +84,7 @@ def write_card(folder: Path, repo_id: str | None = None) -> None:
     """Write README.md of a model folder; the caller renews SHA256SUMS.
 
     repo_id: the Hub repo that the folder goes to, for the name and the Python snippet. Raises
-    ModelFolderError for a folder that is none, or a card whose edits cannot be read.
+    ModelFolderError if this is not a model folder, or if the edits of its card cannot be read.
     """
     folder = Path(folder)
     facts = _card_facts(folder, read_config(folder), read_metrics(folder), repo_id)
@@ -117,7 +117,7 @@ def write_report(folder: Path, config: dict, metrics: dict) -> None:
     write_text(folder / "report.md", _rendered("report.md.jinja", facts))
 
 
-def print_report(metrics: dict) -> str:
+def report_text(metrics: dict) -> str:
     """The main figures of metrics.json as a text table. Raises ValueError without any."""
     facts = _facts({}, metrics)
     return _rendered("report.txt.jinja", facts | {"rows": _summary(facts["runtimes"])}).rstrip()
@@ -127,8 +127,8 @@ def print_report(metrics: dict) -> str:
 
 
 def _facts(config, metrics):
-    """What the card and the reports say of measurements."""
-    runtimes = {key: metrics[key] for key in RUNTIMES if "per_class" in (metrics.get(key) or {})}
+    """The variables of the reports."""
+    runtimes = _measured(metrics)
     if not runtimes:
         raise ValueError("The metrics hold neither `keras` nor `tflite`: run evaluate.py first.")
     runtime, entry = list(runtimes.items())[-1]  # what is served
@@ -175,12 +175,17 @@ def _card_facts(folder, config, metrics, repo_id):
         "title": "HAM10000" if ham10000 else dataset,
         "own_part": measured.get("part") in PARTS,
     }
-    if not any("per_class" in (metrics.get(key) or {}) for key in RUNTIMES):
+    if not _measured(metrics):
         return facts | {"compares": False}
     facts = _facts(config, metrics) | facts
     if facts["own_part"]:
         facts["measured_on"] = _measured_on(measured, facts["title"], facts["entry"])
     return facts
+
+
+def _measured(metrics):
+    """{runtime: its figures}, of those that were measured, `keras` before `tflite`."""
+    return {key: metrics[key] for key in RUNTIMES if "per_class" in (metrics.get(key) or {})}
 
 
 def _measured_on(data, dataset, entry):
