@@ -16,8 +16,8 @@ interval from a bootstrap over lesions.
 --part test and --part validation take the images that split.json lists. --part all takes every
 picture of the data set, which then needs no columns but image and dx.
 
---outliers names a data set of pictures that are not lesions. Measured is how well `model.tflite`
-tells them, and generated pictures, from the part's, and how many of the part's it refuses to name.
+--outliers names a data set of pictures that are not lesions. It measures how well `model.tflite`
+tells them, and generated pictures, from the part's pictures, and how many of those it refuses.
 """
 
 import argparse
@@ -88,34 +88,25 @@ class Part:
 
 
 def main(arguments=None) -> dict:
-    # arguments
+    """Run as from the command line; returns the content of metrics.json."""
     args = parse(arguments)
     check_push(args)
+
+    # a model on the Hub is copied first
     folder = working_copy(args.folder)
     config = read_config(folder)
     check(folder, config, args.part)
 
-    # data, predictions and figures
+    # pictures, answers and figures
     part = load_part(args, folder, config)
     metrics = measure(args, folder, config, part)
-
-    # model folder
-    from model.hub.card import report_text, write_card, write_report
-
-    beside = folder if args.part == "test" else folder / args.part
-    output = Path(args.output) if args.output else beside
     keep_earlier(metrics, folder)
-    with changing(folder) if output == folder else contextlib.nullcontext(output) as new:
-        new.mkdir(parents=True, exist_ok=True)
-        write_json(new / METRICS, metrics)
-        write_report(new, config, metrics)
-        if output == folder:
-            write_card(new)
-            write_checksums(new)
-    print(report_text(metrics))
-    print(f"metrics.json, report.md and figures are in {output}")
 
-    # table of runs, Hub
+    # metrics.json, report.md, PNGs; in the model folder also the card and checksums
+    output = Path(args.output or (folder if args.part == "test" else folder / args.part))
+    write(output, folder, config, metrics)
+
+    # table of runs and Hub
     if args.results and output == folder:
         from model.evaluation.runs import write_row
 
@@ -221,6 +212,21 @@ def keep_earlier(metrics: dict, folder: Path) -> None:
         metrics["conversion"] = before["conversion"]
     if "keras" not in metrics and "keras" in before and before.get("data") == metrics["data"]:
         metrics["keras"] = before["keras"]  # the bundled folder leaves out its Keras weights
+
+
+def write(output: Path, folder: Path, config: dict, metrics: dict) -> None:
+    """Write what was measured into `output`, and print it."""
+    from model.hub.card import report_text, write_card, write_report
+
+    with changing(folder) if output == folder else contextlib.nullcontext(output) as new:
+        new.mkdir(parents=True, exist_ok=True)
+        write_json(new / METRICS, metrics)
+        write_report(new, config, metrics)
+        if output == folder:
+            write_card(new)
+            write_checksums(new)
+    print(report_text(metrics))
+    print(f"metrics.json, report.md and figures are in {output}")
 
 
 def tflite_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
