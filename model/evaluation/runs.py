@@ -38,7 +38,8 @@ def row_of(folder: "str | Path") -> dict:
     folder = Path(folder)
     config, metrics = read_config(folder), read_metrics(folder)
     training, data = config.get("training") or {}, config.get("data") or {}
-    final, fast = training.get("final") or {}, training.get("speed") or {}
+    final = training.get("final") or {}
+    fast = training.get("speed") or {}  # in older runs only
     size, backbone = config["input"], config["architecture"]
     tested = (metrics.get("data") or {}).get("part") == "test"
     runtime = next((name for name in ("tflite", "keras") if name in metrics and tested), None)
