@@ -1,4 +1,4 @@
-"""The model card: what it says, what it leaves out, and what a person wrote in it."""
+"""The model card: what it says, what it leaves out, and that people's edits survive."""
 
 import copy
 import json
@@ -87,7 +87,7 @@ def metrics():
 
 @pytest.fixture
 def made(tmp_path):
-    """made(config, metrics) makes a folder of them; made.card() writes and reads its card."""
+    """made(config, metrics) makes a folder of them; made.card() writes its card and reads it."""
 
     def make(config, metrics=None, converted=True):
         (tmp_path / "config.json").write_text(json.dumps(config))
