@@ -34,9 +34,10 @@ from model.benchmark.load import LoadError
 from model.benchmark.timing import as_markdown, machine, row, timed, write
 from model.classifier import Classifier
 from model.folder import BUNDLED, TFLITE, WEIGHTS, ModelFolderError, new_folder
-from model.hub.published import LATENCY_CALLS
+from model.hub import card
 
 ROOT = Path(__file__).parent
+LATENCY_CALLS = card.PUBLISHED["latency_calls"]
 PUBLISHED = "inception_resnet_v2", 299, 299
 CLIENTS = 1, 4, 16, 32
 PARTS = "network", "serving", "picture", "calls", "load"

@@ -1,28 +1,30 @@
-"""Measure a model folder: prints, and writes metrics.json, report.md and figures into it.
+"""Measure a model folder: print its figures, and write metrics.json, report.md and PNGs into it.
 
-    python evaluate.py runs/NAME                                   the test part
-    python evaluate.py model/bundled --dataset ../shared/ham10000  where the data set has moved
-    python evaluate.py runs/NAME --part validation                 into runs/NAME/validation
+    python evaluate.py runs/NAME                                    the test part
+    python evaluate.py model/bundled --dataset ../shared/ham10000   the data set has moved
+    python evaluate.py runs/NAME --part validation                  into runs/NAME/validation
     python evaluate.py runs/NAME --part all --dataset MINE --output mine
-                                                                   your own labelled pictures
-    python evaluate.py runs/NAME --part validation --flips         the mean answer to four flips too
-    python evaluate.py runs/NAME --results results/runs.csv        its row of the table of runs
-    python evaluate.py USER/NAME --push-to-hub USER/NAME           a model on the Hub, in a copy of
-                                                                   it, runs/USER--NAME
+                                                                    your own labelled pictures
+    python evaluate.py runs/NAME --outliers PICTURES                and pictures of other things
+    python evaluate.py runs/NAME --results results/runs.csv         its row of the table of runs
+    python evaluate.py USER/NAME --push-to-hub USER/NAME            a model on the Hub, in a copy,
+                                                                    runs/USER--NAME
 
-`model.tflite` is measured, and the Keras weights too where the folder has them. All figures carry
-95 % intervals from a bootstrap over lesions. `--part all` takes every picture of the data set,
-which needs only the columns image and dx; the other parts are those of split.json.
+Measures `model.tflite`, and the Keras weights if the folder has them. Every figure has a 95 %
+interval from a bootstrap over lesions.
 
-    python evaluate.py runs/NAME --outliers PICTURES               a data set of anything else
-measures too how well `model.tflite` tells such pictures, and generated ones, from the part's, and
-how many of the part's it refuses to name.
+--part test and --part validation take the images that split.json lists. --part all takes every
+picture of the data set, which then needs no columns but image and dx.
+
+--outliers names a data set of pictures that are not lesions. It measures how well `model.tflite`
+tells them, and generated pictures, from the part's pictures, and how many of those it refuses.
 """
 
 import argparse
 import contextlib
 import os
 import sys
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,13 +32,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import numpy as np
-from tqdm import tqdm
 
-from model.benchmark import timing
-from model.classifier import Classifier
-from model.data import dataset as data
-from model.evaluation.metrics import age_band, classification_metrics, subgroup_metrics
-from model.evaluation.runs import write_row
+from model.data.dataset import DatasetError, decode, load_rows
 from model.folder import (
     METRICS,
     SPLIT,
@@ -51,172 +48,176 @@ from model.folder import (
     write_checksums,
     write_json,
 )
-from model.hub.card import write_card
-from model.hub.published import LATENCY_CALLS
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
-from model.hub.report import print_report, write_report
-from model.hub.tables import summary_rows
-from model.network.outliers import generated, measure, some_pictures
 
-PIECE = 1024  # pictures
+PIECE = 1024  # pictures in one call of Keras, which copies what it is given
 
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", help="model folder, or a model on the Hub")
-    parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
-    parser.add_argument("--part", choices=("test", "validation", "all"), default="test")
-    parser.add_argument("--output", help="folder for metrics.json, report.md and figures")
-    parser.add_argument("--label-column", help="column of the labels (default: as in training)")
-    parser.add_argument("--outliers", help="Hub id or folder of pictures that are no lesions")
-    parser.add_argument(
-        "--flips", action="store_true", help="measure the mean of four flips of a picture too"
-    )
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
-    parser.add_argument(
-        "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
-    )
-    parser.add_argument("--results", metavar="CSV", help="write the folder's row there")
+    add = parser.add_argument
+    add("folder", help="model folder, or a model on the Hub")
+    add("--dataset", help="Hub id or folder (default: that of the training)")
+    add("--part", choices=("test", "validation", "all"), default="test", help="default: test")
+    add("--output", help="folder for metrics.json, report.md and PNGs (default: see above)")
+    add("--label-column", help="column of the labels (default: that of the training)")
+    add("--outliers", help="Hub id or folder of pictures that are not lesions")
+    add("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
+    add("--results", metavar="CSV", help="table of runs to write the folder's row into")
     add_push_arguments(parser)
     return parser.parse_args(arguments)
 
 
-def latency(call, image: np.ndarray) -> dict:
-    """Milliseconds of as many calls on one picture as the paper timed, the network alone, after
-    three to warm up; `low` and `high` bound the mean (95 %, bootstrap over the calls)."""
-    times = timing.timed(partial(call, image), LATENCY_CALLS)
-    figures = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "median": np.median}
-    resampled = np.random.default_rng(0).choice(times, (1000, LATENCY_CALLS)).mean(axis=1)
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    figures = {k: f(times) for k, f in figures.items()} | {"low": low, "high": high}
-    return {k: round(float(v), 3) for k, v in figures.items()} | {"calls": LATENCY_CALLS}
+@dataclass
+class Part:
+    """The pictures to measure.
 
+    record: `data` of metrics.json; images: uint8 [n, height, width, 3]; truth: [n] indices into
+    the labels; lesions: [n] ids; groups: {subgroup: [n] names}; encoded: yields the n files.
+    """
 
-def tflite_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
-    """Probabilities [n, k] of `model.tflite`, and its latency where it is to be timed."""
-    classifier = Classifier(folder)
-    bar = tqdm(images, desc="TF Lite", file=sys.stdout, mininterval=1)
-    probabilities = np.stack([classifier.run(np.ascontiguousarray(image))[0] for image in bar])
-    return probabilities, latency(classifier.run, images[0]) if timed else {}
-
-
-def keras_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
-    """Probabilities [n, k] of the Keras weights, and the latency of `predict` on one picture."""
-    from model.network.network import load_network, predict_logits, softmax
-
-    network, config = load_network(folder)
-    temperature = config["calibration"]["temperature"]
-    times = {}
-    if timed:
-        times = latency(lambda image: predict_logits(network, image[None]), images[0])
-    print("Keras ...")
-    # Whole batches at a time, as Keras copies what it is given.
-    pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
-    logits = np.concatenate([predict_logits(network, piece) for piece in pieces])
-    return softmax(logits, temperature), times
-
-
-def flipped(images: np.ndarray) -> list[np.ndarray]:
-    """The three mirrorings of images [n, height, width, 3], as views: left-right, up-down, both."""
-    return [images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]]
+    record: dict
+    images: np.ndarray
+    truth: np.ndarray
+    lesions: np.ndarray
+    groups: dict
+    encoded: object
 
 
 def main(arguments=None) -> dict:
+    """Run as from the command line; returns the content of metrics.json."""
     args = parse(arguments)
     check_push(args)
+
+    # a model on the Hub is copied first
     folder = working_copy(args.folder)
     config = read_config(folder)
-    runtimes = [name for name in (WEIGHTS, TFLITE) if (folder / name).is_file()]
-    if not runtimes:
+    check(folder, config, args.part)
+
+    # pictures, answers and figures
+    part = load_part(args, folder, config)
+    metrics = measure(args, folder, config, part)
+    keep_earlier(metrics, folder)
+
+    # metrics.json, report.md, PNGs; in the model folder also the card and checksums
+    output = Path(args.output or (folder if args.part == "test" else folder / args.part))
+    write(output, folder, config, metrics)
+
+    # table of runs and Hub
+    if args.results and output == folder:
+        from model.evaluation.runs import write_row
+
+        write_row(folder, args.results)
+    push_if_asked(args, folder)
+    return metrics
+
+
+def check(folder: Path, config: dict, part: str) -> None:
+    """Raise ModelFolderError where there is nothing to measure, or nothing to measure it on."""
+    if not any((folder / name).is_file() for name in (WEIGHTS, TFLITE)):
         raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
-    labels, calibration = config["labels"], config["calibration"]
-    if args.part == "validation" and "final" in config["training"]:
+    if part == "validation" and "final" in config["training"]:
         raise ModelFolderError(
             f"{folder} was trained on its validation part too, so that part measures nothing: "
             f"evaluate {config['training']['final']['like']}, the run that was selected."
         )
 
-    # data
+
+def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
+    """The pictures of --part. Raises DatasetError."""
+    from model.evaluation.metrics import age_band
+
     name = args.dataset or config["training"]["dataset"]
-    column = args.label_column or config["data"]["label_column"]
-    everything = args.part == "all"
-    rows = data.load_rows(
+    rows = load_rows(
         name,
-        column,
-        () if everything else ("image_id",),
-        labels=labels,
+        args.label_column or config["data"]["label_column"],
+        () if args.part == "all" else ("image_id",),
+        labels=config["labels"],
         classes=config["data"].get("classes"),
     )
-    chosen = np.arange(len(rows)) if everything else rows.find(read_json(folder / SPLIT)[args.part])
-    size = config["input"]["height"], config["input"]["width"]
-    images = data.decode(rows, chosen, *size, args.cache, mapped=True)
-    truth = rows.truth[chosen]
+    chosen = np.arange(len(rows))
+    if args.part != "all":
+        chosen = rows.find(read_json(folder / SPLIT)[args.part])
     by_lesion = rows.lesion_id is not None and config["data"]["split_by"] == "lesion"
     lesions = (rows.lesion_id if by_lesion else rows.image_id)[chosen]
+    groups = {k: rows.metadata[k][chosen] for k in ("dataset", "sex") if k in rows.metadata}
+    if "age" in rows.metadata:
+        groups["age"] = np.array([age_band(age) for age in rows.metadata["age"][chosen]])
+    record = {
+        "dataset": Path(name).name if Path(name).exists() else name,
+        "part": args.part,
+        "images": len(chosen),
+        "lesions": len(set(lesions)),
+    }
+    size = config["input"]["height"], config["input"]["width"]
+    images = decode(rows, chosen, *size, args.cache, mapped=True)
+    encoded = map(rows.encoded, chosen)
+    return Part(record, images, rows.truth[chosen], lesions, groups, encoded)
 
-    # predictions and figures
+
+def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) -> dict:
+    """The content of metrics.json."""
+    from model.evaluation.metrics import classification_metrics, subgroup_metrics
+
+    labels, calibration = config["labels"], config["calibration"]
     options = {
         "suspicious": calibration.get("suspicious", []),
         "threshold": calibration.get("threshold"),
         "resamples": args.resamples,
     }
-    metrics = {
-        "data": {
-            "dataset": Path(name).name if Path(name).exists() else name,
-            "part": args.part,
-            "images": len(chosen),
-            "lesions": len(set(lesions)),
-        }
-    }
-    if WEIGHTS in runtimes:
-        probabilities, times = keras_probabilities(folder, images)
-        metrics["keras"] = classification_metrics(labels, truth, probabilities, lesions, **options)
-        metrics["keras"]["latency_ms"] = times
-    if TFLITE in runtimes:
-        probabilities, times = tflite_probabilities(folder, images)
-        metrics["tflite"] = classification_metrics(labels, truth, probabilities, lesions, **options)
-        metrics["tflite"]["latency_ms"] = times
-    if args.flips:
-        answer = tflite_probabilities if TFLITE in runtimes else keras_probabilities
-        other = [answer(folder, turned, timed=False)[0] for turned in flipped(images)]
-        metrics["flips"] = classification_metrics(
-            labels, truth, np.mean([probabilities, *other], axis=0), lesions, **options
-        )
-    # softmax(l) from softmax(l / T): the same figures before the temperature.
+    metrics = {"data": part.record}
+    for runtime, file, answers in (
+        ("keras", WEIGHTS, keras_probabilities),
+        ("tflite", TFLITE, tflite_probabilities),
+    ):
+        if (folder / file).is_file():
+            probabilities, times = answers(folder, part.images)
+            metrics[runtime] = classification_metrics(
+                labels, part.truth, probabilities, part.lesions, **options
+            ) | {"latency_ms": times}
+    # softmax(l) from softmax(l / T): the same figures before temperature scaling.
     raised = probabilities ** calibration["temperature"]
-    plain = classification_metrics(
-        labels, truth, raised / raised.sum(axis=1, keepdims=True), lesions, resamples=0
-    )
+    raised /= raised.sum(axis=1, keepdims=True)
+    plain = classification_metrics(labels, part.truth, raised, part.lesions, resamples=0)
     metrics["uncalibrated"] = {"ece": plain["ece"], "reliability": plain["reliability"]}
-    groups = {k: rows.metadata[k][chosen] for k in ("dataset", "sex") if k in rows.metadata}
-    if "age" in rows.metadata:
-        groups["age"] = np.array([age_band(age) for age in rows.metadata["age"][chosen]])
     metrics["subgroups"] = {
-        key: subgroup_metrics(labels, truth, probabilities, lesions, values, **options)
-        for key, values in groups.items()
+        key: subgroup_metrics(labels, part.truth, probabilities, part.lesions, values, **options)
+        for key, values in part.groups.items()
         if len(set(values)) > 1
     }
-    if args.outliers and TFLITE in runtimes:
-        metrics["familiarity"] = measure(
+    if args.outliers and (folder / TFLITE).is_file():
+        from model.classifier import Classifier
+        from model.network import outliers
+
+        metrics["familiarity"] = outliers.measure(
             Classifier(folder),
-            map(rows.encoded, chosen),
-            lesions,
-            {Path(args.outliers).name: some_pictures(args.outliers), "generated": generated()},
+            part.encoded,
+            part.lesions,
+            {
+                Path(args.outliers).name: outliers.some_pictures(args.outliers),
+                "generated": outliers.generated(),
+            },
             args.resamples,
         )
+    return metrics
 
-    # output
-    output = (
-        Path(args.output) if args.output else folder / ("" if args.part == "test" else args.part)
-    )
+
+def keep_earlier(metrics: dict, folder: Path) -> None:
+    """Add to `metrics` what the folder's metrics.json holds and cannot be measured any more."""
     before = read_metrics(folder)
     if "conversion" in before:
         metrics["conversion"] = before["conversion"]
-    if WEIGHTS not in runtimes and "keras" in before and before.get("data") == metrics["data"]:
-        # The weights have been left out, as of the bundled folder; what they did still holds.
-        metrics["keras"] = before["keras"]
+    if "keras" not in metrics and "keras" in before and before.get("data") == metrics["data"]:
+        metrics["keras"] = before["keras"]  # the bundled folder leaves out its Keras weights
+
+
+def write(output: Path, folder: Path, config: dict, metrics: dict) -> None:
+    """Write what was measured into `output`, and print it."""
+    from model.hub.card import report_text, write_card, write_report
+
     with changing(folder) if output == folder else contextlib.nullcontext(output) as new:
         new.mkdir(parents=True, exist_ok=True)
         write_json(new / METRICS, metrics)
@@ -224,22 +225,57 @@ def main(arguments=None) -> dict:
         if output == folder:
             write_card(new)
             write_checksums(new)
-    print(print_report(metrics))
-    if args.flips:
-        print("\nThe mean answer to a picture and its three mirror images, which is not served:")
-        for title, *cells in summary_rows({"flips": metrics["flips"]}):
-            print(f"{title:<24}{cells[0]:>24}")
+    print(report_text(metrics))
     print(f"metrics.json, report.md and figures are in {output}")
-    if args.results and output == folder:
-        write_row(folder, args.results)
-    push_if_asked(args, folder)
-    return metrics
+
+
+def tflite_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
+    """Probabilities [n, k] of `model.tflite`; if timed, its latency on one picture, else {}."""
+    from tqdm import tqdm
+
+    from model.classifier import Classifier
+
+    classifier = Classifier(folder)
+    bar = tqdm(images, desc="TF Lite", file=sys.stdout, mininterval=1)
+    probabilities = np.stack([classifier.run(np.ascontiguousarray(image))[0] for image in bar])
+    return probabilities, latency(classifier.run, images[0]) if timed else {}
+
+
+def keras_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
+    """Probabilities [n, k] of the Keras weights; if timed, the latency of `predict` on one picture,
+    else {}."""
+    from model.evaluation.calibration import calibrated
+    from model.network.network import load_network, predict_logits
+
+    network, config = load_network(folder)
+    times = latency(lambda one: predict_logits(network, one[None]), images[0]) if timed else {}
+    print("Keras ...")
+    pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
+    logits = np.concatenate([predict_logits(network, piece) for piece in pieces])
+    return calibrated(logits, config["calibration"]["temperature"]), times
+
+
+def latency(call, image: np.ndarray) -> dict:
+    """Milliseconds of the network alone on one picture, over as many calls as the paper timed.
+
+    `low` and `high` bound the mean (95 %, bootstrap over the calls).
+    """
+    from model.benchmark.timing import timed
+    from model.hub.card import PUBLISHED
+
+    calls = PUBLISHED["latency_calls"]
+    times = timed(partial(call, image), calls)
+    resampled = np.random.default_rng(0).choice(times, (1000, calls)).mean(axis=1)
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    figures = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "median": np.median}
+    figures = {key: figure(times) for key, figure in figures.items()} | {"low": low, "high": high}
+    return {key: round(float(value), 3) for key, value in figures.items()} | {"calls": calls}
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (data.DatasetError, ModelFolderError) as error:
+    except (DatasetError, ModelFolderError) as error:
         sys.exit(f"evaluate.py: {error}")
     except OSError as error:
         sys.exit(f"evaluate.py: {disk_error(error)}")

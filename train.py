@@ -78,8 +78,8 @@ from model.data.split import (
     split_rows,
 )
 from model.evaluation.calibration import validated
+from model.evaluation.figures import history_figure, write_figures
 from model.evaluation.runs import commit, write_row
-from model.evaluation.samples import write_figures
 from model.folder import (
     CONFIG,
     FORMAT,
@@ -93,7 +93,6 @@ from model.folder import (
 )
 from model.hub.card import write_card
 from model.hub.push import check_push, push_if_asked
-from model.hub.report import history_figure
 from model.network.network import (
     BACKBONES,
     NetworkError,

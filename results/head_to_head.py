@@ -21,8 +21,7 @@ import numpy as np
 from evaluate import tflite_probabilities
 from model.data import dataset as data
 from model.data.split import read_table
-from model.evaluation.bootstrap import interval
-from model.evaluation.metrics import BINS, classification_metrics, draws
+from model.evaluation.metrics import BINS, classification_metrics, draws, interval
 from model.evaluation.runs import row_of
 from model.folder import (
     SPLIT,

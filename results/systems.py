@@ -12,9 +12,10 @@ from pathlib import Path
 from model.evaluation.figures import time_figure
 from model.evaluation.runs import read_rows
 from model.folder import ModelFolderError, write_text
-from model.hub import published
-from model.hub.tables import ARCHITECTURES, table
+from model.hub.card import PUBLISHED
+from model.hub.tables import span, table
 from model.labels import SUSPICIOUS
+from model.network.backbones import BACKBONES
 
 PREFIX, MAKER = "systems-", "results/systems.sh"
 PAGE, FIGURE = "systems.md", "accuracy_vs_ms.png"
@@ -52,15 +53,15 @@ def page(rows: list[dict]) -> list[str]:
     return lines + [
         "## Sources",
         "",
-        *(f"- {key}: {published.cite(key)}" for key in _sources(rows)),
+        *(f"- {key}: {PUBLISHED['citations'][key]['text']}" for key in _sources(rows)),
         "",
     ]
 
 
 def theirs(row: dict) -> dict:
     """The published figures of a row's system, {} where there are none."""
-    for system in published.SYSTEMS:
-        name = ARCHITECTURES[system["backbone"]]
+    for system in PUBLISHED["systems"]:
+        name = BACKBONES[system["backbone"]].title
         if (name, str(system["labels"])) == (row["backbone"], row["labels"]):
             return system
     return {}
@@ -91,14 +92,14 @@ def _test(rows):
 def baselines(rows: list[dict]) -> dict:
     """What the most common label reaches on the published test part, by rows of one number of
     labels; {} where that is not the part."""
-    if {row["test_images"] for row in rows} - {""} != {str(published.TEST_IMAGES)}:
+    if {row["test_images"] for row in rows} - {""} != {str(PUBLISHED["test_images"])}:
         return {}
-    support = published.TEST_SUPPORT
+    support = PUBLISHED["test_support"]
     if rows[0]["labels"] == "2":
         malignant = sum(support[label] for label in SUSPICIOUS)
-        support = {"benign": published.TEST_IMAGES - malignant, "malignant": malignant}
+        support = {"benign": PUBLISHED["test_images"] - malignant, "malignant": malignant}
     label = max(support, key=support.get)
-    share = support[label] / published.TEST_IMAGES
+    share = support[label] / PUBLISHED["test_images"]
     return {"label": label, "top_1": share, "balanced_accuracy": 1 / len(support)}
 
 
@@ -111,21 +112,13 @@ def _ours(row, key, scale=1, decimals=3):
     return f"{texts[0]} ({texts[1]})"
 
 
-def _printed(system, key, scale=1, decimals=2):
-    value = system.get(key)
-    if value is None:
-        return "–"
-    ends = value if isinstance(value, tuple) else (value,)
-    return "–".join(f"{end * scale:.{decimals}f}" for end in ends)
-
-
 def _top_k(rows):
     body = []
     for row in rows:
         known = theirs(row)
         ours = [_ours(row, f"top_{k}", 100, 2) for k in (1, 2, 3)]
         first = "top_1" if "top_1" in known else "accuracy"
-        printed = [_printed(known, key, 100) for key in (first, "top_2", "top_3")]
+        printed = [span(known.get(key), 100) for key in (first, "top_2", "top_3")]
         source = known["source"] if set(printed) != {"–"} else "–"
         body.append([row["backbone"], *ours, *printed, source])
     head = [f"top-{k}, %" for k in (1, 2, 3)]
@@ -138,7 +131,7 @@ def _means(rows):
         [
             row["backbone"],
             *(_ours(row, key) for key in keys),
-            *(_printed(theirs(row), key) for key in ("precision", "recall", "f1")),
+            *(span(theirs(row).get(key)) for key in ("precision", "recall", "f1")),
         ]
         for row in rows
     ]
@@ -158,7 +151,7 @@ def _binary(rows):
             row["backbone"],
             _ours(row, "top_1", 100, 2),
             *(_ours(row, key) for key in keys),
-            _printed(theirs(row), "accuracy", 100),
+            span(theirs(row).get("accuracy"), 100),
             theirs(row).get("source", "–"),
         ]
         for row in rows

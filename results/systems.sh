@@ -1,5 +1,5 @@
 #!/bin/sh
-# The systems of the sources (../model/hub/published.py), all trained at one small budget from random
+# The systems of the sources (../model/hub/published.json), all trained at one small budget from random
 # weights on the same parts of HAM10000, each converted and measured; then systems.md and the plot.
 #
 #     sh results/systems.sh                              everything; what is finished is left alone

@@ -1,4 +1,4 @@
-"""What the validation part settles: the temperature and the operating point."""
+"""The temperature and the operating point."""
 
 import numpy as np
 import pytest

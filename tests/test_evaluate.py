@@ -1,8 +1,11 @@
+"""evaluate.py: what it measures, on which pictures, and what it refuses."""
+
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from made import encode, made_rows, write_dataset
 
@@ -39,21 +42,8 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
     rows = [{k: row[k] for k in ("image", "dx")} for row in made_rows(4, 1)]
     mine = write_dataset(tmp_path / "mine", rows)
     before = (trained / "metrics.json").read_bytes()
-    metrics = evaluate.main(
-        [
-            str(trained),
-            "--part",
-            "all",
-            "--dataset",
-            str(mine),
-            "--output",
-            str(tmp_path / "out"),
-            "--resamples",
-            "20",
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    data = f"{trained} --part all --dataset {mine} --cache {tmp_path}/cache".split()
+    metrics = evaluate.main([*data, *f"--output {tmp_path}/out --resamples 20".split()])
     assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": 28}
     assert (tmp_path / "out" / "report.md").exists()
     assert (trained / "metrics.json").read_bytes() == before
@@ -62,19 +52,8 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
 def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):
     rows = [{"image": {"bytes": encode(generate("text", i)), "path": None}} for i in range(8)]
     write_dataset(tmp_path / "other_things", rows)
-    metrics = evaluate.main(
-        [
-            str(trained),
-            "--outliers",
-            str(tmp_path / "other_things"),
-            "--output",
-            str(tmp_path / "out"),
-            "--resamples",
-            "20",
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    data = f"{trained} --outliers {tmp_path}/other_things --cache {tmp_path}/cache".split()
+    metrics = evaluate.main([*data, *f"--output {tmp_path}/out --resamples 20".split()])
     measured = metrics["familiarity"]
     assert measured["images"] == metrics["tflite"]["n"]
     assert measured["refused"]["value"] <= measured["noticed"]["value"] <= 0.2
@@ -82,58 +61,6 @@ def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):
     for entry in measured["outliers"].values():
         assert entry["roc_auc"]["value"] > 0.98 and entry["refused"]["value"] > 0.9
     assert "| other things | 8 |" in (tmp_path / "out" / "report.md").read_text()
-
-
-def test_mean_of_four_flips_stands_beside_the_plain_figures(trained, tmp_path, capsys):
-    asked = [
-        str(trained),
-        "--resamples",
-        "0",
-        "--flips",
-        "--cache",
-        str(tmp_path / "cache"),
-        "--output",
-    ]
-    metrics = evaluate.main([*asked, str(tmp_path / "out")])
-    assert "which is not served" in capsys.readouterr().out
-    plain = json.loads((trained / "metrics.json").read_text())
-    assert "flips" not in plain
-    assert metrics["tflite"]["confusion"] == plain["tflite"]["confusion"]
-    assert metrics["flips"]["n"] == plain["tflite"]["n"]
-
-
-def test_flips_are_the_four_and_their_mean_is_measured(trained, tmp_path, monkeypatch):
-    images = np.arange(2 * 2 * 3 * 3, dtype=np.uint8).reshape(2, 2, 3, 3)
-    across, down, both = evaluate.flipped(images)
-    assert (across == np.flip(images, 2)).all() and (down == np.flip(images, 1)).all()
-    assert (both == np.flip(images, (1, 2))).all()
-    answers = []
-
-    def answer(folder, images, timed=True):
-        answers.append(np.random.default_rng(len(answers)).dirichlet(np.ones(7), len(images)))
-        return answers[-1], {"mean": 1.0} if timed else {}
-
-    monkeypatch.setattr(evaluate, "tflite_probabilities", answer)
-    monkeypatch.setattr(evaluate, "keras_probabilities", answer)
-    monkeypatch.setattr(evaluate, "write_report", lambda *_: None)
-    metrics = evaluate.main(
-        [
-            str(trained),
-            "--resamples",
-            "0",
-            "--flips",
-            "--output",
-            str(tmp_path / "out"),
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
-    assert len(answers) == 5  # Keras, TF Lite, and TF Lite's three flips
-    rows = f.read_json(trained / "split.json")["test"]
-    mean = np.mean(answers[1:], axis=0)
-    assert metrics["flips"]["n"] == len(rows) == len(mean)
-    counts = np.array(metrics["flips"]["confusion"]).sum(axis=0)
-    assert counts.tolist() == np.bincount(mean.argmax(axis=1), minlength=7).tolist()
 
 
 def test_split_of_another_set_is_a_sentence(trained, tmp_path):
@@ -151,24 +78,23 @@ def test_folder_with_nothing_to_measure_is_a_sentence(trained, tmp_path):
         evaluate.main([str(copy)])
 
 
-@pytest.mark.skipif(
-    not SHARED.exists(), reason="the real images (../shared) are not on this machine"
-)
+def test_help_is_there_before_anything_heavy_is_imported():
+    code = (
+        "import contextlib, sys, evaluate\n"
+        "with contextlib.suppress(SystemExit): evaluate.main(['--help'])\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'scipy', 'matplotlib', 'datasets', 'jinja2'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0 and "--outliers" in run.stdout, run.stderr
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not SHARED.exists(), reason="the real images are not on this machine")
 def test_bundled_model_gives_its_stated_figures_on_the_real_test_part(tmp_path):
     stated = f.read_metrics(f.BUNDLED)["tflite"]
-    metrics = evaluate.main(
-        [
-            str(f.BUNDLED),
-            "--dataset",
-            str(SHARED),
-            "--output",
-            str(tmp_path),
-            "--resamples",
-            "20",
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    data = f"{f.BUNDLED} --dataset {SHARED} --cache {tmp_path}/cache".split()
+    metrics = evaluate.main([*data, *f"--output {tmp_path} --resamples 20".split()])
     assert metrics["data"]["images"] == 828
     for key in ("top_1", "top_3", "balanced_accuracy", "macro_f1"):
         # XNNPACK's kernels differ from one processor to another: a picture or two on the edge.

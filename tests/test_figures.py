@@ -9,7 +9,8 @@ from PIL import Image
 
 import train
 from model.data.batches import Batches
-from model.evaluation.samples import nine, write_figures
+from model.evaluation import figures
+from model.evaluation.figures import nine, write_figures
 from model.folder import read_checksums, verify
 from model.labels import LABELS
 
@@ -37,13 +38,12 @@ def test_nine_are_of_all_labels():
 def test_figures_show_the_classes_and_the_pictures(batches, tmp_path, monkeypatch):
     drawn = {}
     for kind in ("distribution_figure", "pictures_figure"):
-        real = getattr(__import__("model.evaluation.figures", fromlist=[kind]), kind)
 
-        def noting(*arguments, real=real):
+        def noting(*arguments, real=getattr(figures, kind)):
             drawn[arguments[-1].name] = arguments
             real(*arguments)
 
-        monkeypatch.setattr(f"model.evaluation.samples.{kind}", noting)
+        monkeypatch.setattr(figures, kind, noting)
     settings = SimpleNamespace(balance="under-over", augment=1.0, colour=1.0, seed=0)
     write_figures(tmp_path, settings, batches, LABELS)
     before, after, *_ = drawn["distribution.png"]
@@ -72,28 +72,9 @@ def test_no_augmentation_no_augmented_pictures(batches, tmp_path):
 
 
 def test_pictures_of_the_data_set_are_not_part_of_what_travels(made, tmp_path):
-    folder = train.main(
-        [
-            "--dataset",
-            str(made),
-            "--output",
-            str(tmp_path / "run"),
-            "--backbone",
-            "cnn_16_32",
-            "--size",
-            "24x32",
-            "--weights",
-            "none",
-            "--batch",
-            "16",
-            "--epochs",
-            "1",
-            "--no-peak",
-            "--figures",
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    network = "--backbone cnn_16_32 --size 24x32 --weights none --batch 16 --epochs 1 --no-peak"
+    places = f"--dataset {made} --output {tmp_path}/run --cache {tmp_path}/cache --figures"
+    folder = train.main([*places.split(), *network.split()])
     assert {p.name for p in (folder / "pictures").iterdir()} == {"samples.png", "augmented.png"}
     sums = read_checksums(folder)
     assert "distribution.png" in sums and "history.png" in sums

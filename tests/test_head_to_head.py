@@ -14,8 +14,7 @@ from sklearn import metrics as sk
 
 from evaluate import tflite_probabilities
 from model.data import dataset as d
-from model.evaluation.bootstrap import clusters_of, interval, resampled
-from model.evaluation.metrics import classification_metrics
+from model.evaluation.metrics import classification_metrics, clusters_of, interval, resampled
 from model.folder import ModelFolderError
 from model.labels import LABELS
 from results import head_to_head as h

@@ -169,7 +169,7 @@ def test_push_whose_answer_is_lost_is_known_to_have_arrived(hub, ann, tmp_path):
 def test_what_is_damaged_or_no_part_of_a_model_is_not_pushed(hub, ann, tmp_path):
     folder = made(tmp_path / "run")
     (folder / "patients.csv").write_text("names")
-    with pytest.raises(HubError, match="patients.csv is no part"):
+    with pytest.raises(HubError, match="patients.csv is not part"):
         push(folder, "ann/skin", api=ann)
     (folder / "patients.csv").unlink()
     (folder / "model.tflite").write_bytes(b"TFLITE")

@@ -140,7 +140,7 @@ def test_intervals_resample_lesions_and_not_images():
         assert figure["low"] < figure["value"] < figure["high"]
         return figure["high"] - figure["low"]
 
-    # Twenty copies of each image say no more than one; counted as images they seem to.
+    # Twenty copies of an image carry no more information than one, but as images they seem to.
     assert width(lesions) > 3 * width([None] * 1200)
 
 
@@ -148,7 +148,7 @@ def test_interval_of_a_share_is_the_binomial_one():
     truth = np.zeros(400, int)
     right = np.arange(400) < 320
     probabilities = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
-    truth[-1] = 1  # so that both classes occur; 321 are right
+    truth[-1] = 1  # so both classes occur; 321 are right
     ours = classification_metrics(["a", "b"], truth, probabilities, [""] * 400, resamples=4000)
     error = 1.96 * np.sqrt(0.8025 * 0.1975 / 400)
     assert ours["top_1"]["value"] == 0.8025
@@ -182,7 +182,7 @@ def test_draws_are_what_the_intervals_are_of_and_pair_two_classifiers():
     assert values.shape == (51,) and values[0] == pytest.approx(figure["value"], abs=1e-6)
     low, high = np.quantile(values[1:], [0.025, 0.975])
     assert (low, high) == pytest.approx((figure["low"], figure["high"]), abs=1e-6)
-    # One picture more is right, in whichever resample holds it: never fewer.
+    # One more picture is right, so no resample has fewer right answers.
     better = probabilities.copy()
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)[0]
     better[wrong] = np.eye(7)[truth[wrong]]
@@ -255,7 +255,9 @@ def test_ten_thousand_images_stay_under_ten_seconds():
     truth, probabilities, lesions = sample(10_000, 7, seed=9)
     start = time.process_time()
     classification_metrics(SEVEN, truth, probabilities, lesions, resamples=250)
-    assert time.process_time() - start < 10  # a quarter of the default, on a slow machine as well
+    assert (
+        time.process_time() - start < 10
+    )  # a quarter of the default resamples, even on a slow machine
 
 
 @pytest.mark.parametrize(
@@ -295,18 +297,8 @@ def test_subgroups_are_the_metrics_of_their_rows():
 
 
 def test_age_bands():
-    bands = {
-        0: "0-29",
-        29.9: "0-29",
-        30: "30-44",
-        44: "30-44",
-        45: "45-59",
-        60: "60-74",
-        74: "60-74",
-        75: "75+",
-        90: "75+",
-        "55": "45-59",
-    }
-    assert {age: age_band(age) for age in bands} == bands
+    ages = [0, 29.9, 30, 44, 45, 60, 74, 75, 90, "55"]
+    bands = "0-29 0-29 30-44 30-44 45-59 60-74 60-74 75+ 75+ 45-59".split()
+    assert [age_band(age) for age in ages] == bands
     for nothing in (None, float("nan"), "", "unknown", -5, 999):
         assert age_band(nothing) == "unknown"

@@ -1,4 +1,4 @@
-"""The report and the figures, from made metrics."""
+"""report.md, the printed report and the figures, from made metrics."""
 
 import csv
 import json
@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.evaluation import figures
 from model.evaluation.metrics import classification_metrics, subgroup_metrics
-from model.hub import published
-from model.hub.report import history_figure, print_report, write_report
+from model.hub.card import PUBLISHED, report_text, write_report
+from model.network.backbones import BACKBONES
 
-SEVEN = list(published.TEST_SUPPORT)
+SEVEN, SUPPORT = list(PUBLISHED["test_support"]), list(PUBLISHED["test_support"].values())
+OPTIONS = {"suspicious": ["mel", "bcc", "akiec"], "threshold": 0.3}
+CONFIG = {"architecture": "inception_resnet_v2", "input": {"height": 299, "width": 299}}
 FIGURES = ("confusion.png", "roc.png", "reliability.png")
 LATENCY = {"mean": 131.2, "std": 4.1, "min": 120.0, "max": 150.2, "median": 130.0, "calls": 30}
 
@@ -32,10 +35,8 @@ def measured(labels, support, seed=0, **options):
 
 @pytest.fixture(scope="module")
 def metrics():
-    support = list(published.TEST_SUPPORT.values())
-    options = {"suspicious": ["mel", "bcc", "akiec"], "threshold": 0.3}
-    keras, groups = measured(SEVEN, support, seed=0, **options)
-    tflite, _ = measured(SEVEN, support, seed=1, **options)
+    keras, groups = measured(SEVEN, SUPPORT, seed=0, **OPTIONS)
+    tflite, _ = measured(SEVEN, SUPPORT, seed=1, **OPTIONS)
     return {
         "data": {"dataset": "ham10000", "part": "test", "images": 828},
         "keras": keras,
@@ -51,10 +52,29 @@ def metrics():
     }
 
 
-def test_report_holds_our_figures_beside_the_published(tmp_path, metrics):
-    config = {"architecture": "inception_resnet_v2", "input": {"height": 299, "width": 299}}
-    write_report(tmp_path, config, metrics)
-    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def folder(metrics, tmp_path_factory):
+    """A folder with the report of `metrics`."""
+    folder = tmp_path_factory.mktemp("report")
+    write_report(folder, CONFIG, metrics)
+    return folder
+
+
+@pytest.fixture
+def report(tmp_path, monkeypatch):
+    """report(metrics): the text of report.md, without drawing figures."""
+    for kind in ("confusion_figure", "roc_figure", "reliability_figure"):
+        monkeypatch.setattr(figures, kind, lambda *_: None)
+
+    def written(metrics):
+        write_report(tmp_path, {}, metrics)
+        return (tmp_path / "report.md").read_text(encoding="utf-8")
+
+    return written
+
+
+def test_report_holds_our_figures_beside_the_published(folder, metrics):
+    text = (folder / "report.md").read_text(encoding="utf-8")
     assert text.startswith("# InceptionResNetV2: ham10000, test part, 828 images\n")
     assert "Not comparable" not in text
     mel = metrics["tflite"]["per_class"]["mel"]
@@ -70,22 +90,21 @@ def test_report_holds_our_figures_beside_the_published(tmp_path, metrics):
         "Streamlit",
         "By sex",
         "99.35%",
-        "no medical diagnosis",
+        "not a medical diagnosis",
         "doi:10.62146/ijecbe.v1i2.13",
         "mel + bcc + akiec",
     ):
         assert words in text
     for name in FIGURES:
-        with Image.open(tmp_path / name) as image:
+        with Image.open(folder / name) as image:
             assert image.format == "PNG" and image.width == 1200
             assert np.asarray(image.convert("L")).std() > 10  # something is drawn
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FIGURES, "report.md"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FIGURES, "report.md"])
 
 
-def test_every_table_has_as_many_cells_in_each_row(tmp_path, metrics):
-    write_report(tmp_path, {}, metrics)
+def test_every_table_has_as_many_cells_in_each_row(folder):
     width, tables = None, 0
-    for line in (tmp_path / "report.md").read_text(encoding="utf-8").splitlines():
+    for line in (folder / "report.md").read_text(encoding="utf-8").splitlines():
         if not line.startswith("|"):
             width = None
             continue
@@ -95,17 +114,15 @@ def test_every_table_has_as_many_cells_in_each_row(tmp_path, metrics):
     assert tables == 6
 
 
-def test_another_part_of_the_seven_classes_is_not_comparable(tmp_path):
+def test_another_part_of_the_seven_classes_is_not_comparable(report):
     tflite, _ = measured(SEVEN, [9, 8, 7, 0, 6, 30, 5])
-    write_report(tmp_path, {}, {"tflite": tflite, "data": {"part": "test"}})
-    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    text = report({"tflite": tflite, "data": {"part": "test"}})
     assert "Not comparable" in text and "nv 663" in text
     assert "| df | 0 | – | – | – |" in text
 
 
-def test_the_published_counts_of_another_part_do_not_compare(tmp_path, metrics):
-    write_report(tmp_path, {}, metrics | {"data": {"dataset": "mine", "part": "all"}})
-    assert "Not comparable" in (tmp_path / "report.md").read_text(encoding="utf-8")
+def test_the_published_counts_of_another_part_do_not_compare(report, metrics):
+    assert "Not comparable" in report(metrics | {"data": {"dataset": "mine", "part": "all"}})
 
 
 @pytest.mark.parametrize("k", [2, 11, 25])
@@ -119,22 +136,25 @@ def test_other_classes_stand_alone(tmp_path, k):
     assert "TF Lite" not in text
 
 
-def test_calibration_before_and_after_in_one_figure(tmp_path, metrics):
-    write_report(tmp_path, {}, metrics)
-    alone = (tmp_path / "reliability.png").read_bytes()
-    write_report(tmp_path, {}, metrics | {"uncalibrated": metrics["keras"]})
-    assert (tmp_path / "reliability.png").read_bytes() != alone
+def test_calibration_before_and_after_in_one_figure(folder, metrics, tmp_path):
+    title = "TF Lite, ham10000, test part, 828 images"
+    for before, same in ((None, True), (metrics["keras"], False)):
+        figures.reliability_figure(metrics["tflite"], before, title, tmp_path / "drawn.png")
+        drawn = (tmp_path / "drawn.png").read_bytes()
+        assert (drawn == (folder / "reliability.png").read_bytes()) == same
 
 
 def test_nothing_measured_is_said(tmp_path):
     for metrics in ({}, {"keras": {}, "conversion": {"megabytes": 3}}):
         with pytest.raises(ValueError, match="evaluate.py"):
             write_report(tmp_path, {}, metrics)
+        with pytest.raises(ValueError, match="evaluate.py"):
+            report_text(metrics)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_printed_report(metrics):
-    lines = print_report(metrics).splitlines()
+    lines = report_text(metrics).splitlines()
     assert lines[0] == "ham10000, test part, 828 images"
     assert max(map(len, lines[:-1])) <= 100
     top = next(line for line in lines if line.startswith("top-1")).split()
@@ -151,7 +171,7 @@ def test_history_figure_takes_csv_rows_and_missing_columns(tmp_path):
     sizes = set()
     for name, some in (("full", rows), ("one", rows[:1]), ("none", [])):
         path = tmp_path / f"{name}.png"
-        history_figure(some, path)
+        figures.history_figure(some, path)
         with Image.open(path) as image:
             assert image.width == 1200
         sizes.add(path.stat().st_size)
@@ -159,17 +179,20 @@ def test_history_figure_takes_csv_rows_and_missing_columns(tmp_path):
 
 
 def test_published_figures_agree_with_each_other():
-    support, images = published.TEST_SUPPORT, published.TEST_IMAGES
+    support, images = PUBLISHED["test_support"], PUBLISHED["test_images"]
     assert sum(support.values()) == images == 828
     assert round(support["nv"] / images, 4) == 0.8007
-    for key, count in published.TOP_K_COUNTS.items():
-        assert published.TOP_K["InceptionResNetV2"][key] == pytest.approx(count / images, abs=5e-6)
-    for runtime in published.RUNTIMES.values():
+    for share in PUBLISHED["top_k"]["InceptionResNetV2"].values():
+        assert share == pytest.approx(round(share * images) / images, abs=5e-6)
+    for runtime in PUBLISHED["runtimes"].values():
         for label, (_, recall, _) in runtime["per_class"].items():
             count = round(recall * support[label])
             assert recall == pytest.approx(count / support[label], abs=0.0051), label
         for column in range(3):
             mean = sum(row[column] for row in runtime["per_class"].values()) / 7
             assert mean == pytest.approx(runtime["macro"][column], abs=0.0101)
-    assert "doi:10.62146/ijecbe.v1i2.13" in published.cite("P1")
-    assert "doi" not in published.cite("P3")
+    works = {work["model"]: work for work in PUBLISHED["other_works"]}
+    for system in PUBLISHED["systems"]:
+        title = BACKBONES[system["backbone"]].title
+        listed = works.get(title, {}) | PUBLISHED["top_k"].get(title, {})
+        assert system | {key: listed[key] for key in set(listed) - {"model"}} == system

@@ -17,7 +17,7 @@ from model.benchmark.cost import batch_cost, evaluate_cost, lesion, megabytes, s
 from model.benchmark.timing import row, timed
 from model.classifier import Classifier
 from model.folder import TFLITE
-from model.hub.published import LATENCY_CALLS, LATENCY_MS, WHOLE_CALL_MS
+from model.hub.card import PUBLISHED
 from model.preprocessing import load_picture, open_picture
 from model.quality import quality_notices
 
@@ -164,5 +164,7 @@ def growth_rows(args, classifier: Classifier) -> list[dict]:
 
 def paper_rows() -> list[dict]:
     """The published times (Harahap and Zulkifli 2023, Table 5 and 6), of other machines."""
-    rows = [row("published", what, calls=LATENCY_CALLS, **ms) for what, ms in LATENCY_MS.items()]
-    return rows + [row("published", f"whole call, {k}", mean=v) for k, v in WHOLE_CALL_MS.items()]
+    calls = PUBLISHED["latency_calls"]
+    rows = [row("published", k, calls=calls, **ms) for k, ms in PUBLISHED["latency_ms"].items()]
+    whole = PUBLISHED["whole_call_ms"].items()
+    return rows + [row("published", f"whole call, {k}", mean=v) for k, v in whole]

@@ -1,16 +1,15 @@
-"""What the validation part settles beside the weights: temperature and operating point."""
+"""Temperature and operating point, fitted on the validation part."""
 
 import math
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from model.evaluation.metrics import classification_metrics, suspicious_score
 from model.labels import suspicious_of
-from model.network.network import softmax
 
-# The figures of metrics.py that config.json keeps of the validation part.
+# Figures of the validation part that config.json keeps.
 VALIDATED = (
     "top_1",
     "top_2",
@@ -29,28 +28,28 @@ VALIDATED = (
 def validated(
     labels: list[str], truth: np.ndarray, logits: np.ndarray, lesions: np.ndarray
 ) -> tuple[dict, dict]:
-    """Calibration by the validation part, and its figures with that, as kept in config.json.
+    """Calibration on the validation part, and the part's calibrated figures, for config.json.
 
     truth: [n] indices into labels; logits: [n, k]; lesions: [n], the lesion of each image.
     """
     calibration = calibrate(logits, truth, labels)
-    probabilities = softmax(logits, calibration["temperature"])
+    probabilities = calibrated(logits, calibration["temperature"])
     figures = classification_metrics(labels, truth, probabilities, lesions, resamples=200)
     return calibration, {key: figures[key] for key in VALIDATED if key in figures}
 
 
 def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
-    """Temperature and operating point from the validation part, as kept in config.json.
+    """Temperature and operating point for config.json, from the validation part.
 
-    logits: [n, k]; truth: [n] indices into labels. The operating point, of the seven diagnoses and
-    of benign against malignant, is set for a sensitivity of 95 %.
+    logits: [n, k]; truth: [n] indices into labels. The operating point is set for a sensitivity of
+    95 %; only the seven diagnoses and benign against malignant have one.
     """
     calibration = {
         "temperature": round(float(fit_temperature(logits, truth)), 4),
         "part": "validation",
     }
     if suspicious := suspicious_of(labels):
-        probabilities = softmax(logits, calibration["temperature"])
+        probabilities = calibrated(logits, calibration["temperature"])
         score = suspicious_score(labels, probabilities, suspicious)
         positive = np.isin(truth, [labels.index(label) for label in suspicious])
         if positive.any() and not positive.all():
@@ -59,11 +58,16 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
     return calibration
 
 
-def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature in 0.05 to 20 whose softmax(logits / temperature) fits the truth best.
+def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """float64 probabilities [n, k] of logits [n, k] (temperature scaling, Guo et al. 2017)."""
+    return softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 
-    logits: [n, k], log-probabilities serve as well. Minimises the mean negative log-likelihood
-    (Guo et al. 2017), which has one minimum over the logarithm of the temperature.
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature in 0.05..20 whose softmax(logits / temperature) fits the truth best.
+
+    logits: [n, k], or log-probabilities. Minimises the mean negative log-likelihood (Guo et al.
+    2017), which has a single minimum over the logarithm of the temperature.
     """
     logits, truth = np.asarray(logits, np.float64), np.asarray(truth)
     if logits.ndim != 2 or len(logits) != len(truth) or not np.isfinite(logits).all():
@@ -78,7 +82,7 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 
 
 def operating_point(score: np.ndarray, positive: np.ndarray, sensitivity: float = 0.95) -> float:
-    """The highest threshold that at least `sensitivity` of the positives reach (score >= it)."""
+    """The highest threshold with score >= threshold for at least `sensitivity` of positives."""
     positives = np.sort(np.asarray(score, np.float64)[np.asarray(positive, bool)])[::-1]
     if len(positives) == 0:
         raise ValueError("No image is positive, so no threshold gives a sensitivity.")

@@ -1,25 +1,34 @@
-"""Figures: training curves, classes, pictures, confusion matrix, ROC, reliability, time."""
+"""Figures as PNG files: a training run, its data, and what evaluate.py measured.
+
+train.py --figures writes distribution.png and the pictures; the latter into `pictures/`, which
+stays on this machine: neither SHA256SUMS nor a push to the Hub includes it, since the pictures
+belong to the data set, under its licence.
+"""
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from model.folder import replacing
 
-# Okabe and Ito, Color universal design, 2008; the yellow left out, too pale for a line.
+# Okabe and Ito, Color universal design, 2008; without the yellow, too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DPI = 150  # 8 inches make 1200 pixels, still readable at the 830 of a README
-MANY = 20  # classes; above it, names and counts would overlap
+MANY = 20  # classes; with more, names and counts would overlap
+PICTURES = "pictures"
 
 
 def history_figure(rows: list[dict], path: Path) -> None:
-    """Writes the curves of history.csv as a PNG: loss, then accuracy and balanced accuracy.
+    """Write the curves of history.csv: loss, then accuracy and balanced accuracy.
 
-    rows: one dict an epoch, numbers or their text, with `epoch` (else counted from 1) and any of
-    loss, accuracy, balanced_accuracy, val_loss, val_accuracy, val_balanced_accuracy.
+    rows: one dict an epoch, numbers as such or as text, with `epoch` (counted from 1 if missing)
+    and any of loss, accuracy, balanced_accuracy and their val_ counterparts.
     """
     figure = Figure(figsize=(8, 4.5), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -48,15 +57,15 @@ def history_figure(rows: list[dict], path: Path) -> None:
         if epochs:
             axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         if axes.lines:
-            # Below the axes, for a curve may run anywhere inside them.
+            # Below the axes, as a curve may run anywhere inside them.
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False, fontsize=9)
     _save(figure, path)
 
 
 def distribution_figure(before: dict, after: dict, balance: str, path: Path) -> None:
-    """Writes how many images each label has, and how many of them an epoch shows.
+    """Write how many images each label has, and how many an epoch shows.
 
-    before, after: {label: images}; balance: how the one became the other, in the title.
+    before, after: {label: images}; balance: the setting of --balance, for the title.
     """
     labels = list(before)
     many = len(labels) > MANY
@@ -79,7 +88,7 @@ def distribution_figure(before: dict, after: dict, balance: str, path: Path) -> 
 
 
 def pictures_figure(images, names: list[str], title: str, path: Path) -> None:
-    """Writes up to nine pictures, uint8 [n, height, width, 3], with their names above them."""
+    """Write up to nine pictures, uint8 [n, height, width, 3], with their names above."""
     height, width = images.shape[1:3]
     figure = Figure(figsize=(8, 8 * height / width + 1), dpi=DPI, layout="constrained")
     figure.suptitle(title)
@@ -92,10 +101,10 @@ def pictures_figure(images, names: list[str], title: str, path: Path) -> None:
 
 
 def time_figure(points: list[dict], baselines: dict, path: Path) -> None:
-    """Writes top-1 and balanced accuracy of models against the milliseconds of one image.
+    """Write top-1 and balanced accuracy of models against the milliseconds of one image.
 
-    points: dicts of name, ms, top_1, balanced_accuracy, and low and high of the latter; one that
-    lacks a figure is left out. baselines: what the most common class reaches, {top_1, ...}.
+    points: dicts of name, ms, top_1, balanced_accuracy, and low and high of the latter; one without
+    a figure is left out. baselines: what the most common class reaches, {top_1, ...}.
     """
     figure = Figure(figsize=(8, 8), dpi=DPI, layout="constrained")
     for axes, key, title in zip(
@@ -123,113 +132,142 @@ def time_figure(points: list[dict], baselines: dict, path: Path) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("one image in model.tflite, milliseconds")
     handles, names = axes.get_legend_handles_labels()
-    # Names beside the points would lie over each other where two models are alike.
+    # Names beside the points would overlap where two models are alike.
     if names:
         figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     _save(figure, path)
 
 
 def confusion_figure(metrics: dict, title: str, path: Path) -> None:
-    """Writes the confusion matrix of classification_metrics: counts, shaded by share of the row."""
-    labels, counts = list(metrics["support"]), metrics["confusion"]
-    k = len(labels)
-    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    """Write the confusion matrix of classification_metrics: counts, shaded by share of the row."""
+    labels, counts = list(metrics["support"]), np.array(metrics["confusion"])
+    many = len(labels) > MANY
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(totals, 1)[:, None]
     figure = Figure(figsize=(8, 7), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    display = ConfusionMatrixDisplay(shares, display_labels=labels).plot(
+        ax=axes,
+        cmap="Blues",
+        colorbar=False,
+        include_values=not many,
+        xticks_rotation=90 if len(labels) * max(map(len, labels)) > 60 else 0,
+        im_kw={"vmin": 0, "vmax": 1},
+        text_kw={"fontsize": 13 if len(labels) <= 8 else 8},
+    )
+    if many:
+        axes.set(xticks=[], yticks=[])
+    else:
+        axes.set_yticklabels([f"{label} ({total})" for label, total in zip(labels, totals)])
+        for cell, count, share in zip(display.text_.flat, counts.flat, shares.flat):
+            cell.set(text=count, color="white" if share > 0.5 else "black")
     axes.set_title(f"Confusion matrix\n{title}")
     axes.set_xlabel("predicted")
-    axes.set_ylabel("diagnosis (number of images)" if k <= MANY else "diagnosis")
-    if k <= MANY:
-        turned = 90 if k * max(map(len, labels)) > 60 else 0
-        axes.set_xticks(range(k), labels, rotation=turned)
-        axes.set_yticks(range(k), [f"{label} ({sum(row)})" for label, row in zip(labels, counts)])
-        size = 13 if k <= 8 else 8
-        for row in range(k):
-            for column in range(k):
-                colour = "white" if shares[row][column] > 0.5 else "black"
-                axes.text(
-                    column,
-                    row,
-                    counts[row][column],
-                    ha="center",
-                    va="center",
-                    color=colour,
-                    fontsize=size,
-                )
-    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the row")
+    axes.set_ylabel("diagnosis" if many else "diagnosis (number of images)")
+    figure.colorbar(display.im_, ax=axes, shrink=0.8, label="share of the row")
     _save(figure, path)
 
 
 def roc_figure(metrics: dict, title: str, path: Path) -> None:
-    """Writes the ROC curve of each class of classification_metrics against all others."""
+    """Write the ROC curve of each class of classification_metrics against all others."""
     figure = Figure(figsize=(8, 5.5), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
     drawn = {name: values for name, values in metrics["per_class"].items() if values["roc_curve"]}
     many = len(drawn) > MANY
     for index, (label, values) in enumerate(drawn.items()):
+        fpr, tpr = np.transpose(values["roc_curve"])
         area = values["roc_auc"]
         span = "" if area["low"] is None else f" ({area['low']:.2f}–{area['high']:.2f})"
-        axes.plot(
-            *zip(*values["roc_curve"]),
-            color=COLOURS[0] if many else COLOURS[index % len(COLOURS)],
-            linestyle="-" if many else STYLES[index % len(STYLES)],
-            alpha=0.25 if many else 1,
-            label=None if many else f"{label}  {area['value']:.2f}{span}",
-        )
+        look = {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index % len(STYLES)]}
+        look["label"] = f"{label}  {area['value']:.2f}{span}"
+        look = {"color": COLOURS[0], "alpha": 0.25, "label": None} if many else look
+        RocCurveDisplay(fpr=fpr, tpr=tpr).plot(axes, curve_kwargs=look)
     axes.set_title(f"ROC, each class against the others\n{title}")
     axes.set_xlabel("1 − specificity")
     axes.set_ylabel("sensitivity")
-    axes.set_xlim(-0.01, 1.01)
-    axes.set_ylim(-0.01, 1.01)
-    axes.set_aspect("equal")
     axes.grid(alpha=0.3)
     if drawn and not many:
-        figure.legend(loc="outside right center", title="area under the curve", frameon=False)
+        _legend_outside(figure, axes, "right center", title="area under the curve")
     _save(figure, path)
 
 
 def reliability_figure(metrics: dict, before: dict | None, title: str, path: Path) -> None:
-    """Writes accuracy against confidence, and how many images have which confidence.
+    """Write accuracy against confidence, and how many images have which confidence.
 
     before: `ece` and `reliability` of the same model before temperature scaling, if measured.
     """
     figure = Figure(figsize=(8, 7.5), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color="#999999", linewidth=1, label="confidence equals accuracy")
-    series = [(metrics, "calibrated" if before else "model", COLOURS[0], "o-")]
-    if before:
-        series.append((before, "before temperature scaling", COLOURS[1], "s--"))
-    for one, name, colour, style in series:
-        bins = [single for single in one["reliability"] if single["n"]]
-        upper.plot(
-            [single["confidence"] for single in bins],
-            [single["accuracy"] for single in bins],
-            style,
-            color=colour,
-            label=f"{name}, calibration error {one['ece']['value']:.3f}",
-        )
+    series = [(metrics, "calibrated" if before else "model", COLOURS[0], "o", "-")]
+    series += [(before, "before temperature scaling", COLOURS[1], "s", "--")] if before else []
+    for one, name, colour, marker, style in series:
+        pairs = [(b["accuracy"], b["confidence"]) for b in one["reliability"] if b["n"]]
+        display = CalibrationDisplay(*np.transpose(pairs), None)
+        label = f"{name}, calibration error {one['ece']['value']:.3f}"
+        look = {"color": colour, "marker": marker, "linestyle": style}
+        display.plot(ax=upper, name=label, ref_line=False, **look)
     bins = metrics["reliability"]
-    bars = lower.bar(
-        [single["lower"] for single in bins],
-        [single["n"] for single in bins],
-        width=1 / len(bins),
-        align="edge",
-        color=COLOURS[0],
-        edgecolor="white",
-    )
-    lower.bar_label(bars, [single["n"] or "" for single in bins], padding=1, fontsize=9)
+    left, images = [b["lower"] for b in bins], [b["n"] for b in bins]
+    look = {"color": COLOURS[0], "edgecolor": "white"}
+    bars = lower.bar(left, images, width=1 / len(bins), align="edge", **look)
+    lower.bar_label(bars, [n or "" for n in images], padding=1, fontsize=9)
     lower.margins(y=0.2)
-    upper.set_title(f"Reliability\n{title}")
-    upper.set_ylabel("accuracy")
-    upper.set_ylim(-0.02, 1.02)
+    upper.set(title=f"Reliability\n{title}", xlabel="", ylabel="accuracy", ylim=(-0.02, 1.02))
     upper.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", frameon=False)
-    lower.set_xlim(0, 1)
-    lower.set_xlabel("confidence (highest probability)")
-    lower.set_ylabel("images")
+    lower.set(xlabel="confidence (highest probability)", ylabel="images", xlim=(0, 1))
+    _legend_outside(figure, upper, "lower center")
     _save(figure, path)
+
+
+def write_figures(folder: Path, settings, batches, labels: list[str]) -> None:
+    """Write the figures of a run's data into a model folder: train.py --figures.
+
+    distribution.png: images of each label, before and after balancing; pictures/samples.png: nine
+    training pictures; pictures/augmented.png: the same nine, augmented, if the run augments.
+
+    settings: the arguments of train.py; batches: the Batches (model/data/batches.py) of the run.
+    """
+    import keras
+
+    from model.data.augmentation import augmentation
+
+    def counts(truth):
+        return dict(zip(labels, np.bincount(truth, minlength=len(labels)).tolist()))
+
+    shown = counts(batches.truth[batches.order])
+    distribution_figure(counts(batches.truth), shown, settings.balance, folder / "distribution.png")
+    rows = nine(batches.truth)
+    (folder / PICTURES).mkdir(exist_ok=True)
+    names, images = [labels[batches.truth[row]] for row in rows], batches.images[rows]
+    pictures_figure(images, names, "Training pictures", folder / PICTURES / "samples.png")
+    layers = augmentation(settings.augment, settings.seed, settings.colour)
+    if not layers:
+        return
+    augmented = images.astype(np.float32)
+    for layer in layers:
+        augmented = layer(augmented, training=True)
+    augmented = np.clip(keras.ops.convert_to_numpy(augmented), 0, 255).round().astype(np.uint8)
+    pictures_figure(augmented, names, "The same, augmented", folder / PICTURES / "augmented.png")
+
+
+def nine(truth: np.ndarray) -> list[int]:
+    """Nine row numbers (all where there are fewer): the first of each label, the second, ..."""
+    nth = np.zeros(len(truth), dtype=int)
+    for label in np.unique(truth):
+        members = np.flatnonzero(truth == label)
+        nth[members] = np.arange(len(members))
+    chosen = np.lexsort((truth, nth))[:9]
+    return sorted(chosen.tolist(), key=lambda row: (truth[row], row))
+
+
+def _legend_outside(figure, axes, place, **options):
+    """A legend of the figure in place of the one that scikit-learn puts into the axes."""
+    handles, names = axes.get_legend_handles_labels()
+    if legend := axes.get_legend():
+        legend.remove()
+    figure.legend(handles, names, loc=f"outside {place}", frameon=False, **options)
 
 
 def _save(figure, path):
@@ -242,4 +280,4 @@ def _number(value, otherwise=None):
         number = float(value)
     except (TypeError, ValueError):
         return otherwise
-    return number if number - number == 0 else otherwise  # neither NaN nor infinite
+    return number if number - number == 0 else otherwise  # not NaN, not infinite

@@ -1,27 +1,27 @@
 """What a classifier is worth on a set of labelled images, every figure with its interval.
 
-A figure is {"value", "low", "high"}: the value on the images as they are and the 95 % percentile
-interval over bootstrap resamples of *lesions* (model/evaluation/bootstrap.py). Views of one lesion are not
-independent, so a lesion is drawn with all its images or not at all. A figure that is undefined,
-such as the recall of a class without an image, is null; a resample in which it is undefined does
-not count towards its interval.
+A figure is {"value", "low", "high"}: the value on the images as they are, and the 95 % percentile
+interval over bootstrap resamples of *lesions* (Efron and Tibshirani, An introduction to the
+bootstrap, 1993, chapter 13). Views of one lesion are not independent, so a lesion is drawn with all
+its images or not at all. An undefined figure, such as the recall of a class without images, is
+null; resamples in which a figure is undefined do not count towards its interval.
 
 Averages over classes (balanced accuracy, macro figures, ROC AUC) run over the classes that the
-images hold, as scikit-learn's balanced_accuracy_score does. A class that is held but never
-predicted has precision 0 and F1 0. Of equally probable classes the first ranks first.
+images hold, as in scikit-learn's balanced_accuracy_score. A class that is present but never
+predicted has precision 0 and F1 0. Among equally probable classes the first ranks first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from model.evaluation.bootstrap import LEVEL, clusters_of, interval, resampled
-
+LEVEL = 0.95  # of the intervals
+BLOCK = 1_000_000  # weights held at a time (images x resamples), 8 MB
 BINS = 15  # of the reliability figure and the calibration error, as in Guo et al. 2017
 ROC_POINTS = 100
-LEAST = 1e-7  # a probability as the log-loss counts it
-# Labels that have a sensitivity and specificity of their own, as the likeliest of the answer.
+LEAST = 1e-7  # lower bound of a probability in the log-loss
+# Labels with a sensitivity and a specificity of their own, for the most probable answer.
 ALONE = {"melanoma": "mel", "malignant": "malignant"}
 
 
@@ -40,15 +40,15 @@ def classification_metrics(
 
     labels: k >= 2 class codes. truth: [n] indices into labels. probabilities: [n, k], 0 to 1.
     lesions: [n] lesion ids; an image whose id is empty or None is a lesion of its own.
-    suspicious, threshold: an image counts as suspicious when the summed probability of these
-    codes reaches the threshold; without a threshold the key `suspicious` is left out.
+    suspicious, threshold: an image is suspicious when the probabilities of these codes sum to at
+    least the threshold; without a threshold the key `suspicious` is left out.
     resamples: 0 leaves every interval null. Raises ValueError for arrays that do not fit together.
 
-    `log_loss` is the mean of -log of the probability given to the truth, at least 1e-7, in nats.
+    `log_loss` is the mean of -log of the probability of the true class (at least 1e-7), in nats.
     Macro ROC AUC is one-versus-rest, unweighted. The expected calibration error is that of Guo
     et al., On calibration of modern neural networks, ICML 2017 (15 bins of equal width over the
-    highest probability); resampling adds noise to every bin, so its interval leans upwards and
-    can lie wholly above the value.
+    highest probability); resampling adds noise to every bin, so its interval is biased upwards
+    and may lie entirely above the value.
     """
     labels = list(labels)
     truth, probabilities = _checked(labels, truth, probabilities, lesions)
@@ -106,8 +106,8 @@ def draws(
 ) -> dict[tuple[str, ...], np.ndarray]:
     """Every figure of classification_metrics, by its path there, as [1 + resamples] values.
 
-    The first is that of the images as they are. Two classifiers' draws on the same lesions with the
-    same seed are paired: their difference is that of the same resamples. Undefined figures are NaN.
+    The first value is that of the images as they are; NaN stands for an undefined figure. With the
+    same lesions and seed two classifiers share their resamples, so their draws can be subtracted.
     """
     labels = list(labels)
     truth, probabilities = _checked(labels, truth, probabilities, lesions)
@@ -129,7 +129,7 @@ def subgroup_metrics(
     groups: Sequence[str],
     **options,
 ) -> dict:
-    """The main figures within each group of images, groups in alphabetical order.
+    """The main figures of each group of images, in alphabetical order of the groups.
 
     groups: [n] names such as the clinic of origin, the sex or the age band; None and "" count as
     "unknown". options: those of classification_metrics.
@@ -151,7 +151,7 @@ def subgroup_metrics(
 
 
 def age_band(age: float | None) -> str:
-    """The age group of an age in years; "unknown" for None, NaN and whatever is no age."""
+    """The age group of an age in years; "unknown" for None, NaN and anything that is not an age."""
     try:
         age = float(age)
     except (TypeError, ValueError):
@@ -167,7 +167,7 @@ def age_band(age: float | None) -> str:
 def suspicious_score(
     labels: Sequence[str], probabilities: np.ndarray, suspicious: Sequence[str]
 ) -> np.ndarray:
-    """Summed probability [n] of the suspicious codes: what operating_point takes as its score."""
+    """Summed probability [n] of the suspicious codes, the score of operating_point."""
     columns = [list(labels).index(code) for code in suspicious]
     return np.asarray(probabilities, np.float64)[:, columns].sum(axis=1)
 
@@ -189,6 +189,43 @@ def reliability_bins(truth: np.ndarray, probabilities: np.ndarray) -> list[dict]
             }
         )
     return result
+
+
+def clusters_of(lesions: Sequence[str]) -> np.ndarray:
+    """Index [n] of each image's lesion, from 0; an image without an id is a lesion of its own."""
+    named = [
+        f"#{row}" if lesion in (None, "") else f"={lesion}" for row, lesion in enumerate(lesions)
+    ]
+    return np.unique(named, return_inverse=True)[1]
+
+
+def resampled(figures: Callable, clusters: np.ndarray, resamples: int, seed: int) -> dict:
+    """figures(weights [n, r]) of the images as they are and of all resamples: {path: [1 + r]}.
+
+    clusters: [n], from clusters_of; each resample draws as many clusters as there are.
+    """
+    random = np.random.default_rng(seed)
+    lesions = clusters.max() + 1
+    parts = [figures(np.ones((len(clusters), 1)))]
+    block = max(1, BLOCK // len(clusters))
+    for start in range(0, resamples, block):
+        count = min(block, resamples - start)
+        drawn = random.integers(lesions, size=(lesions, count)) * count + np.arange(count)
+        weights = np.bincount(drawn.ravel(), minlength=lesions * count).reshape(lesions, count)
+        parts.append(figures(weights[clusters].astype(np.float64)))
+    return {path: np.concatenate([part[path] for part in parts]) for path in parts[0]}
+
+
+def interval(values: np.ndarray) -> dict:
+    """The figure of [1 + resamples] values, of which the first is that of the images themselves."""
+    value, draws = values[0], values[1:][~np.isnan(values[1:])]
+    if np.isnan(value):
+        return {"value": None, "low": None, "high": None}
+    low, high = None, None
+    if len(draws):
+        tail = (1 - LEVEL) / 2
+        low, high = (round(float(q), 6) for q in np.quantile(draws, [tail, 1 - tail]))
+    return {"value": round(float(value), 6), "low": low, "high": high}
 
 
 def _checked(labels, truth, probabilities, lesions):
@@ -216,9 +253,9 @@ def _binned(truth, probabilities):
 
 
 def _rows(labels, truth, probabilities, suspicious, threshold):
-    """What is summed over images {name: [rows, n]}, and what is ranked {path: (score, positive)}.
+    """Per-image rows to sum {name: [rows, n]}, and scores to rank {path: (score, positive)}.
 
-    Every figure but the areas under curves is made of weighted sums over images, so one matrix
+    All figures except the areas under curves follow from weighted sums over images, so one matrix
     product gives them for all resamples at once.
     """
     k = len(labels)
@@ -291,7 +328,7 @@ def _figures(labels, rows, scores, full_support, weights):
         figures["suspicious", "sensitivity"] = _ratio(caught, positive)
         figures["suspicious", "specificity"] = _ratio(cleared, negative)
         figures["suspicious", "roc_auc"] = _area(weights, *scores["suspicious",])
-    # The baseline always ranks the classes by how many of the images, as they are, they hold.
+    # The baseline always ranks the classes by their number of images, before resampling.
     order = np.argsort(-full_support, kind="stable")
     common = support[order]
     for k in range(1, min(4, len(labels))):

@@ -1,10 +1,10 @@
-"""One row a run in a CSV: how it was made, and what it reached.
+"""The table of runs, a CSV: one row for each model folder, how it was made and what it reached.
 
-    python -m model.evaluation.runs runs/NAME results/runs.csv     the row of a model folder, new or again
+    python -m model.evaluation.runs runs/NAME results/runs.csv     write the row of a model folder
 
 train.py, convert.py and evaluate.py write it where --results names the table. Every cell comes
-from the folder's config.json and metrics.json; a cell is empty where they hold nothing. A row goes
-by the run's name: a second writing replaces it. results/README.md explains the columns.
+from the folder's config.json and metrics.json, and is empty where they hold nothing. The name of
+the run is the key: writing a row again replaces it. results/README.md explains the columns.
 """
 
 import csv
@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from model.folder import TFLITE, ModelFolderError, read_config, read_metrics, replacing
-from model.hub.tables import ARCHITECTURES, at
 
 # Column, path in the figures of metrics.py.
 FIGURES = (
@@ -33,12 +32,18 @@ FIGURES = (
 
 
 def row_of(folder: "str | Path") -> dict:
-    """The row of a model folder: {column: value}, values as they are in its JSON, "" for none."""
+    """The row of a model folder: {column: value}, values as in its JSON, "" for a missing one."""
+    from model.network.backbones import BACKBONES
+
     folder = Path(folder)
     config, metrics = read_config(folder), read_metrics(folder)
     training, data = config.get("training") or {}, config.get("data") or {}
-    final, fast = training.get("final") or {}, training.get("speed") or {}
-    size = config["input"]
+    final = training.get("final") or {}
+    fast = training.get("speed") or {}  # in older runs only
+    size, backbone = config["input"], config["architecture"]
+    tested = (metrics.get("data") or {}).get("part") == "test"
+    runtime = next((name for name in ("tflite", "keras") if name in metrics and tested), None)
+    tflite = folder / TFLITE
     row = {
         "name": config.get("name") or folder.resolve().name,
         "date": training.get("finished"),
@@ -48,7 +53,7 @@ def row_of(folder: "str | Path") -> dict:
         "labels": len(config["labels"]),
         "images": data.get("trained_on") or sum(data.get("counts", {}).get("train", {}).values()),
         "final_of": final.get("like"),
-        "backbone": ARCHITECTURES.get(config["architecture"], config["architecture"]),
+        "backbone": BACKBONES[backbone].title if backbone in BACKBONES else backbone,
         "weights": _chain(config.get("weights")),
         "teachers": " + ".join(teacher["name"] for teacher in training.get("teachers") or []),
         "size": f"{size['height']}x{size['width']}",
@@ -61,24 +66,23 @@ def row_of(folder: "str | Path") -> dict:
         "tflops": fast.get("tflops"),
         "share_of_peak": fast.get("share_of_peak"),
         "parameters": config.get("parameters"),
+        # A final run has none: it was trained on its own validation part.
+        **_figures("validation", training.get("validation")),
+        **_figures("test", metrics.get(runtime)),
+        "test_images": metrics["data"]["images"] if runtime else None,
+        "test_runtime": runtime,
+        "tflite_mb": round(tflite.stat().st_size / 1e6, 2) if tflite.is_file() else None,
+        "quantize": (metrics.get("conversion") or {}).get("quantize"),
+        "tflite_ms": _at(metrics, ("tflite", "latency_ms", "mean")),
     }
-    # Of a final run's own validation part nothing can be said: it was trained on.
-    row |= _figures("validation", training.get("validation"))
-    tested = (metrics.get("data") or {}).get("part") == "test"
-    runtime = next((name for name in ("tflite", "keras") if name in metrics and tested), None)
-    row |= _figures("test", metrics.get(runtime) if runtime else None)
-    row["test_images"] = metrics["data"]["images"] if runtime else None
-    row["test_runtime"] = runtime
-    file = folder / TFLITE
-    row["tflite_mb"] = round(file.stat().st_size / 1e6, 2) if file.is_file() else None
-    row["quantize"] = at(metrics, ("conversion", "quantize"))
-    row["tflite_ms"] = at(metrics.get("tflite") or {}, ("latency_ms", "mean"))
     return {column: "" if value is None else value for column, value in row.items()}
 
 
 def write_row(folder: "str | Path", path: "str | Path") -> dict:
-    """Write the row of a model folder into the table at `path`, which is made where there is none;
-    returns the row. Raises ModelFolderError where `path` holds another table."""
+    """Write the row of a model folder into the table at `path`, making it if necessary.
+
+    Returns the row. Raises ModelFolderError where `path` holds another table.
+    """
     path, row = Path(path), row_of(folder)
     rows = []
     if path.exists():
@@ -93,7 +97,7 @@ def write_row(folder: "str | Path", path: "str | Path") -> dict:
         rows.append(row)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-        # A column that a later version no longer has is left out; a new one is empty.
+        # Old rows lose columns that no longer exist and have empty cells for new ones.
         writer = csv.DictWriter(file, list(row), restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
@@ -102,8 +106,10 @@ def write_row(folder: "str | Path", path: "str | Path") -> dict:
 
 
 def read_rows(path: "str | Path", prefix: str, maker: str) -> list[dict]:
-    """The rows whose names begin with `prefix`, text as it is in the CSV. Raises ModelFolderError
-    without any, naming `maker`, the script that makes them."""
+    """The rows whose names begin with `prefix`, all values as text.
+
+    Raises ModelFolderError where there are none, naming `maker`, the script that makes them.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row.get("name", "").startswith(prefix)]
@@ -117,13 +123,13 @@ def read_rows(path: "str | Path", prefix: str, maker: str) -> list[dict]:
 
 
 def data_sets(data: dict) -> str:
-    """The data set that config.json's `data` names, and those of --extra: "ham10000 + isic2017"."""
+    """The data set of config.json's `data`, and those of --extra: "ham10000 + isic2017"."""
     extra = (entry["dataset"] for entry in data.get("extra") or [])
     return " + ".join([data.get("dataset") or "", *extra])
 
 
 def commit() -> str | None:
-    """The commit of this checkout, with "+" where files differ from it; None without git."""
+    """The commit of this checkout, "+" appended where files differ from it; None without git."""
     here = Path(__file__).parents[1]
 
     def git(*arguments):
@@ -140,15 +146,21 @@ def commit() -> str | None:
 def _figures(part, figures):
     row = {}
     for column, path in FIGURES:
-        figure = at(figures or {}, path) or {}
+        figure = _at(figures, path) or {}
         row[f"{part}_{column}"] = figure.get("value")
         if column == "balanced_accuracy":
             row |= {f"{part}_{column}_{end}": figure.get(end) for end in ("low", "high")}
     return row
 
 
+def _at(tree, path):
+    for key in path:
+        tree = (tree or {}).get(key)
+    return tree
+
+
 def _chain(weights):
-    """What the backbone started from, the last first: "isic2019 < none"."""
+    """What the backbone started from, the latest first: "isic2019 < none"."""
     names = []
     while weights:
         names.append(str(weights.get("start")))

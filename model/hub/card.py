@@ -1,20 +1,24 @@
-"""README.md of a model folder: the model card that the Hub shows, made from the folder's own files.
+"""README.md (the model card on the Hub) and report.md of a model folder, made from its own files.
 
-    write_card("runs/NAME")                  after train.py, convert.py or evaluate.py
-    write_card("runs/NAME", "USER/NAME")     before it goes to the Hub
+    write_card("runs/NAME")                       README.md, after train.py or convert.py
+    write_card("runs/NAME", "USER/NAME")          before the folder is pushed
+    write_report("runs/NAME", config, metrics)    report.md and its figures, for evaluate.py
+    print(report_text(metrics))                   the main figures as plain text
 
-The card stands between two comments. What a person writes before or after them stays, and so do
-the keys of the front matter that are there already, but for those that follow the folder
-(MEASURED). The same folder gives the same card, byte for byte.
+The sentences are in card.md.jinja, report.md.jinja and report.txt.jinja. What the folder does not
+hold is left out. The same folder gives the same card, byte for byte.
+
+People may edit the card: text outside of the two comments BEGIN and END survives, and so do keys of
+the front matter, except those that follow from the folder (MEASURED).
 """
 
+import json
 import re
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
 from model.folder import (
     SPLIT,
@@ -24,19 +28,42 @@ from model.folder import (
     read_json,
     read_metrics,
     replacing,
+    write_text,
 )
-from model.hub import tables
-from model.hub.card_text import card_text
-from model.labels import BINARY, LABELS
+from model.hub.pull import README
+from model.hub.tables import at, conversion_text, counts, drawn, short, span, table, text, value
+from model.labels import BINARY, LABELS, display_name
+from model.network.backbones import BACKBONES
 
-README = "README.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 MEASURED = ("library_name", "metrics", "model-index")
+PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
 
 HAM10000 = "marmal88/skin_cancer"  # its public copy on the Hub
 HAM10000_IMAGES, HAM10000_IDS = 10015, ("ISIC_0024306", "ISIC_0034320")
 
-# The metric's name on the Hub, what the Hub shows, path in the metrics.
+RUNTIMES = {"keras": "Keras", "tflite": "TF Lite"}
+PARTS = ("train", "validation", "test")
+# Title, path in the metrics, scale (100: per cent), decimals.
+SUMMARY = (
+    ("top-1 accuracy, %", ("top_1",), 100, 2),
+    ("top-2 accuracy, %", ("top_2",), 100, 2),
+    ("top-3 accuracy, %", ("top_3",), 100, 2),
+    ("balanced accuracy", ("balanced_accuracy",), 1, 3),
+    ("macro F1", ("macro_f1",), 1, 3),
+    ("weighted F1", ("weighted_f1",), 1, 3),
+    ("ROC AUC, macro", ("roc_auc",), 1, 3),
+    ("log-loss", ("log_loss",), 1, 3),
+    ("melanoma sensitivity", ("melanoma", "sensitivity"), 1, 3),
+    ("melanoma specificity", ("melanoma", "specificity"), 1, 3),
+    ("malignant sensitivity", ("malignant", "sensitivity"), 1, 3),
+    ("malignant specificity", ("malignant", "specificity"), 1, 3),
+    ("suspicious sensitivity", ("suspicious", "sensitivity"), 1, 3),
+    ("suspicious specificity", ("suspicious", "specificity"), 1, 3),
+    ("suspicious ROC AUC", ("suspicious", "roc_auc"), 1, 3),
+    ("calibration error (ECE)", ("ece",), 1, 3),
+)
+# Metric type and name on the Hub, path in the metrics.
 EVALUATION = (
     ("accuracy", "Top-1 accuracy", ("top_1",)),
     ("accuracy", "Top-2 accuracy", ("top_2",)),
@@ -47,109 +74,184 @@ EVALUATION = (
     ("recall", "Melanoma sensitivity", ("melanoma", "sensitivity")),
     ("recall", "Malignant sensitivity", ("malignant", "sensitivity")),
 )
-
-
-@dataclass(frozen=True)
-class Facts:
-    """A model folder, and what follows from its config.json, metrics.json and split.json."""
-
-    folder: Path
-    config: dict
-    metrics: dict
-    repo_id: str | None = None
-
-    @property
-    def lesions(self) -> bool:
-        """Whether the labels are the seven diagnoses, or two that stand for them."""
-        classes = (self.config.get("data") or {}).get("classes") or {}
-        return self.config["labels"] == LABELS or sorted(sum(classes.values(), [])) == LABELS
-
-    @property
-    def binary(self) -> bool:
-        """Whether it tells benign from malignant."""
-        return self.config["labels"] == BINARY
-
-    @property
-    def architecture(self) -> str:
-        return tables.ARCHITECTURES.get(self.config["architecture"], self.config["architecture"])
-
-    @property
-    def dataset(self) -> str:
-        """As config.json has it: a Hub id, or the name of a local folder."""
-        return str((self.config.get("data") or {}).get("dataset") or "unknown")
-
-    @cached_property
-    def ham10000(self) -> bool:
-        """Whether it was trained on HAM10000: on its Hub copy, or on as many images of its ids."""
-        if not self.lesions or self.dataset == HAM10000:
-            return self.lesions
-        images = (self.config.get("data") or {}).get("images")
-        if images != HAM10000_IMAGES or not (self.folder / SPLIT).is_file():
-            return False
-        ids = [image for part in read_json(self.folder / SPLIT).values() for image in part]
-        return bool(ids) and HAM10000_IDS[0] <= min(ids) and max(ids) <= HAM10000_IDS[1]
-
-    @property
-    def local_copy(self) -> bool:
-        """Whether that was HAM10000 from this machine's disk."""
-        return self.ham10000 and self.dataset != HAM10000
-
-    @property
-    def hub_dataset(self) -> str | None:
-        return HAM10000 if self.ham10000 else self.dataset if "/" in self.dataset else None
-
-    @property
-    def title(self) -> str:
-        """What the training images are called."""
-        return "HAM10000" if self.ham10000 else self.dataset
-
-    @property
-    def runtimes(self) -> dict:
-        """The measured entries of metrics.json, `keras` before `tflite`."""
-        return {key: self.metrics[key] for key in tables.RUNTIMES if self.metrics.get(key)}
-
-    @property
-    def entry(self) -> dict | None:
-        """What is served, as measured; Keras where TF Lite was not."""
-        return list(self.runtimes.values())[-1] if self.runtimes else None
-
-    @property
-    def own_part(self) -> bool:
-        """Whether a part of split.json was measured, and so the data that it was trained on."""
-        return (self.metrics.get("data") or {}).get("part") in ("train", "validation", "test")
-
-    @property
-    def measured_on(self) -> str:
-        """Such as "HAM10000, test part, 828 images"."""
-        data = (self.metrics.get("data") or {}) | ({"dataset": self.title} if self.own_part else {})
-        return tables.part(self.metrics | {"data": data})
-
-    @property
-    def compares(self) -> bool:
-        return bool(self.entry) and tables.comparable(self.metrics)
+# Keys of config.json's `training` that stand elsewhere in the card, or concern one machine only.
+NO_SETTINGS = """dataset label_column split_by limit weights backbone command finished epochs_run
+best_epoch minutes device machine validation extra extra_label_column final speed commit malignant
+mean_of teacher teachers label_share unlabelled hold_out""".split()
 
 
 def write_card(folder: Path, repo_id: str | None = None) -> None:
-    """Write README.md of a model folder. SHA256SUMS, where there is one, is the caller's to renew.
+    """Write README.md of a model folder; the caller renews SHA256SUMS.
 
-    repo_id: the Hub repo where the folder is going, for its name and the lines of Python. Raises
-    ModelFolderError where the folder is none, or a card edited by hand can't be read.
+    repo_id: the Hub repo that the folder goes to, for the name and the Python snippet. Raises
+    ModelFolderError if this is not a model folder, or if the edits of its card cannot be read.
     """
     folder = Path(folder)
-    facts = Facts(folder, read_config(folder), read_metrics(folder), repo_id)
+    facts = _card_facts(folder, read_config(folder), read_metrics(folder), repo_id)
     front, before, after = _front_matter(facts), "", "\n"
     if (folder / README).exists():
-        kept, before, after = _edited(folder / README)
+        kept, before, after = _edits(folder / README)
         front = {k: v for k, v in front.items() if k in MEASURED or k not in kept} | kept
-    generated = "\n".join([BEGIN, *card_text(facts), END])
-    # By way of ModelCardData, which puts the keys in the same order each time.
+    generated = f"{BEGIN}\n{_rendered('card.md.jinja', facts)}{END}"
+    # ModelCardData puts the keys into the same order each time.
     card = f"---\n{ModelCardData(**front).to_yaml()}\n---\n{before}{generated}{after}"
     with replacing(folder / README) as beside:
         beside.write_bytes(card.encode())
 
 
-def _edited(path):
-    """Front matter, text before and text after the generated part of a card that is there."""
+def write_report(folder: Path, config: dict, metrics: dict) -> None:
+    """Write report.md, confusion.png, roc.png and reliability.png into a folder.
+
+    config, metrics: the content of config.json and metrics.json; missing keys leave their lines
+    out. The figures show TF Lite, or Keras where TF Lite was not measured. Published figures stand
+    beside ours where the labels are those of HAM10000. Raises ValueError without any measurement.
+    """
+    from model.evaluation import figures  # Matplotlib, which the card does without
+
+    folder, facts = Path(folder), _facts(config, metrics)
+    entry, title = facts["entry"], f"{RUNTIMES[facts['runtime']]}, {facts['measured_on']}"
+    figures.confusion_figure(entry, title, folder / "confusion.png")
+    figures.roc_figure(entry, title, folder / "roc.png")
+    before = metrics.get("uncalibrated")
+    figures.reliability_figure(entry, before, title, folder / "reliability.png")
+    write_text(folder / "report.md", _rendered("report.md.jinja", facts))
+
+
+def report_text(metrics: dict) -> str:
+    """The main figures of metrics.json as a text table. Raises ValueError without any."""
+    facts = _facts({}, metrics)
+    return _rendered("report.txt.jinja", facts | {"rows": _summary(facts["runtimes"])}).rstrip()
+
+
+# --- facts
+
+
+def _facts(config, metrics):
+    """The variables of the reports."""
+    runtimes = _measured(metrics)
+    if not runtimes:
+        raise ValueError("The metrics hold neither `keras` nor `tflite`: run evaluate.py first.")
+    runtime, entry = list(runtimes.items())[-1]  # what is served
+    data, support = metrics.get("data") or {}, PUBLISHED["test_support"]
+    return {
+        "config": config,
+        "metrics": metrics,
+        "architecture": _title(config.get("architecture") or "model"),
+        "runtimes": runtimes,
+        "runtime": runtime,
+        "entry": entry,
+        "measured_on": _measured_on(data, str(data.get("dataset") or ""), entry),
+        "beside": set(entry["per_class"]) == set(support),
+        # By number and class these are the test images of the published figures.
+        "compares": data.get("part") == "test" and entry["support"] == support,
+    }
+
+
+def _card_facts(folder, config, metrics, repo_id):
+    """The variables of card.md.jinja."""
+    data, labels = config.get("data") or {}, config["labels"]
+    training, measured = config.get("training") or {}, metrics.get("data") or {}
+    classes = data.get("classes") or {}  # of two labels that stand for the seven
+    lesions = labels == LABELS or sorted(sum(classes.values(), [])) == LABELS
+    dataset = str(data.get("dataset") or "unknown")
+    ham10000 = lesions and (dataset == HAM10000 or _has_images_of_ham10000(folder, data))
+    scaling = (config.get("preprocessing") or {}).get("scaling")
+    settings = training | ({"scaling": scaling} if scaling else {})
+    facts = {
+        "config": config,
+        "metrics": metrics,
+        "data": data,
+        "training": training,
+        "settings": {k: v for k, v in settings.items() if k not in NO_SETTINGS and v is not None},
+        "files": {path.name for path in folder.iterdir()},
+        "repo_id": repo_id,
+        "architecture": _title(config["architecture"]),
+        "lesions": lesions,
+        "binary": labels == BINARY,
+        "few_labels": len(labels) <= 20,  # more are counted, not listed
+        "dataset": dataset,
+        "ham10000": ham10000,
+        "hub_dataset": HAM10000 if ham10000 else dataset if "/" in dataset else None,
+        "title": "HAM10000" if ham10000 else dataset,
+        "own_part": measured.get("part") in PARTS,
+    }
+    if not _measured(metrics):
+        return facts | {"compares": False}
+    facts = _facts(config, metrics) | facts
+    if facts["own_part"]:
+        facts["measured_on"] = _measured_on(measured, facts["title"], facts["entry"])
+    return facts
+
+
+def _measured(metrics):
+    """{runtime: its figures}, of those that were measured, `keras` before `tflite`."""
+    return {key: metrics[key] for key in RUNTIMES if "per_class" in (metrics.get(key) or {})}
+
+
+def _measured_on(data, dataset, entry):
+    """The images that were measured: "ham10000, test part, 828 images"."""
+    dataset = dataset if len(dataset) <= 40 else "…" + dataset[-39:]  # fits a figure's title
+    part = f"{data['part']} part" if data.get("part") in PARTS else None
+    images = f"{data.get('images', entry['n'])} images"
+    return ", ".join(filter(None, (dataset, part, images)))
+
+
+def _has_images_of_ham10000(folder, data):
+    """Whether a local data set is HAM10000: it has as many images, all with ids of its range."""
+    if data.get("images") != HAM10000_IMAGES or not (folder / SPLIT).is_file():
+        return False
+    ids = [image for part in read_json(folder / SPLIT).values() for image in part]
+    return bool(ids) and HAM10000_IDS[0] <= min(ids) and max(ids) <= HAM10000_IDS[1]
+
+
+def _title(architecture):
+    return BACKBONES[architecture].title if architecture in BACKBONES else architecture
+
+
+# --- front matter
+
+
+def _front_matter(facts):
+    config, converted = facts["config"], TFLITE in facts["files"]
+    start = str((config.get("weights") or {}).get("start", ""))
+    tags = ["keras", *(["tflite"] if converted else []), config["architecture"]]
+    tags += ["dermatology", "dermatoscopy", "skin-lesion"] if facts["lesions"] else []
+    tags += ["ham10000"] if facts["ham10000"] else []
+    results = _results(facts)
+    name = (facts["repo_id"] or facts["architecture"]).split("/")[-1]
+    return ModelCardData(
+        license="cc-by-nc-4.0",
+        library_name="litert" if converted else "keras",
+        pipeline_tag="image-classification",
+        base_model=start if "/" in start else None,
+        datasets=[facts["hub_dataset"]] if facts["hub_dataset"] else None,
+        tags=tags,
+        metrics=sorted({result.metric_type for result in results}) or None,
+        model_name=name if results else None,
+        eval_results=results or None,
+    ).to_dict()
+
+
+def _results(facts):
+    other = (facts["metrics"].get("data") or {}).get("dataset") or "unknown"
+    own = facts["hub_dataset"] or facts["dataset"]
+    return [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=own if facts["own_part"] else other,
+            # In words, as the split "test" of the Hub copy holds other images.
+            dataset_name=facts["measured_on"],
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(figure["value"], 4),
+        )
+        for kind, name, path in EVALUATION
+        if (figure := at(facts.get("entry"), path)) and figure["value"] is not None
+    ]
+
+
+def _edits(path):
+    """Front matter, text before and text after the generated part of an existing card."""
     try:
         card = ModelCard.load(path, ignore_metadata_errors=True)
     except (ValueError, yaml.YAMLError) as error:
@@ -162,46 +264,91 @@ def _edited(path):
     before, _, rest = card.text.partition(BEGIN)
     if begins != 1 or ends != 1 or END not in rest:
         raise ModelFolderError(
-            f"{path} should hold one line {BEGIN} and after it one line {END}; what stands between "
-            "them is replaced. Put them back, or remove both."
+            f"{path} should have one line {BEGIN} and, after it, one line {END}; what stands "
+            "between them is replaced. Put them back, or remove both."
         )
     return kept, before, rest.partition(END)[2]
 
 
-def _front_matter(facts):
-    start = str((facts.config.get("weights") or {}).get("start", ""))
-    converted = (facts.folder / TFLITE).is_file()
-    tags = ["keras", *(["tflite"] if converted else []), facts.config["architecture"]]
-    tags += ["dermatology", "dermatoscopy", "skin-lesion"] if facts.lesions else []
-    tags += ["ham10000"] if facts.ham10000 else []
-    results = _results(facts)
-    return ModelCardData(
-        license="cc-by-nc-4.0",
-        library_name="litert" if converted else "keras",
-        pipeline_tag="image-classification",
-        base_model=start if "/" in start else None,
-        datasets=[facts.hub_dataset] if facts.hub_dataset else None,
-        tags=tags,
-        metrics=sorted({result.metric_type for result in results}) or None,
-        model_name=(facts.repo_id or facts.architecture).split("/")[-1] if results else None,
-        eval_results=results or None,
-    ).to_dict()
+# --- tables
 
 
-def _results(facts):
-    if not facts.entry:
-        return []
-    other = (facts.metrics.get("data") or {}).get("dataset") or "unknown"
-    return [
-        EvalResult(
-            task_type="image-classification",
-            dataset_type=(facts.hub_dataset or facts.dataset) if facts.own_part else other,
-            # In words, as the Hub copy's own split "test" holds other images.
-            dataset_name=facts.measured_on,
-            metric_type=kind,
-            metric_name=name,
-            metric_value=round(tables.at(facts.entry, path)["value"], 4),
-        )
-        for kind, name, path in EVALUATION
-        if (tables.at(facts.entry, path) or {}).get("value") is not None
+def _summary(runtimes):
+    """The rows of the main figures: a title, one figure for each runtime, and the baseline."""
+    baseline = next(iter(runtimes.values()))["baseline"]
+    rows = [["", *(RUNTIMES[key] for key in runtimes), f"always {baseline['label']}"]]
+    for title, path, *how in SUMMARY:
+        figures = [at(entry, path) for entry in runtimes.values()]
+        if any(figures):
+            texts = [text(figure, *how) for figure in figures]
+            rows.append([title, *texts, value(at(baseline, path), *how)])
+    return rows
+
+
+def _summary_table(runtimes, beside):
+    """The main figures; beside: with the published columns."""
+    head, *rows = _summary(runtimes)
+    theirs = PUBLISHED["runtimes"][list(runtimes)[-1]]
+    printed = {
+        "balanced accuracy": theirs["macro"][1],
+        "macro F1": theirs["macro"][2],
+        "weighted F1": theirs["weighted"][2],
+        "melanoma sensitivity": theirs["per_class"]["mel"][1],
+    }
+    for model, shares in PUBLISHED["top_k"].items() if beside else ():
+        head.append(f"published {model}")
+        column = {f"top-{key[-1]} accuracy, %": share * 100 for key, share in shares.items()}
+        column |= printed if model == "InceptionResNetV2" else {}
+        for row in rows:
+            row.append(f"{column[row[0]]:.2f}" if row[0] in column else "–")
+    return "\n".join(table(head, rows))
+
+
+def _subgroup_table(groups):
+    """The figures of each group of `subgroups` in metrics.json."""
+    columns = [
+        row
+        for row in SUMMARY
+        if "AUC" not in row[0]  # a group may hold too few images for an area
+        and any((at(group, row[1]) or {}).get("value") is not None for group in groups.values())
     ]
+    melanoma = any("mel" in group.get("support", {}) for group in groups.values())
+    head = ["", "images", "classes", *(["melanomas"] if melanoma else [])]
+    rows = []
+    for name, group in groups.items():
+        support = group.get("support", {})
+        row = [name, group.get("n", "–"), sum(count > 0 for count in support.values())]
+        row += [support.get("mel", 0)] if melanoma else []
+        rows.append(row + [text(at(group, path), scale) for _, path, scale, _ in columns])
+    return "\n".join(table(head + [title for title, *_ in columns], rows))
+
+
+def _counts_table(labels, counts, listed):
+    """Images of each label and part; listed: with a row for each label, not only their sum."""
+    rows = [[label, *(part.get(label, 0) for part in counts.values())] for label in labels]
+    rows = [[*row, sum(row[1:])] for row in rows]
+    total = ["all", *(sum(column) for column in list(zip(*rows))[1:])]
+    return "\n".join(table(["", *counts, "all"], [*(rows if listed else []), total]))
+
+
+# --- templates
+
+
+def _rendered(template, facts):
+    return re.sub("\n{3,}", "\n\n", TEMPLATES.get_template(template).render(facts))
+
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    undefined=ChainableUndefined,  # a missing key is false, and so are the keys below it
+)
+TEMPLATES.filters["thousands"] = "{:,}".format
+TEMPLATES.globals |= {"PUBLISHED": PUBLISHED, "RUNTIMES": RUNTIMES, "SUMMARY": SUMMARY}
+TEMPLATES.globals |= {"backbone_title": _title, "display_name": display_name}
+TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
+TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
+TEMPLATES.globals |= {"at": at, "counts": counts, "drawn": drawn}
+TEMPLATES.globals |= {"short": short, "span": span, "text": text, "value": value}

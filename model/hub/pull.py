@@ -1,14 +1,14 @@
-"""Model folders on the Hugging Face Hub: names, errors and pulls. model/hub/push.py pushes.
+"""Pull model folders from the Hugging Face Hub: names, errors, downloads. push.py pushes.
 
     from model.hub.pull import find
     find("USER/NAME@REVISION").folder      a branch, tag or commit; or a local folder as it is
 
-A pull goes into the Hub client's own cache (HF_HOME), one snapshot a commit. Only when the files
-match the SHA256SUMS that came with them does the cache's pointer of the branch (refs/BRANCH) move
-to that commit, so the pointer always names the last good copy, which serves while the Hub is out
-of reach or sends something damaged.
+Pulls go into the Hub client's own cache (HF_HOME), one snapshot for each commit. The cache's
+pointer of a branch (refs/BRANCH) moves to a commit only when its files match their SHA256SUMS. So
+the pointer always names the last good copy, which serves while the Hub cannot be reached or sends
+damaged files.
 
-The token is the client's business: it is where `hf auth login` keeps it, or in HF_TOKEN.
+The client finds the token itself, where `hf auth login` keeps it or in HF_TOKEN.
 """
 
 import contextlib
@@ -46,24 +46,24 @@ from model.folder import (
 )
 
 README = "README.md"
-PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json where there is one
-START = (CONFIG, WEIGHTS)  # what train.py --weights pulls; PAGE's, of a model without Keras weights
-TIMEOUT = 5  # seconds for an answer: a page that has a cached copy should not wait for long
+PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json if there is one
+START = (CONFIG, WEIGHTS)  # what train.py --weights pulls; PAGE if there are no Keras weights
+TIMEOUT = 5  # seconds for an answer: a page with a cached copy should not wait long
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class HubError(ModelFolderError):
-    """What the Hub would not do, in a sentence with what to do about it. A ValueError."""
+    """What the Hub refused to do, and what to do about it, as one message. A ValueError."""
 
 
 class HubUnavailable(HubError):
-    """What may pass by itself, or be mended: meanwhile a cached copy serves."""
+    """A failure that may pass or can be repaired; a cached copy serves meanwhile."""
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model folder on disk; its commit on the Hub, None for a local one; and what to tell the
-    user about it, as that the Hub could not be reached, or ""."""
+    """A model folder on disk, its commit on the Hub (None for a local one), and a notice for the
+    user, for example that the Hub could not be reached, or ""."""
 
     folder: Path
     commit: str | None = None
@@ -71,7 +71,7 @@ class Pulled:
 
 
 def parse_id(name: str) -> tuple[str, str]:
-    """USER/NAME or USER/NAME@REVISION to (USER/NAME, REVISION or "main"). Raises HubError."""
+    """(USER/NAME, REVISION or "main") of USER/NAME or USER/NAME@REVISION. Raises HubError."""
     repo_id, at, revision = str(name).partition("@")
     fine = not at or re.fullmatch(r"\w[\w./+-]*", revision) and ".." not in revision
     try:
@@ -80,7 +80,7 @@ def parse_id(name: str) -> tuple[str, str]:
         fine = False
     if not fine or repo_id.count("/") != 1:
         raise HubError(
-            f"There is no folder {name}, and no model on the Hub can have that name: it would be "
+            f"There is no folder {name}, and a model on the Hub cannot have that name: it would be "
             "USER/NAME or USER/NAME@REVISION (branch, tag or commit)."
         )
     return repo_id, revision or "main"
@@ -91,13 +91,13 @@ def parse_id(name: str) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def sentences(name: str, api: HfApi):
-    """The client's errors, of many kinds, as HubError and HubUnavailable."""
+    """Turn the client's many kinds of errors into HubError and HubUnavailable."""
     try:
         yield
     except ModelFolderError:
         raise
     except Exception as error:
-        # A failed upload and a failed look-up come wrapped, with the reason inside.
+        # Errors of uploads and name look-ups come wrapped around their cause.
         while error.__cause__ is not None and not isinstance(error, httpx2.HTTPError):
             error = error.__cause__
         raise _explain(error, name, api) from None
@@ -128,12 +128,12 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
     if status == 403:
         return HubError(
             f"Your token does not give the right to do this with {repo_id}. Is {repo_id} yours, "
-            "and may the token write? Make one that may, then: hf auth login"
+            "and may the token write? Make a token that may, then: hf auth login"
         )
     if status == 412:
         return HubError(
             f"Someone else pushed to {repo_id} at the same time; nothing of yours was changed "
-            "there. Look at their commit, then push again."
+            "there. Look at that commit, then push again."
         )
     if status in (408, 429) or status >= 500:
         return HubUnavailable(f"The Hub is not available at the moment (it answers {status}).")
@@ -152,7 +152,7 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
         said = said.replace(token, "<token>")
     if status:
         return HubError(f"The Hub refuses this for {repo_id}, with {status}: {said}")
-    # Such as the page of a hotel's network in place of the Hub's answer.
+    # For example the login page of a hotel's network instead of the Hub's answer.
     return HubUnavailable(f"The Hub's answer cannot be used ({type(error).__name__}: {said}).")
 
 
@@ -165,7 +165,7 @@ def token_of(api: HfApi) -> str | None:
 
 
 def find(name: "str | Path", files: "tuple[str, ...] | None" = PAGE) -> Pulled:
-    """The model folder that `name` means: a local folder, or else a model on the Hub, pulled."""
+    """The model folder `name`: a local folder, or else a model pulled from the Hub."""
     return Pulled(Path(name)) if os.path.isdir(name) else pull(str(name), files)
 
 
@@ -175,12 +175,12 @@ def pull(
     api: HfApi | None = None,
     cache: "str | Path | None" = None,
 ) -> Pulled:
-    """USER/NAME[@REVISION] from the Hub into the client's cache: `files`, or the whole folder.
+    """Pull `files` of USER/NAME[@REVISION], or the whole folder for None, into the client's cache.
 
-    Every file is compared with SHA256SUMS, but for README.md, which people edit on the Hub. Where
-    the Hub is out of reach, the disk full, or what came damaged even the second time, the last
-    good copy is returned, with a notice. Raises HubUnavailable where there is no such copy, and
-    HubError where the Hub knows no such model or will not give it.
+    Every file is checked against SHA256SUMS, except README.md, which people edit on the Hub. Where
+    the Hub cannot be reached, the disk is full, or a download is damaged twice, the last good copy
+    is returned with a notice. Raises HubUnavailable if there is no such copy, and HubError if the
+    Hub has no such model or refuses it.
     """
     repo_id, revision = parse_id(name)
     api, cache = api or HfApi(), Path(cache or constants.HF_HUB_CACHE)
@@ -203,9 +203,9 @@ def pull(
                 f"{error} No good copy of {name} is kept here to serve meanwhile. Try again later, "
                 f"or name a model folder on this machine, which {name} is not."
             ) from None
-        kept = f"This is the copy of {repo_id} that was kept here, commit {known[:7]}."
+        kept = f"This is the copy of {repo_id} that is kept here, commit {known[:7]}."
         return Pulled(folder, known, f"{error} {kept}")
-    with contextlib.suppress(OSError):  # a cache that is read-only serves all the same
+    with contextlib.suppress(OSError):  # a read-only cache serves, too
         if not pointer.is_file() or pointer.read_text() != info.sha:
             pointer.parent.mkdir(parents=True, exist_ok=True)
             with replacing(pointer) as beside:
@@ -216,7 +216,7 @@ def pull(
 def _download(api, repo_id, folder, files, cache):
     options = {"revision": folder.name, "cache_dir": cache, "etag_timeout": TIMEOUT}
     altered = True
-    for _ in range(2):  # the client compares sizes only: bytes that came altered are had again
+    for _ in range(2):  # the client compares sizes only, so altered bytes are downloaded again
         if altered:
             api.hf_hub_download(repo_id, SUMS, **options)
             with contextlib.suppress(ValueError):
@@ -233,7 +233,7 @@ def _download(api, repo_id, folder, files, cache):
 
 
 def _hash_in_cache(path: Path) -> str:
-    """The name of a file's contents in the cache: SHA-256 of a large file, git's hash of others."""
+    """The name of a file's contents in the cache: SHA-256 of a large file, else git's hash."""
     return Path(os.readlink(path)).name if path.is_symlink() else ""
 
 
@@ -246,7 +246,9 @@ def _as_named(path: Path) -> bool:
 
 
 def _evict(path: Path) -> bool:
-    """Remove from the cache what is not what the Hub sent; other commits' files may share it."""
+    """Remove a file whose cached contents are not what the Hub names; other commits may share them.
+
+    Returns whether it was removed."""
     if not path.exists() or path.is_symlink() and _as_named(path):
         return False
     blob = path.parent / os.readlink(path) if path.is_symlink() else path
@@ -264,7 +266,7 @@ def _wanted(sums: dict[str, str], files) -> list[str]:
 
 
 def _faulty(folder: Path, files) -> list[str]:
-    """What has to be downloaded (again) until `files` are there and match their checksums."""
+    """The files to download (again), so that `files` are complete and match their checksums."""
     try:
         sums = read_checksums(folder)
     except (OSError, ValueError):

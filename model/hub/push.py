@@ -1,11 +1,11 @@
-"""Work in a copy of a model on the Hugging Face Hub, and push a model folder there in one commit.
+"""Push a model folder to the Hugging Face Hub in one commit, and work in a copy of one from there.
 
     python train.py --output runs/NAME --push-to-hub USER/NAME [--private] [--revision BRANCH]
     python convert.py runs/NAME --push-to-hub USER/NAME
     python evaluate.py USER/NAME --push-to-hub USER/NAME
 
-`convert.py` and `evaluate.py` take a model on the Hub to runs/USER--NAME and work there. A push is
-all there, or nothing changed, but for an empty model page where there was none before.
+`convert.py` and `evaluate.py` copy a model on the Hub to runs/USER--NAME and work there. A push
+succeeds as a whole or changes nothing, except that a new model page may be left empty.
 """
 
 import argparse
@@ -36,7 +36,6 @@ from model.folder import (
     write_checksums,
     write_json,
 )
-from model.hub.card import BEGIN, END, write_card
 from model.hub.pull import (
     README,
     TIMEOUT,
@@ -48,16 +47,16 @@ from model.hub.pull import (
     token_of,
 )
 
-# A file that a person has laid into the folder is not published by mistake.
+# Other files are refused, lest a person's own file is published by mistake.
 LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, SUMS, README, "history.csv", "report.md"}
-RECORD = ".hub.json"  # in a working copy: of which commit it is, and what it then held
+RECORD = ".hub.json"  # in a working copy: the commit it was made from, and the files it then held
 
 
 def working_copy(name: str, api: HfApi | None = None, cache: "str | Path | None" = None) -> Path:
     """A model folder to work in: a local one as it is; one on the Hub copied to runs/USER--NAME.
 
-    The copy (runs/USER--NAME@REVISION for a revision) is brought up to date when the Hub has a
-    newer commit and nothing in the copy was changed. Where both have changed, HubError says so.
+    The copy (runs/USER--NAME@REVISION for a revision) is updated when the Hub has a newer commit
+    and the copy is unchanged. Raises HubError where both have changed.
     """
     if os.path.isdir(name):
         return Path(name)
@@ -81,17 +80,17 @@ def working_copy(name: str, api: HfApi | None = None, cache: "str | Path | None"
             return folder
         if not record or record["files"] != _contents(folder):
             raise HubError(
-                f"{folder} holds work that is not on the Hub, where {name} is another by now. Give "
-                f"that folder in place of {name} to go on with it, or move it away."
+                f"{folder} holds work that is not on the Hub, and {name} has changed there. Name "
+                "that folder instead to continue with it, or move it away."
             )
         shutil.rmtree(folder)
     with new_folder(folder) as beside:
         for file in [*read_checksums(pulled.folder), SUMS]:
-            # README.md may be gone from the Hub, and a path that leads elsewhere is no part of it.
+            # README.md may have been deleted on the Hub; a path that leads elsewhere is left out.
             if file == Path(file).name and (pulled.folder / file).is_file():
                 shutil.copyfile(pulled.folder / file, beside / file)
         _write_record(beside, name, pulled.commit)
-    print(f"{name} (commit {pulled.commit[:7]}) is copied to {folder}")
+    print(f"copied {name} (commit {pulled.commit[:7]}) to {folder}")
     return folder
 
 
@@ -105,15 +104,15 @@ def _write_record(folder, name, commit):
 
 
 def add_push_arguments(parser: argparse.ArgumentParser) -> None:
-    """--push-to-hub, --private, --revision, as train.py, convert.py and evaluate.py take them."""
+    """Add --push-to-hub, --private and --revision, the same for all scripts."""
     group = parser.add_argument_group("Hugging Face Hub")
     group.add_argument("--push-to-hub", metavar="USER/NAME", help="push the folder at the end")
-    group.add_argument("--private", action="store_true", help="of a model that the push makes")
+    group.add_argument("--private", action="store_true", help="make a new model private")
     group.add_argument("--revision", metavar="BRANCH", help="branch to push to (default: main)")
 
 
 def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
-    """Before hours of work: HubError where the push at its end could not succeed."""
+    """Raise HubError, before hours of work, where the push at the end could not succeed."""
     if not args.push_to_hub:
         if args.private or args.revision:
             raise HubError("--private and --revision are for --push-to-hub USER/NAME.")
@@ -124,13 +123,13 @@ def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
         with sentences(args.push_to_hub, api):
             user = api.whoami()
     except HubUnavailable as error:
-        print(f"{error} The push is tried at the end.")
+        print(f"{error} The push will be tried at the end.")
         return
     owner = args.push_to_hub.split("/")[0]
     if owner not in [user["name"], *(each["name"] for each in user.get("orgs", []))]:
         raise HubError(
             f"You are signed in to the Hub as {user['name']}, which may not push to {owner}/...: "
-            "name a model of your own, or sign in anew with hf auth login."
+            "name a model of your own, or sign in again with hf auth login."
         )
 
 
@@ -141,8 +140,8 @@ def _check_target(repo_id, revision, api):
         parse_id(f"{repo_id}@{revision}")
     except HubError:
         raise HubError(
-            f"{repo_id}, branch {revision}, is no name that can be pushed to: name a model as "
-            "USER/NAME, of letters, digits, and - _ . between them."
+            f"{repo_id}, branch {revision}, is not a name that can be pushed to: name a model as "
+            "USER/NAME, of letters and digits with - _ . between them."
         ) from None
     if re.fullmatch("[0-9a-f]{40}", revision):
         raise HubError(f"{revision} is a commit; only a branch can be pushed to.")
@@ -151,12 +150,12 @@ def _check_target(repo_id, revision, api):
 
 
 def push_if_asked(args: argparse.Namespace, folder: "str | Path") -> None:
-    """Push `folder` where --push-to-hub was given. Raises HubError; the folder stays as it is."""
+    """Push `folder` where --push-to-hub was given. Raises HubError; the folder is then complete."""
     if args.push_to_hub:
         try:
             push(folder, args.push_to_hub, args.private, args.revision or "main")
         except HubError as error:
-            raise HubError(f"{error} The model itself is whole, in {folder}.") from None
+            raise HubError(f"{error} The model itself is complete, in {folder}.") from None
 
 
 def push(
@@ -166,13 +165,15 @@ def push(
     revision: str = "main",
     api: HfApi | None = None,
 ) -> str:
-    """Make the branch `revision` of USER/NAME hold this model folder; the commit's address.
+    """Make the branch `revision` of USER/NAME hold this model folder; returns the commit's address.
 
-    The folder is checked first, and its card written. Files of an earlier push that the folder no
-    longer has are deleted in the same commit; files that people added on the Hub stay, and so does
-    what they wrote into the card there, where nobody wrote into the folder's. The model and the
-    branch are made where missing. Raises HubError, and ModelFolderError for the folder.
+    Checks the folder and writes its card. Files of an earlier push that the folder no longer has
+    are deleted in the same commit; files that people added on the Hub stay. Their edits of the card
+    there stay too, unless the folder's card has edits of its own. The model and the branch are made
+    where missing. Raises HubError, and ModelFolderError for a folder that is not complete.
     """
+    from model.hub.card import write_card  # and Jinja, which parsing arguments does without
+
     folder, api = Path(folder), api or HfApi()
     _check_target(repo_id, revision, api)
     read_config(folder)
@@ -180,7 +181,7 @@ def push(
     for path in sorted(folder.iterdir()):
         hidden, figure = path.name.startswith("."), path.suffix == ".png"
         if path.is_file() and not (path.name in LAYOUT or hidden or figure):
-            raise HubError(f"{path} is no part of a model folder: move it elsewhere, then push.")
+            raise HubError(f"{path} is not part of a model folder: move it elsewhere, then push.")
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
     copied = record and parse_id(record["model"]) == (repo_id, revision)
     with sentences(repo_id, api):
@@ -193,10 +194,10 @@ def push(
     if copied and record["commit"] != head.sha:
         raise HubError(
             f"{repo_id} on the Hub has changed since {folder} was copied from there, and a push "
-            f"would undo that. To do it all the same, remove {folder / RECORD} and push again."
+            f"would undo that. To push anyway, remove {folder / RECORD} and push again."
         )
     if ".gitignore" in there:
-        raise HubError(f"{repo_id} has a .gitignore, by which the Hub leaves files out: delete it.")
+        raise HubError(f"{repo_id} has a .gitignore, which makes the Hub drop files: delete it.")
     write_card(folder, repo_id)
     if card and (edited := _with_edits(ModelCard.load(folder / README), card)):
         edited.save(folder / README)
@@ -227,14 +228,14 @@ def push(
         _write_record(folder, record["model"], commit)
     url = f"{api.endpoint}/{repo_id}/commit/{commit}"
     if commit == head.sha:
-        print(f"{repo_id} on the Hub holds all of {folder} already\n{url}")
+        print(f"{repo_id} on the Hub already holds all of {folder}\n{url}")
     else:
         print(f"pushed {folder}: {len(files)} files, {len(stale)} earlier ones deleted\n{url}")
     return url
 
 
 def _make_room(api, repo_id, private, revision) -> bool:
-    """Make the model and the branch where missing; whether it made the branch."""
+    """Make the model and the branch where missing; returns whether it made the branch."""
     try:
         there = api.model_info(repo_id, expand=["private"])
     except GatedRepoError:
@@ -244,7 +245,7 @@ def _make_room(api, repo_id, private, revision) -> bool:
     else:
         if private and not there.private:
             raise HubError(
-                f"{repo_id} is on the Hub already, and public. Make it private in its settings "
+                f"{repo_id} exists on the Hub and is public. Make it private in its settings "
                 "there, or push without --private."
             )
     if revision == "main":
@@ -265,21 +266,23 @@ def _read(api, repo_id, file, commit) -> str:
 
 
 def _with_edits(ours, theirs) -> ModelCard | None:
-    """Our card with what people wrote into the Hub's, or None: where ours has text of its own."""
+    """Our card with the edits of the Hub's; None where ours has edits of its own."""
+    from model.hub.card import BEGIN, END
+
     before, _, rest = ours.text.partition(BEGIN)
     if before.strip() or rest.partition(END)[2].strip():
         return None
     before, _, rest = theirs.text.partition(BEGIN)
     ours.text = before + BEGIN + "\n" + END + (rest.partition(END)[2] or "\n")
     for key, value in theirs.data.to_dict().items():
-        # Of these two, ours has none because the folder bears out none.
+        # If ours lacks one of these two, it is because the folder gives no reason for one.
         if key not in {*ours.data.to_dict(), "base_model", "datasets"}:
             ours.data[key] = value
     return ours
 
 
 def _arrived(api, repo_id, revision, before, sums) -> str | None:
-    """The new commit, where it is the answer only that was lost."""
+    """The new commit, if it was made and only the answer was lost."""
     with contextlib.suppress(Exception):
         now = api.model_info(repo_id, revision=revision, timeout=TIMEOUT).sha
         if now != before and _read(api, repo_id, SUMS, now) == sums:

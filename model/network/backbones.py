@@ -48,7 +48,7 @@ BACKBONES = {
     "efficientnet_v2_b0": Backbone("EfficientNetV2B0", "EfficientNetV2B0", 224, "inside"),
     "efficientnet_v2_s": Backbone("EfficientNetV2S", "EfficientNetV2S", 384, "inside"),
     "convnext_tiny": Backbone("ConvNeXtTiny", "ConvNeXtTiny", 224, "inside"),
-    # The plain networks of P2 and P3 (model/hub/published.py). P3 does not say how many units its
+    # The plain networks of P2 and P3 (model/hub/published.json). P3 does not say how many units its
     # hidden layer has; 128 are those of its other network.
     "cnn_16_32": Backbone("CNN of Conv 16, 32", "plain", 224, "unit", (16, 32), hidden=64),
     "cnn_32_32_64": Backbone(

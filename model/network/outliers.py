@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from model.classifier import Classifier
 from model.data.dataset import load_tables
-from model.evaluation.bootstrap import interval
+from model.evaluation.metrics import interval
 from model.preprocessing import PictureError
 
 KINDS = ("noise", "gradient", "flat", "text", "checkerboard", "blobs")
@@ -111,7 +111,8 @@ def measure(
     where the model has no such output.
 
     real, outliers: encoded or PIL pictures; those that cannot be read are left out. lesions: [n]
-    ids of the real ones. Intervals as in model/evaluation/bootstrap.py; outliers are drawn picture by picture.
+    ids of the real ones. Intervals as in model/evaluation/metrics.py; outliers are drawn picture by
+    picture.
     """
     rng = np.random.default_rng(0)
     ours = _ask(classifier, real, "real pictures", len(lesions))
