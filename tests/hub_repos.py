@@ -6,7 +6,6 @@ import threading
 from collections import namedtuple
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from fnmatch import fnmatch
 
 # What the Hub's own .gitattributes sends to LFS; anything over 10 MB goes there too.
 LARGE = (
@@ -32,7 +31,6 @@ class Repo:
     type: str  # "model", "dataset" or "space"
     private: bool = False
     gated: bool = False
-    granted: set = field(default_factory=set)  # users let into a gated repo, besides its owner
     branches: dict = field(default_factory=dict)  # name -> commit oid
     tags: dict = field(default_factory=dict)
     commits: dict = field(default_factory=dict)  # oid -> Commit
@@ -116,7 +114,7 @@ class HubRepos:
         return repo
 
     def admit(self, repo, user):
-        if repo.gated and user not in repo.granted | {repo.owner}:
+        if repo.gated and user != repo.owner:
             said = f"Access to {repo.type} {repo.id} is restricted"
             if user is None:
                 raise HubError(401, f"{said}. You must be authenticated to access it.", "GatedRepo")
@@ -124,22 +122,6 @@ class HubRepos:
 
     def writable(self, kind, repo_id, call):
         repo = self.readable(kind, repo_id, call.user)
-        if call.user is None:
-            raise HubError(401, "Invalid username or password.", "RepoNotFound")
         if call.user != repo.owner or call.token in self.read_only:
             raise HubError(403, "Forbidden: you must use a write token to upload to a repository.")
         return repo
-
-
-def ignored(path, rules):
-    """Whether .gitignore `rules` leave `path` out: a rule's common forms, the last one wins."""
-    parts, ignored = path.split("/"), False
-    for rule in (line.strip() for line in rules.splitlines()):
-        if rule and not rule.startswith("#"):
-            name = rule.removeprefix("!")
-            anchored = "/" in name.rstrip("/")
-            tries = ["/".join(parts[: n + 1]) for n in range(len(parts))] if anchored else parts
-            tries = tries[:-1] if name.endswith("/") else tries
-            if any(fnmatch(tried, name.strip("/")) for tried in tries):
-                ignored = rule == name
-    return ignored

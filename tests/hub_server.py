@@ -116,7 +116,7 @@ class HubServer(HubApi):
         return repo.commit(revision, head.files | new, message)
 
     def repo(self, repo_id, repo_type="model"):
-        """The `Repo`, to read or to set: private, gated, granted, branches, tags, variables."""
+        """The `Repo`, to read or to set: private, gated, branches, tags, variables."""
         return self.repos[repo_type, repo_id]
 
     def files(self, repo_id, revision="main", repo_type="model"):
@@ -211,18 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def body(self):
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        data = b""
-        while size := int(self.rfile.readline(), 16):
-            data += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return data
-
     def do_GET(self):
-        reply, fault = self.server.hub.answer(self.command, self.path, self.headers, self.body())
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        reply, fault = self.server.hub.answer(self.command, self.path, self.headers, body)
         self.send_response(reply.status)
         headers = {"Content-Type": "application/json"} | reply.headers
         for key, value in (headers | {"Content-Length": str(len(reply.body))}).items():
