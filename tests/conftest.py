@@ -18,6 +18,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Two workers for the whole suite; none for chosen files, or with -s, which xdist ignores."""
+    whole = config.args == config.getini("testpaths") and config.option.capture != "no"
+    return 2 if whole else 0
+
+
 @pytest.fixture
 def hub(tmp_path_factory):
     """A Hub on localhost with two users: ann (token hf_ann) and bob (hf_bob). See hub_server.py."""
