@@ -160,7 +160,7 @@ def test_push_whose_answer_is_lost_is_recognised_on_the_hub(hub, ann, tmp_path):
 def test_damaged_or_foreign_files_are_not_pushed(hub, ann, tmp_path):
     folder = made(tmp_path / "run")
     (folder / "patients.csv").write_text("names")
-    with pytest.raises(HubError, match="patients.csv is no part"):
+    with pytest.raises(HubError, match="patients.csv is not? part"):
         push(folder, "ann/skin", api=ann)
     (folder / "patients.csv").unlink()
     (folder / "model.tflite").write_bytes(b"TFLITE")
@@ -456,10 +456,11 @@ def test_training_starts_from_a_model_on_the_hub(hub, tmp_path):
     commit = seed(hub, tmp_path)
     code = """
 import train
-start = train.start_weights("ann/skin@main")
+from model.training.weights import start_weights, weights_record
+start = start_weights("ann/skin@main")
 print(sorted(path.name for path in start.iterdir()))
-print(train.weights_record("ann/skin@main", start))
-print(train.start_weights("imagenet"), train.start_weights("nothing.h5"))
+print(weights_record("ann/skin@main", start))
+print(start_weights("imagenet"), start_weights("nothing.h5"))
 train.main(["--output", "runs/new", "--weights", "ann/skin@v9"])
 """
     done = subprocess.run(
