@@ -4,17 +4,24 @@ import shutil
 import tempfile
 
 import pytest
+from filelock import FileLock
 from hub_server import CLIENT_ENV, HubServer
 from made import made_rows, write_dataset
 
 os.environ.update(CLIENT_ENV)  # here, as huggingface_hub reads it when a test imports it
 
-# The runs that tests start on JAX share what they compile, the same network again and again.
+# Runs on JAX compile the same network again and again: let them share the result.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     compiled = tempfile.mkdtemp(prefix="jax-")
     atexit.register(shutil.rmtree, compiled, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Two workers for the whole suite; none for chosen files, or with -s, which xdist ignores."""
+    whole = config.args == config.getini("testpaths") and config.option.capture != "no"
+    return 2 if whole else 0
 
 
 @pytest.fixture
@@ -25,50 +32,39 @@ def hub(tmp_path_factory):
         yield server
 
 
+def make_once(tmp_path_factory, name, make):
+    """The folder `name`, filled by `make(folder)` once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # each worker has a folder of its own in it
+    with FileLock(base / f"{name}.lock"):
+        if not (base / f"{name}.done").exists():
+            make(base / name)
+            (base / f"{name}.done").touch()
+    return base / name
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """A small made data set of HAM10000's schema; see made.py."""
-    return write_dataset(tmp_path_factory.mktemp("made"), made_rows(20))
+    """A small synthetic data set with HAM10000's columns. See made.py."""
+    return make_once(tmp_path_factory, "made", lambda f: write_dataset(f, made_rows(20)))
 
 
 @pytest.fixture(scope="session")
 def trained(made, tmp_path_factory):
-    """A model folder of train.py, convert.py and evaluate.py, made on `made`; not to be changed."""
+    """A trained, converted and evaluated model folder. Tests must not change it."""
+    return make_once(tmp_path_factory, "runs", lambda base: train_made(made, base)) / "made"
+
+
+def train_made(made, base):
     import convert
     import evaluate
     import train
 
-    base = tmp_path_factory.mktemp("runs")
-    cache = ["--cache", str(base / "cache")]
-    results = ["--results", str(base / "runs.csv")]
-    folder = train.main(
-        [
-            "--dataset",
-            str(made),
-            "--output",
-            str(base / "made"),
-            "--backbone",
-            "cnn_16_32",
-            "--head",
-            "pooling",
-            "--size",
-            "24x32",
-            "--weights",
-            "none",
-            "--batch",
-            "16",
-            "--epochs",
-            "40",
-            "--learning-rate",
-            "0.01",
-            "--augment",
-            "0.3",
-            "--average",
-            "0.9",
-            *results,
-            *cache,
-        ]
-    )
-    convert.main([str(folder), *results, *cache])
-    evaluate.main([str(folder), "--resamples", "50", *results, *cache])
-    return folder
+    files = f"--results {base}/runs.csv --cache {base}/cache".split()
+    network = "--backbone cnn_16_32 --head pooling --size 24x32 --weights none".split()
+    recipe = "--batch 16 --epochs 40 --learning-rate 0.01 --augment 0.3 --average 0.9".split()
+    place = f"--dataset {made} --output {base}/made".split()
+    folder = str(train.main([*place, *network, *recipe, *files]))
+    convert.main([folder, *files])
+    evaluate.main([folder, "--resamples", "50", *files])

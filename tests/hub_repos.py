@@ -1,4 +1,4 @@
-"""What the Hub holds: repos, with branches, tags and commits, and who may do what with them."""
+"""What the Hub stores: repos with branches, tags and commits, and who may read and write them."""
 
 import hashlib
 import os
@@ -6,21 +6,20 @@ import threading
 from collections import namedtuple
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from fnmatch import fnmatch
 
-# What the Hub's own .gitattributes sends to LFS; anything over 10 MB goes there too.
+# What the Hub's own .gitattributes sends to LFS. Files over 10 MB go there too.
 LARGE = (
     ".7z .arrow .bin .bz2 .ckpt .ftz .gz .h5 .joblib .mlmodel .model .msgpack .npy .npz .onnx .ot "
     ".parquet .pb .pickle .pkl .pt .pth .rar .safetensors .tar .tflite .tgz .wasm .xz .zip .zst"
 ).split()
 LARGE_DATASET = LARGE + ".flac .mp3 .wav .bmp .gif .png .tiff .jpg .jpeg .webp .mp4".split()
 
-File = namedtuple("File", "sha256 size oid lfs")  # oid: git's name of the blob (of the LFS pointer)
+File = namedtuple("File", "sha256 size oid lfs")  # oid: git's blob id (of the LFS pointer if lfs)
 Commit = namedtuple("Commit", "oid title message date author parent files")  # files: path -> File
 
 
 class HubError(Exception):
-    """An answer that is an error: status, sentence, and the code by which the client knows it."""
+    """An error to answer with: status, message, and the code by which the client knows it."""
 
     def __init__(self, status, message, code=None, **headers):
         self.status, self.message, self.code, self.headers = status, message, code, headers
@@ -32,7 +31,6 @@ class Repo:
     type: str  # "model", "dataset" or "space"
     private: bool = False
     gated: bool = False
-    granted: set = field(default_factory=set)  # users let into a gated repo, besides its owner
     branches: dict = field(default_factory=dict)  # name -> commit oid
     tags: dict = field(default_factory=dict)
     commits: dict = field(default_factory=dict)  # oid -> Commit
@@ -71,7 +69,7 @@ class Repo:
 
 
 class HubRepos:
-    """`root`: the folder of the contents, each named by its SHA-256."""
+    """`root` is the folder of the file contents, each named by its SHA-256."""
 
     def __init__(self, root):
         self.root, self.repos, self.lock = root, {}, threading.RLock()
@@ -94,7 +92,7 @@ class HubRepos:
         return File(blob.name, len(data), oid, lfs)
 
     def create(self, repo_id, repo_type="model", private=False, gated=False):
-        """A new repo with the Hub's first commit in it: .gitattributes, and a Space's README."""
+        """A new repo with the Hub's first commit: .gitattributes, and a README in a Space."""
         repo = Repo(repo_id, repo_type, private, gated)
         lines = "".join(f"*{end} filter=lfs diff=lfs merge=lfs -text\n" for end in repo.large)
         files = {".gitattributes": self.store(lines.encode(), False)}
@@ -105,18 +103,16 @@ class HubRepos:
         self.repos[repo_type, repo_id] = repo
         return repo
 
-    # --- who may do what
-
     def readable(self, kind, repo_id, user):
         repo = self.repos.get((kind.removesuffix("s"), repo_id))
         if repo is None or (repo.private and user != repo.owner):
-            if user is None:  # which of the two it is, the Hub doesn't say
+            if user is None:  # the Hub does not tell missing from private
                 raise HubError(401, "Invalid username or password.", "RepoNotFound")
             raise HubError(404, "Repository not found", "RepoNotFound")
         return repo
 
     def admit(self, repo, user):
-        if repo.gated and user not in repo.granted | {repo.owner}:
+        if repo.gated and user != repo.owner:
             said = f"Access to {repo.type} {repo.id} is restricted"
             if user is None:
                 raise HubError(401, f"{said}. You must be authenticated to access it.", "GatedRepo")
@@ -124,22 +120,6 @@ class HubRepos:
 
     def writable(self, kind, repo_id, call):
         repo = self.readable(kind, repo_id, call.user)
-        if call.user is None:
-            raise HubError(401, "Invalid username or password.", "RepoNotFound")
         if call.user != repo.owner or call.token in self.read_only:
             raise HubError(403, "Forbidden: you must use a write token to upload to a repository.")
         return repo
-
-
-def ignored(path, rules):
-    """Whether .gitignore `rules` leave `path` out: a rule's common forms, the last one wins."""
-    parts, ignored = path.split("/"), False
-    for rule in (line.strip() for line in rules.splitlines()):
-        if rule and not rule.startswith("#"):
-            name = rule.removeprefix("!")
-            anchored = "/" in name.rstrip("/")
-            tries = ["/".join(parts[: n + 1]) for n in range(len(parts))] if anchored else parts
-            tries = tries[:-1] if name.endswith("/") else tries
-            if any(fnmatch(tried, name.strip("/")) for tried in tries):
-                ignored = rule == name
-    return ignored

@@ -7,16 +7,16 @@
         subprocess.run([...], env=hub.env(tmp_path / "home", token="hf_ann"))
         assert hub.downloads() == ["config.json", "model.tflite", "model.tflite"]
 
-Repos, branches, tags and commits are kept in memory, contents in a folder. As on the Hub, a large
-file lives at a second address (`hub.cdn`), to which the client must not carry the token.
+Repos, branches, tags and commits are in memory, file contents in a folder. As on the Hub, large
+files are served from a second address (`hub.cdn`), to which the client must not send the token.
 
-Two things differ from the Hub, because this one is reached by http and has no Xet storage:
+It differs from the Hub in two ways, as it speaks http and has no Xet storage:
 
-- Where a repo is missing and nobody is signed in, the Hub answers 401 without an error code, and
-  the client takes that for "no such repo" by the https address. Here the code is in the answer.
-- A client with hf_xet installed sends large files to Xet storage without asking the server first.
-  HF_HUB_DISABLE_XET=1, read when `huggingface_hub` is imported, makes it send them by LFS. It is
-  in `CLIENT_ENV`, which conftest.py sets for the tests and `HubServer.env` for a subprocess.
+- For a missing repo, the Hub answers an anonymous client with 401 and no error code, and the client
+  infers "no such repo" from the https address. Here the answer carries the code.
+- A client with hf_xet installed uploads large files to Xet storage without asking the server.
+  HF_HUB_DISABLE_XET=1, read when `huggingface_hub` is imported, makes it use LFS. It is part of
+  `CLIENT_ENV`, which conftest.py sets for the tests and `HubServer.env` for a subprocess.
 """
 
 import json
@@ -43,29 +43,29 @@ CLIENT_ENV = {
     "NO_PROXY": "127.0.0.1,localhost",
 }
 
-# token: whether one was sent; file: the path in the repo, where its contents were the answer
+# token: whether one was sent; file: the path in the repo if the answer was its contents
 Request = namedtuple("Request", "method path query token status file")
 
 
 @dataclass
 class Fault:
-    """What befalls the next `times` requests (None: all) whose "METHOD /path" has `pattern`."""
+    """What goes wrong with the next `times` (None: all) requests whose "METHOD /path" matches."""
 
     pattern: str
     times: int | None = 1
-    status: int | None = None  # the answer instead
+    status: int | None = None  # answered instead
     code: str | None = None  # its X-Error-Code: "GatedRepo", "RepoNotFound", "EntryNotFound", ...
     message: str = "Made to fail by the test."
-    headers: dict | None = None  # more of its headers, such as {"Retry-After": "0"}
-    after: bool = False  # what was asked is done first, only the answer is lost
-    cut: int | None = None  # the whole length is declared, this many bytes are sent
-    reset: bool = False  # the connection is reset, which the client does not retry in a download
-    alter: bool = False  # the last bit is wrong, length and ETag are as they should be
-    delay: float = 0  # seconds before anything happens
+    headers: dict | None = None  # additional headers, such as {"Retry-After": "0"}
+    after: bool = False  # the request is carried out, only its answer is lost
+    cut: int | None = None  # only so many bytes of the declared length are sent
+    reset: bool = False  # the connection is reset; the client does not retry such a download
+    alter: bool = False  # the last bit is flipped, length and ETag are right
+    delay: float = 0  # seconds until anything happens
 
 
 class HubServer(HubApi):
-    """The Hub. A user, of those in `tokens` (token -> user), owns the repos of that namespace."""
+    """A Hub. `tokens` maps a token to its user, who owns the repos of that namespace."""
 
     def __init__(self, root):
         super().__init__(Path(root))
@@ -81,7 +81,7 @@ class HubServer(HubApi):
         self.stop()
 
     def start(self):
-        """Listen; after `stop`, on the same ports and with the same repos."""
+        """Listen. After `stop`: on the same ports, with the same repos."""
         self.stopping.clear()
         self.listeners = [_Listener(("127.0.0.1", port), _Handler) for port in self.ports]
         self.ports = [listener.server_address[1] for listener in self.listeners]
@@ -91,7 +91,7 @@ class HubServer(HubApi):
             threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self):
-        """Hang up on everyone: until `start`, the Hub can't be reached."""
+        """Close all connections. The Hub cannot be reached until `start`."""
         self.stopping.set()
         for listener in self.listeners:
             listener.shutdown()
@@ -100,15 +100,15 @@ class HubServer(HubApi):
         self.listeners = []
 
     def env(self, home, token=None, **more):
-        """The environment of a client in a subprocess: this Hub, HF_HOME `home`, no other token."""
+        """The environment of a client process: this Hub, HF_HOME=`home`, no token but `token`."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
         env |= CLIENT_ENV | {"HF_ENDPOINT": self.url, "HF_HOME": str(home)}
         return env | ({"HF_TOKEN": token} if token else {}) | more
 
     def put(self, repo_id, files, repo_type="model", revision="main", message="Seed", **create):
-        """Commit `files` (path -> bytes) without a client, making repo and branch where missing.
+        """Commit `files` (path -> bytes) without a client; repo and branch are made if missing.
 
-        Returns the commit's oid. `create`: private=, gated= of a new repo.
+        Returns the commit's oid. `create` takes private= and gated= of a new repo.
         """
         repo = self.repos.get((repo_type, repo_id)) or self.create(repo_id, repo_type, **create)
         new = {p: self.store(data, repo.is_large(p, len(data))) for p, data in files.items()}
@@ -116,24 +116,24 @@ class HubServer(HubApi):
         return repo.commit(revision, head.files | new, message)
 
     def repo(self, repo_id, repo_type="model"):
-        """The `Repo`, to read or to set: private, gated, granted, branches, tags, variables."""
+        """The `Repo`: private, gated, branches, tags and variables may be read and set."""
         return self.repos[repo_type, repo_id]
 
     def files(self, repo_id, revision="main", repo_type="model"):
-        """Path -> bytes of all files of a revision, .gitattributes among them."""
+        """Path -> bytes of all files of a revision, including .gitattributes."""
         files = self.repo(repo_id, repo_type).revision(revision).files
         return {path: self.blob(file.sha256).read_bytes() for path, file in files.items()}
 
     def commits(self, repo_id, revision="main", repo_type="model"):
-        """Newest first, with oid, title, message, date, author, parent, files (path -> File)."""
+        """The `Commit`s of a revision, newest first."""
         return list(self.repo(repo_id, repo_type).history(revision))
 
     def downloads(self):
-        """The files whose contents were sent, in order, once for each time."""
+        """The files whose contents were sent, in order, with repetitions."""
         return [r.file for r in self.requests if r.method == "GET" and r.file]
 
     def fault(self, pattern, **what):
-        """Add a `Fault`. Returns it: its `times` tells how many are still to come."""
+        """Add and return a `Fault`. Its `times` counts down to 0."""
         self.faults.append(Fault(pattern, **what))
         return self.faults[-1]
 
@@ -146,7 +146,7 @@ class HubServer(HubApi):
         return Fault("")
 
     def answer(self, method, target, headers, body):
-        """One request. Returns the Reply and the Fault (or one that does nothing)."""
+        """The Reply to one request, and its Fault (which may be one that does nothing)."""
         url = urlsplit(target)
         path, query = unquote(url.path), parse_qs(url.query, keep_blank_values=True)
         token = headers.get("Authorization", "").removeprefix("Bearer ")
@@ -211,18 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def body(self):
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        data = b""
-        while size := int(self.rfile.readline(), 16):
-            data += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return data
-
     def do_GET(self):
-        reply, fault = self.server.hub.answer(self.command, self.path, self.headers, self.body())
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        reply, fault = self.server.hub.answer(self.command, self.path, self.headers, body)
         self.send_response(reply.status)
         headers = {"Content-Type": "application/json"} | reply.headers
         for key, value in (headers | {"Content-Length": str(len(reply.body))}).items():

@@ -1,4 +1,4 @@
-"""Small made data of HAM10000's schema: drawn lesions, a colour for each diagnosis."""
+"""A small synthetic data set with HAM10000's columns: drawn lesions, one colour a diagnosis."""
 
 import io
 from pathlib import Path
@@ -18,8 +18,7 @@ COLOURS = {
     "vasc": (230, 30, 120),
 }
 
-
-# README.md of a data set on the Hub with three splits, as marmal88/skin_cancer has.
+# README.md of a data set on the Hub with three splits, like that of marmal88/skin_cancer.
 CARD = """---
 license: cc-by-nc-4.0
 configs:
@@ -33,7 +32,7 @@ configs:
 
 
 def drawing(dx: str, seed: int, size=(80, 60)) -> Image.Image:
-    """A blob of the diagnosis' colour on skin, with noise, of `size` (width, height)."""
+    """A blob in the diagnosis' colour on skin, with noise. `size` is (width, height) in pixels."""
     rng = np.random.default_rng(seed)
     picture = Image.new("RGB", size, (230, 190, 170))
     x, y = rng.uniform(0.35, 0.65, 2) * size
@@ -50,7 +49,7 @@ def encode(picture: Image.Image, kind: str = "JPEG") -> bytes:
 
 
 def made_rows(per_label: int = 30, views: int = 3) -> list[dict]:
-    """Rows of HAM10000's columns; of each label's pictures the last `views` show one lesion."""
+    """Rows with HAM10000's columns. The last `views` pictures of each label show one lesion."""
     rows = []
     for k, dx in enumerate(LABELS):
         for i in range(per_label):
@@ -73,7 +72,7 @@ def made_rows(per_label: int = 30, views: int = 3) -> list[dict]:
 
 
 def write_dataset(folder: Path, rows: list[dict], split: str = "train") -> Path:
-    """Rows as a parquet file that `datasets.load_dataset(folder)` reads like a Hub id."""
+    """Write rows as Parquet, so that `datasets.load_dataset(folder)` reads them like a Hub id."""
     import datasets
 
     (folder / "data").mkdir(parents=True, exist_ok=True)
