@@ -32,7 +32,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 import numpy as np
 from tqdm import tqdm
 
-from model.benchmark import timing
+from model.benchmark import measures
 from model.classifier import Classifier
 from model.data import dataset as data
 from model.evaluation.metrics import age_band, classification_metrics, subgroup_metrics
@@ -86,7 +86,7 @@ def parse(arguments=None) -> argparse.Namespace:
 def latency(call, image: np.ndarray) -> dict:
     """Milliseconds of as many calls on one picture as the paper timed, the network alone, after
     three to warm up; `low` and `high` bound the mean (95 %, bootstrap over the calls)."""
-    times = timing.timed(partial(call, image), LATENCY_CALLS)
+    times = measures.timed(partial(call, image), LATENCY_CALLS)
     figures = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max, "median": np.median}
     resampled = np.random.default_rng(0).choice(times, (1000, LATENCY_CALLS)).mean(axis=1)
     low, high = np.quantile(resampled, (0.025, 0.975))
