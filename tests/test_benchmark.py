@@ -1,3 +1,5 @@
+"""benchmark.py: its table, its runtimes, and the memory that it measures."""
+
 import csv
 import os
 import sys
@@ -7,9 +9,8 @@ import numpy as np
 import pytest
 
 import benchmark
-from model.benchmark import cost, timing
-from model.benchmark.cost import lesion, megabytes, sampled
-from model.benchmark.timing import COLUMNS
+from model.benchmark import load, measures
+from model.benchmark.load import lesion, megabytes, sampled
 from model.classifier import Classifier
 
 
@@ -18,34 +19,16 @@ def read(path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-def test_all_of_it_on_a_small_model_writes_the_table(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "PUBLISHED", ("cnn_16_32", 24, 32))
-    benchmark.main(
-        [
-            str(trained),
-            "--calls",
-            "3",
-            "--seconds",
-            "0.4",
-            "--clients",
-            "1,3",
-            "--output",
-            str(tmp_path),
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
-    rows = read(tmp_path / "benchmark.csv")
-    assert list(rows[0]) == list(COLUMNS)
-    assert {row["part"] for row in rows} == {*benchmark.PARTS, "page", "published"}
-    network = {row["what"]: row for row in rows if row["part"] == "network"}
-    base = next(row for what, row in network.items() if what.endswith(benchmark.BASE))
-    assert float(base["ratio"]) == 1 and base["calls"] == "3"
-    for what in ("as the page runs it", "TF Lite, full int8", "Keras predict"):
-        (row, *_) = [row for name, row in network.items() if what in name]
-        assert float(row["min"]) <= float(row["median"]) <= float(row["max"])
-        quotient = float(row["median"]) / float(base["median"])
-        assert float(row["ratio"]) == pytest.approx(quotient, rel=0.05, abs=0.01)
+def measured(trained, tmp_path, options="") -> list[dict]:
+    """The rows that benchmark.py writes after a short measurement."""
+    short = f"--calls 3 --seconds 0.4 --clients 1,3 {options}".split()
+    places = ["--output", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    benchmark.main([str(trained), *short, *places])
+    return read(tmp_path / "benchmark.csv")
+
+
+def check_page(rows, said):
+    """The parts calls and load, and the printed line that sums them up."""
     under = [row for row in rows if row["part"] == "load"]
     assert [(row["what"], row["clients"]) for row in under] == [
         (what, n) for what in ("naive page, queue", "page, /run", "page, queue") for n in "13"
@@ -57,27 +40,96 @@ def test_all_of_it_on_a_small_model_writes_the_table(trained, tmp_path, monkeypa
     over = next(row for row in rows if row["what"].startswith("HTTP, upload then /run/analyze: "))
     whole = next(row for row in rows if row["what"] == "HTTP, upload then /run/analyze")
     assert 0 < float(over["median"]) < float(whole["median"])
+    one, three = (f"{float(row['ratio']):.2f}" for row in under if row["what"] == "page, queue")
+    assert f"page / naive page: {one} with 1, {three} with 3 clients" in said
+
+
+def test_the_page_is_measured_beside_a_naive_one(trained, tmp_path, capsys):
+    rows = measured(trained, tmp_path, "--parts picture,calls,load")
+    said = capsys.readouterr().out
+    assert list(rows[0]) == list(measures.COLUMNS)
+    assert {row["part"] for row in rows} == {"picture", "page", "calls", "load", "published"}
+    check_page(rows, said)
     published = next(row for row in rows if row["what"] == "classification, Streamlit")
     assert float(published["mean"]) == 97
     written = (tmp_path / "benchmark.md").read_text()
-    table = written[written.index("| load |") :]
-    assert "cores" in written and table in capsys.readouterr().out
+    assert "cores" in written and written[written.index("| load |") :] in said
 
 
-def test_a_runtime_that_is_not_installed_is_said(trained, tmp_path, monkeypatch, capsys):
+@pytest.mark.nightly
+def test_all_parts_with_all_runtimes(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "PUBLISHED", ("cnn_16_32", 24, 32))
+    rows = measured(trained, tmp_path)
+    assert {row["part"] for row in rows} == {*benchmark.PARTS, "page", "published"}
+    check_page(rows, capsys.readouterr().out)
+    network = {row["what"]: row for row in rows if row["part"] == "network"}
+    base = next(row for what, row in network.items() if what.endswith(benchmark.BASE))
+    assert float(base["ratio"]) == 1 and base["calls"] == "3"
+    for what in ("as the page runs it", "TF Lite, full int8", "Keras predict"):
+        (row, *_) = [row for name, row in network.items() if what in name]
+        assert float(row["min"]) <= float(row["median"]) <= float(row["max"])
+        quotient = float(row["median"]) / float(base["median"])
+        assert float(row["ratio"]) == pytest.approx(quotient, rel=0.05, abs=0.01)
+    serving = [row for row in rows if row["part"] == "serving"]
+    assert len(serving) >= 3 and all(float(row["per_second"]) > 0 for row in serving)
+
+
+def test_the_runtimes_agree(trained):
+    path, here = trained / "model.tflite", Classifier(trained)
+    image = np.random.default_rng(0).integers(0, 256, (here.height, here.width, 3), np.uint8)
+    expected = here.run(image)[0]
+    for runtime in (measures.tflite, measures.compiled):
+        np.testing.assert_allclose(runtime(path)(image[None])[0], expected, atol=1e-5)
+    pytest.importorskip("openvino")
+    np.testing.assert_allclose(measures.openvino(path)(image[None])[0], expected, atol=0.02)
+
+
+def test_runtimes_that_are_not_installed_are_named(trained, tmp_path, monkeypatch, capsys):
     for name in ("openvino", "onnxruntime", "tensorflow", "keras", "convert"):
-        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.setitem(sys.modules, name, None)  # an import of it fails
     args = benchmark.parse([str(trained), "--calls", "1", "--cache", str(tmp_path)])
     rows = benchmark.network_rows(args, Classifier(trained))
     said = capsys.readouterr().out
-    assert "OpenVINO on the .tflite: not installed" in said and "no ratios" in said
-    assert rows and "ratio" not in benchmark.with_ratios(rows)[0]
+    assert "OpenVINO on the .tflite: not installed" in said and "No ratios" in said
+    assert rows and rows[0]["ratio"] is None
 
 
+@pytest.mark.parametrize(
+    "ratios, line",
+    [
+        ([1.04, 1.5], "naive Gradio page: yes (calls per second, page / naive page: 1.04 with 1"),
+        ([0.96, 1.5], "naive Gradio page: yes"),
+        ([1.04, 0.9], "naive Gradio page: no"),
+    ],
+)
+def test_the_verdict_is_yes_if_no_number_of_clients_is_slower(ratios, line):
+    rows = [{"what": "naive page, queue", "clients": 1, "ratio": 0.1}]
+    rows += [
+        {"what": "page, queue", "clients": n, "ratio": ratio} for n, ratio in zip((1, 8), ratios)
+    ]
+    assert line in measures.verdict(rows)
+
+
+def test_the_batch_tab_is_measured_through_the_page(trained, monkeypatch):
+    calls, queued = [], load.Caller.queued
+
+    def counted(self, sent, name="predict"):
+        calls.append((name, len(sent)))
+        return queued(self, sent, name)
+
+    monkeypatch.setattr(load.Caller, "queued", counted)
+    seconds, more = load.batch_cost(trained, 250)
+    assert [call for call in calls if call[0] == "answer_many"] == [
+        ("answer_many", 200),
+        ("answer_many", 50),
+    ]
+    assert seconds > 0 and 0 <= more < 200
+
+
+@pytest.mark.nightly
 def test_more_pictures_take_more_seconds_and_no_more_memory(trained, tmp_path):
-    rows = benchmark.main(
-        [str(trained), "--growth", "--sizes", "14,1000", "--output", str(tmp_path)]
-    )
+    options = ["--growth", "--sizes", "14,1000", "--output", str(tmp_path)]
+    rows = benchmark.main([str(trained), *options])
     assert [row["calls"] for row in rows] == [14, 1000] * 2
     assert all(row["seconds"] > 0 and row["megabytes"] >= 0 for row in rows)
     assert len(read(tmp_path / "growth.csv")) == 4
@@ -87,10 +139,11 @@ def test_more_pictures_take_more_seconds_and_no_more_memory(trained, tmp_path):
     assert more_evaluation - evaluation < 70
 
 
-def test_a_cost_that_fails_is_an_error(tmp_path):
-    for work in (cost.batch_cost, cost.evaluate_cost):
-        with pytest.raises((RuntimeError, FileNotFoundError)):
-            work(tmp_path / "none", 1)
+def test_a_page_or_script_that_fails_is_an_error(tmp_path):
+    with pytest.raises(load.LoadError, match="did not come up: .*no model folder"):
+        load.batch_cost(tmp_path / "none", 1)
+    with pytest.raises(load.LoadError, match="evaluate.py failed: .*no model folder"):
+        load.script_cost(tmp_path / "none", 1)
 
 
 def test_unknown_parts_are_refused(capsys):
@@ -110,16 +163,10 @@ def test_memory_is_seen_while_it_is_there():
 
 
 def test_figures_are_written_in_three_digits():
-    assert [timing.written(v) for v in (1.23456, 98.76, 1234.5, 7, None, "x")] == [
-        "1.23",
-        "98.8",
-        "1234",
-        "7",
-        "",
-        "x",
-    ]
-    rows = [timing.row("a", "b", [1.0, 2.0, 6.0]), timing.row("c", "d", seconds=2.0)]
-    lines = timing.as_markdown(rows).splitlines()
+    values = {1.23456: "1.23", 98.76: "98.8", 1234.5: "1234", 7: "7", None: "", "x": "x"}
+    assert [*map(measures.written, values)] == [*values.values()]
+    rows = [measures.row("a", "b", [1.0, 2.0, 6.0]), measures.row("c", "d", seconds=2.0)]
+    lines = measures.as_markdown(rows).splitlines()
     assert lines[0].startswith("| a | calls | mean | std") and "| 3 | 3 | 2.16 |" in lines[2]
     assert lines[-1] == "| d | 2 |"
 

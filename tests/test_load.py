@@ -129,5 +129,5 @@ def test_many_calls_leave_no_memory_behind(page, trained):  # noqa: F811
     import benchmark
 
     args = benchmark.parse([str(trained), "--soak", "0.1"])
-    (row,) = benchmark.measures.soak_rows(args, Classifier(trained))
+    (row,) = benchmark.measures.memory_rows(args, Classifier(trained))
     assert row["errors"] == 0 and row["calls"] > 20 and row["growth"] < 0.05
