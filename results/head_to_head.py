@@ -29,15 +29,15 @@ from results.pages import parser, run, write_page
 
 LIST = "images.csv"
 SEED = 0
-# Stem of the file of answers: public name, image encoder, remark. All are linear probes.
+# File of answers, without .csv: name and image encoder. All are linear probes.
 ENCODERS = {
-    "dermfm_zero": ("DermFM-Zero", "ViT-L", "private weights"),
-    "dermlip_panderm": ("DermLIP", "PanDerm encoder", ""),
-    "panderm_large": ("PanDerm", "ViT-L", ""),
-    "dinov3_l16": ("DINOv3", "ViT-L/16", ""),
-    "dermlip_vit_b16": ("DermLIP", "ViT-B/16", ""),
-    "clip_vit_l14": ("CLIP", "ViT-L/14", ""),
-    "monet": ("MONET", "ViT-L/14", ""),
+    "dermfm_zero": "DermFM-Zero, ViT-L (private weights)",
+    "dermlip_panderm": "DermLIP, PanDerm encoder",
+    "panderm_large": "PanDerm, ViT-L",
+    "dinov3_l16": "DINOv3, ViT-L/16",
+    "dermlip_vit_b16": "DermLIP, ViT-B/16",
+    "clip_vit_l14": "CLIP, ViT-L/14",
+    "monet": "MONET, ViT-L/14",
 }
 # Heading, path in the metrics, scale (100: per cent), decimals, whether more is better.
 SHOWN = (
@@ -284,12 +284,6 @@ def _difference(figure, scale, decimals, more):
     return f"{told} *{'better' if (figure['low'] > 0) == more else 'worse'}*"
 
 
-def name_of(stem: str) -> str:
-    """What the page calls the encoder of a file of answers."""
-    name, encoder, remark = ENCODERS[stem]
-    return f"{name}, {encoder}" + (f" ({remark})" if remark else "")
-
-
 def main(arguments=None) -> str:
     options = parser(__doc__, "results/head_to_head.md")
     options.add_argument("folder", metavar="MODEL_FOLDER", help="with model.tflite")
@@ -309,8 +303,8 @@ def main(arguments=None) -> str:
     pictures = read_pictures(path, rows)
     check_unseen(args.folder, rows, pictures, path)
     theirs = {
-        name_of(stem): read_answers(path.with_name(f"{stem}.csv"), pictures.image_id)
-        for stem in ENCODERS
+        name: read_answers(path.with_name(f"{stem}.csv"), pictures.image_id)
+        for stem, name in ENCODERS.items()
     }
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, pictures.rows, *size, args.cache, mapped=True)
