@@ -55,12 +55,7 @@ def parse(arguments=None) -> argparse.Namespace:
     add = parser.add_argument
     add("folder", nargs="?", default=str(BUNDLED), help="model folder (default: the bundled one)")
     add("--parts", default=",".join(PARTS), help="parts to measure (default: %(default)s)")
-    add(
-        "--calls",
-        type=int,
-        default=30,
-        help="timed calls a row (default: %(default)s, as published)",
-    )
+    add("--calls", type=int, default=30, help="timed calls a row (default: 30, as published)")
     add("--seconds", type=float, default=6, help="of load a row (default: %(default)s)")
     add("--clients", default="1,4,16,32", help="at the same time (default: %(default)s)")
     add("--soak", type=float, metavar="MINUTES", help="instead: the memory under so much load")
@@ -94,14 +89,14 @@ def published_network(architecture: str, height: int, width: int):
 
 def published_file(form: str, cache_folder: Path) -> Path:
     """The published network in one of FORMS, made if it is not there yet."""
-    import convert
-
     architecture, height, width = PUBLISHED
-    network = published_network(*PUBLISHED)
     name = f"benchmark-{architecture}-{height}x{width}-keras{version('keras')}"
     folder = cache_folder / name / form
     if not folder.is_dir():
+        import convert
+
         print(f"making {form} ...", flush=True)
+        network = published_network(*PUBLISHED)
         with new_folder(folder) as beside:
             if form.endswith(".tflite"):
                 config = {"head": "flatten", "input": {"height": height, "width": width}}

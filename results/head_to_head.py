@@ -218,7 +218,7 @@ def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
     for title, i in sections.items():
         part = {name: probabilities[i] for name, probabilities in answers.items()}
         measured = measure(pictures.truth[i], part, pictures.lesions[i], resamples)
-        lines += [f"## {title}", "", *_section(*measured)]
+        lines += [f"## {title}", "", *section(*measured)]
     number = len(sections) * (len(answers) - 1) * len(SHOWN)
     return lines + [
         "## How to read it",
@@ -247,14 +247,15 @@ def _model(folder, ours):
     )
 
 
-def _section(metrics, differences):
+def section(metrics: dict, differences: dict) -> list[str]:
+    """The tables of one set of pictures, from what `measure` returns."""
     ours = next(iter(metrics.values()))
     figures = [
         [name, *(text(at(entry, path), scale, places) for _, path, scale, places, _ in SHOWN)]
         for name, entry in metrics.items()
     ]
     apart = [
-        [name, *(_difference(entry[path], *how) for _, path, *how in SHOWN)]
+        [name, *(difference(entry[path], *how) for _, path, *how in SHOWN)]
         for name, entry in differences.items()
     ]
     heads = [heading for heading, *_ in SHOWN]
@@ -268,7 +269,7 @@ def _section(metrics, differences):
     ]
 
 
-def _difference(figure, scale, decimals, more):
+def difference(figure: dict, scale: float, decimals: int, more: bool) -> str:
     """As "+0.034 (+0.010 to +0.058) *better*"."""
 
     def signed(value):

@@ -187,7 +187,7 @@ def test_differences_are_paired_and_from_our_side(scene):
     draws = resampled(mean, clusters_of(lesions), 200, 0)["mean"]
     assert differences["other"]["top_1",] == pytest.approx(interval(draws), abs=2e-6)
     assert clusters_of(lesions).max() + 1 == n - 1  # two pictures show one lesion
-    cells = h._section(metrics, differences)
+    cells = h.section(metrics, differences)
     worse = next(line for line in cells[cells.index("Ours minus theirs:") :] if "| perfect" in line)
     assert worse.count("*worse*") >= 4 and "*better*" not in worse
 
@@ -212,7 +212,7 @@ def test_a_model_that_answers_as_ours_differs_by_exactly_nothing(scene):
 
 def test_cells_say_for_whom_zero_is_left_out():
     def cell(value, low, high, more=True):
-        return h._difference({"value": value, "low": low, "high": high}, 1, 3, more)
+        return h.difference({"value": value, "low": low, "high": high}, 1, 3, more)
 
     assert cell(0.02, 0.01, 0.03) == "+0.020 (+0.010 to +0.030) *better*"
     assert cell(0.02, 0.01, 0.03, more=False) == "+0.020 (+0.010 to +0.030) *worse*"
