@@ -13,6 +13,7 @@ import benchmark
 from model.benchmark import load, measures
 from model.benchmark.load import lesion, megabytes, sampled
 from model.classifier import Classifier
+from model.page import batch
 
 
 def read(path) -> list[dict]:
@@ -28,29 +29,23 @@ def measured(trained, tmp_path, options="") -> list[dict]:
     return read(tmp_path / "benchmark.csv")
 
 
-def check_page(rows, said):
-    """The parts calls and load, and the printed line that sums them up."""
+def check_load(rows, said):
+    """The part load, and the printed line that sums it up."""
     under = [row for row in rows if row["part"] == "load"]
     assert [(row["what"], row["clients"]) for row in under] == [
         (what, n) for what in ("naive page, queue", "page, /run", "page, queue") for n in "13"
     ]
     assert all(row["errors"] == "0" and float(row["per_second"]) > 0 for row in under)
-    first = next(row for row in rows if row["what"] == "from start to first answer")
-    peak = next(row for row in rows if row["what"].startswith("peak memory"))
-    assert 0.5 < float(first["seconds"]) < 300 and 50 < float(peak["megabytes"]) < 2000
-    over = next(row for row in rows if row["what"].startswith("HTTP, upload then /run/analyze: "))
-    whole = next(row for row in rows if row["what"] == "HTTP, upload then /run/analyze")
-    assert 0 < float(over["median"]) < float(whole["median"])
     one, three = (f"{float(row['ratio']):.2f}" for row in under if row["what"] == "page, queue")
     assert f"page / naive page: {one} with 1, {three} with 3 clients" in said
 
 
 def test_the_page_is_measured_beside_a_naive_one(trained, tmp_path, capsys):
-    rows = measured(trained, tmp_path, "--parts picture,calls,load")
+    rows = measured(trained, tmp_path, "--parts picture,load")
     said = capsys.readouterr().out
     assert list(rows[0]) == list(measures.COLUMNS)
-    assert {row["part"] for row in rows} == {"picture", "page", "calls", "load", "published"}
-    check_page(rows, said)
+    assert {row["part"] for row in rows} == {"picture", "page", "load", "published"}
+    check_load(rows, said)
     published = next(row for row in rows if row["what"] == "classification, Streamlit")
     assert float(published["mean"]) == 97
     written = (tmp_path / "benchmark.md").read_text()
@@ -62,7 +57,13 @@ def test_all_parts_with_all_runtimes(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "PUBLISHED", ("cnn_16_32", 24, 32))
     rows = measured(trained, tmp_path)
     assert {row["part"] for row in rows} == {*benchmark.PARTS, "page", "published"}
-    check_page(rows, capsys.readouterr().out)
+    check_load(rows, capsys.readouterr().out)
+    first = next(row for row in rows if row["what"] == "from start to first answer")
+    peak = next(row for row in rows if row["what"].startswith("peak memory"))
+    assert 0.5 < float(first["seconds"]) < 300 and 50 < float(peak["megabytes"]) < 2000
+    over = next(row for row in rows if row["what"].startswith("HTTP, upload then /run/analyze: "))
+    whole = next(row for row in rows if row["what"] == "HTTP, upload then /run/analyze")
+    assert 0 < float(over["median"]) < float(whole["median"])
     network = {row["what"]: row for row in rows if row["part"] == "network"}
     base = next(row for what, row in network.items() if what.endswith(benchmark.BASE))
     assert float(base["ratio"]) == 1 and base["calls"] == "3"
@@ -123,11 +124,9 @@ def test_the_batch_tab_is_measured_through_the_page(trained, monkeypatch):
         return queued(self, sent, name)
 
     monkeypatch.setattr(load.Caller, "queued", counted)
-    seconds, more = load.batch_cost(trained, 250)
-    assert [call for call in calls if call[0] == "answer_many"] == [
-        ("answer_many", 200),
-        ("answer_many", 50),
-    ]
+    monkeypatch.setattr(batch, "MAX_PICTURES", 4)  # here, not in the page's process
+    seconds, more = load.batch_cost(trained, 9)
+    assert [count for name, count in calls if name == "answer_many"] == [4, 4, 1]
     assert seconds > 0 and 0 <= more < 200
 
 
@@ -144,9 +143,7 @@ def test_more_pictures_take_more_seconds_and_no_more_memory(trained, tmp_path):
     assert more_evaluation - evaluation < 70
 
 
-def test_a_page_or_script_that_fails_is_an_error(tmp_path):
-    with pytest.raises(load.LoadError, match="did not come up: app.py: There is no"):
-        load.batch_cost(tmp_path / "none", 1)
+def test_a_script_that_fails_is_an_error(tmp_path):
     with pytest.raises(load.LoadError, match="evaluate.py failed: (?s:.*)There is no"):
         load.script_cost(tmp_path / "none", 1)
 

@@ -125,6 +125,7 @@ def test_growth_leaves_the_warming_up_out():
     assert load.growth([5.0] * 9) == 0
 
 
+@pytest.mark.nightly
 def test_many_calls_leave_no_memory_behind(trained, tmp_path):
     """The ten-minute soak (`benchmark.py --soak 10`) in a few seconds."""
     (row,) = benchmark.main([str(trained), "--soak", "0.1", "--output", str(tmp_path)])
