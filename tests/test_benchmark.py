@@ -41,10 +41,10 @@ def check_load(rows, said):
 
 
 def test_the_page_is_measured_beside_a_naive_one(trained, tmp_path, capsys):
-    rows = measured(trained, tmp_path, "--parts picture,load")
+    rows = measured(trained, tmp_path, "--parts load")
     said = capsys.readouterr().out
     assert list(rows[0]) == list(measures.COLUMNS)
-    assert {row["part"] for row in rows} == {"picture", "page", "load", "published"}
+    assert {row["part"] for row in rows} == {"page", "load", "published"}
     check_load(rows, said)
     published = next(row for row in rows if row["what"] == "classification, Streamlit")
     assert float(published["mean"]) == 97
