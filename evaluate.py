@@ -260,7 +260,7 @@ def latency(call, image: np.ndarray) -> dict:
 
     `low` and `high` bound the mean (95 %, bootstrap over the calls).
     """
-    from model.benchmark.timing import timed
+    from model.benchmark.measures import timed
     from model.hub.card import PUBLISHED
 
     calls = PUBLISHED["latency_calls"]

@@ -1,11 +1,11 @@
-"""What each setting of train.py is worth, by the validation part alone.
+"""What each setting of train.py is worth, measured on the validation part alone.
 
     python -m results.ablations results/runs.csv            writes ablations.md beside it
     python -m results.ablations results/runs.csv lite       and ablations_lite.md, of lite-...
 
-Takes the rows of the table of runs (model/evaluation/runs.py) whose names begin with `ablation-`, or with
-another name, as results/ablations.sh makes them: a baseline, the same with other seeds
-(`seed-...`), and runs in which one setting differs.
+Reads the rows of the table of runs (model/evaluation/runs.py) whose names begin with `ablation-`,
+or with another name, as results/ablations.sh makes them: a baseline, the same with other seeds
+(`seed-...`), and runs that differ in one setting.
 """
 
 import shlex
@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from model.evaluation.runs import read_rows
-from model.folder import ModelFolderError, write_text
+from model.folder import ModelFolderError
 from model.hub.tables import table
+from results.pages import run, write_page
 
 NAME, MAKER = "ablation", "results/ablations.sh"
 BASELINE, SEED = "baseline", "seed-"
 PLACES = ("--output", "--results", "--cache")
-# Column of the table, heading, factor and decimals.
+# Figure of the validation part, heading, factor and decimals.
 SHOWN = (
     ("balanced_accuracy", "balanced accuracy", 1, 3),
     ("roc_auc", "ROC AUC", 1, 3),
@@ -33,16 +34,14 @@ SHOWN = (
 
 
 def write_ablations(path: "str | Path", name: str = NAME) -> str:
-    """Write the page of the rows `name`-... of the table of runs at `path` beside it: ablations.md,
-    or ablations_NAME.md. Returns it. Raises ModelFolderError."""
+    """Write ablations.md, or ablations_NAME.md, beside the table of runs at `path`, from its rows
+    `name`-...; returns the page. Raises ModelFolderError without a baseline among them."""
     rows = read_rows(path, f"{name}-", MAKER)
     named = {row["name"].removeprefix(f"{name}-"): row for row in rows}
     if BASELINE not in named:
         raise ModelFolderError(f"{path} has no row {name}-{BASELINE} to compare the others with.")
-    text = "\n".join(page(named, name))
     file = "ablations.md" if name == NAME else f"ablations_{name}.md"
-    write_text(Path(path).parent / file, text)
-    return text
+    return write_page(Path(path).parent / file, page(named, name))
 
 
 def page(named: dict[str, dict], name: str = NAME) -> list[str]:
@@ -50,25 +49,16 @@ def page(named: dict[str, dict], name: str = NAME) -> list[str]:
     base = named[BASELINE]
     seeds = [row for run, row in named.items() if run == BASELINE or run.startswith(SEED)]
     # Rows that were written before a figure existed lack it.
-    shown = [column for column in SHOWN if all(_value(row, column[0]) for row in named.values())]
+    shown = [each for each in SHOWN if all(row.get(_key(each)) for row in named.values())]
+    mean = np.mean([float(row[_key(shown[0])]) for row in seeds])
     body = []
-    for run, row in named.items():
-        figures = [
-            f"{float(_value(row, key)) * scale:.{decimals}f}" for key, _, scale, decimals in shown
-        ]
-        low, high = (float(_value(row, f"{shown[0][0]}_{end}")) for end in ("low", "high"))
-        figures[0] += f" ({low:.3f}–{high:.3f})"
-        difference = "–" if row in seeds else f"{_difference(row, seeds, shown[0][0]):+.3f}"
-        body.append(
-            [
-                run,
-                f"`{changed(base, row)}`" if row is not base else "–",
-                figures[0],
-                difference,
-                *figures[1:],
-                row["minutes"],
-            ]
-        )
+    for run_name, row in named.items():
+        accuracy, *others = (_figure(row, each) for each in shown)
+        low, high = (float(row[f"{_key(shown[0])}_{end}"]) for end in ("low", "high"))
+        difference = "–" if row in seeds else f"{float(row[_key(shown[0])]) - mean:+.3f}"
+        change = "–" if row is base else f"`{changed(base, row)}`"
+        accuracy += f" ({low:.3f}–{high:.3f})"
+        body.append([run_name, change, accuracy, difference, *others, row["minutes"]])
     heads = [heading for _, heading, *_ in shown]
     command = " ".join(["python -m results.ablations results/runs.csv", *[name] * (name != NAME)])
     start = {"none": "random weights", "imagenet": "ImageNet"}.get(base["weights"], base["weights"])
@@ -91,25 +81,29 @@ def page(named: dict[str, dict], name: str = NAME) -> list[str]:
     ]
 
 
-def _value(row, key):
-    return row.get(f"validation_{key}")
+def _key(figure) -> str:
+    return f"validation_{figure[0]}"
 
 
-def _difference(row, seeds, key):
-    return float(_value(row, key)) - float(np.mean([float(_value(seed, key)) for seed in seeds]))
+def _figure(row, figure) -> str:
+    _, _, scale, decimals = figure
+    return f"{float(row[_key(figure)]) * scale:.{decimals}f}"
 
 
 def _spread(seeds, shown):
-    """The range of each of the first three figures: "balanced accuracy from 0.59 to 0.61, ..."."""
+    """The range of the first three figures: "balanced accuracy from 0.59 to 0.61, ..."."""
     told = []
-    for key, heading, scale, decimals in shown[:3]:
-        values = [float(_value(row, key)) * scale for row in seeds]
-        told.append(f"{heading} from {min(values):.{decimals}f} to {max(values):.{decimals}f}")
+    for figure in shown[:3]:
+        ordered = sorted(seeds, key=lambda row: float(row[_key(figure)]))
+        told.append(
+            f"{figure[1]} from {_figure(ordered[0], figure)} to {_figure(ordered[-1], figure)}"
+        )
     return ", ".join(told)
 
 
 def changed(base: dict, row: dict) -> str:
-    """What the command of `row` says other than that of `base`, but for where things lie."""
+    """The options that the command of `row` adds to that of `base`, without the paths; the whole
+    command if it does not begin like that of `base`."""
 
     def words(command):
         parts = shlex.split(command)
@@ -126,7 +120,4 @@ def changed(base: dict, row: dict) -> str:
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    try:
-        print(write_ablations(*sys.argv[1:]))
-    except ModelFolderError as error:
-        sys.exit(f"ablations: {error}")
+    run("ablations", lambda: write_ablations(*sys.argv[1:]))

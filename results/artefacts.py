@@ -1,14 +1,12 @@
-"""What drawn artefacts do to a model: the validation part with each of them on every picture.
+"""What drawn artefacts do to a model: its validation part with each of them on every picture.
 
     python -m results.artefacts runs/A runs/B      writes results/artefacts.md
 
-What is served is measured: model.tflite where a folder has it, the Keras weights otherwise. Each
-model sees the same artefacts (model/data/artefacts.py), drawn at its own size. The pictures are those of
-the validation part, because models are chosen by these figures too.
+Measures what is served: model.tflite, or the Keras weights of a folder without it. Each model sees
+the same artefacts (model/data/artefacts.py), drawn at its own input size. The pictures are those of
+the validation part, because these figures also serve to choose models.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,47 +17,26 @@ from evaluate import keras_probabilities
 from model.data import dataset as data
 from model.data.artefacts import KINDS, drawn
 from model.evaluation.metrics import classification_metrics
-from model.folder import (
-    SPLIT,
-    TFLITE,
-    ModelFolderError,
-    disk_error,
-    read_config,
-    read_json,
-    write_text,
-)
+from model.folder import SPLIT, TFLITE, read_config, read_json
 from model.hub.tables import at, table, text
+from results.pages import parser, run, write_page
 
 NONE = "none"
 # Heading, path in the metrics, decimals.
 SHOWN = (("Balanced accuracy", ("balanced_accuracy",), 3), ("Log-loss", ("log_loss",), 3))
 
 
-def parse(arguments=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("folders", nargs="+", metavar="MODEL_FOLDER")
-    add("--dataset", default="../shared/ham10000", help="what they were trained on: Hub id, folder")
-    add("--output", default="results/artefacts.md", help="the page to write")
-    add("--resamples", type=int, default=1000, help="of the bootstrap")
-    add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
-    return parser.parse_args(arguments)
-
-
 def with_artefacts(images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """`images` uint8 [n, h, w, 3] without any (NONE), and then with each of KINDS on all of them.
-
-    One after the other, because each is a copy of the pictures."""
+    """Yield `images` uint8 [n, h, w, 3] as they are (NONE), and then with each of KINDS on all of
+    them. One copy at a time is in memory."""
     yield NONE, images
     for number, kind in enumerate(KINDS):
         yield kind, drawn(images, [kind], 1.0, np.random.default_rng(number))
 
 
 def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Probabilities [n, k] of uint8 [n, h, w, 3], and which of the images count as unfamiliar,
-    bool [n]; None of a model that does not tell."""
+    """Probabilities [n, k] of images uint8 [n, h, w, 3], and bool [n], whether each is unfamiliar;
+    None for a model that does not measure familiarity."""
     if not (folder / TFLITE).is_file():
         return keras_probabilities(folder, images, timed=False)[0], None
     probabilities, familiar = tflite_answers(folder / TFLITE, images)
@@ -70,17 +47,11 @@ def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | 
 
 
 def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str, dict]:
-    """The figures of model/evaluation/metrics.py without artefacts (NONE) and with each of KINDS, and
-    `unfamiliar`, the share of the pictures that the model refuses to name, None where it cannot.
-    """
+    """The figures of model/evaluation/metrics.py as the pictures are (NONE) and with each of KINDS,
+    and `unfamiliar`, the share of pictures without a confident label, None if not measured."""
     config = read_config(folder)
-    rows = data.load_rows(
-        dataset,
-        config["data"]["label_column"],
-        ("image_id",),
-        labels=config["labels"],
-        classes=config["data"].get("classes"),
-    )
+    column, classes = config["data"]["label_column"], config["data"].get("classes")
+    rows = data.load_rows(dataset, column, labels=config["labels"], classes=classes)
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, chosen, *size, cache)
@@ -97,7 +68,7 @@ def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str,
 
 
 def page(measured: list[tuple[str, dict[str, dict]]]) -> list[str]:
-    """The lines of artefacts.md, from the name of each model and what `measure` found of it."""
+    """The lines of artefacts.md, from each model's name and figures."""
     head = ["", NONE, *KINDS]
     images = {found[NONE]["n"] for _, found in measured}
     lines = [
@@ -127,22 +98,15 @@ def page(measured: list[tuple[str, dict[str, dict]]]) -> list[str]:
 
 
 def main(arguments=None) -> str:
-    args = parse(arguments)
+    options = parser(__doc__, "results/artefacts.md")
+    options.add_argument("folders", nargs="+", metavar="MODEL_FOLDER")
+    args = options.parse_args(arguments)
     measured = [
         (folder.resolve().name, measure(folder, args.dataset, args.resamples, args.cache))
         for folder in map(Path, args.folders)
     ]
-    told = "\n".join(page(measured))
-    output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(output, told)
-    return told
+    return write_page(args.output, page(measured))
 
 
 if __name__ == "__main__":
-    try:
-        print(main())
-    except (data.DatasetError, ModelFolderError) as error:
-        sys.exit(f"artefacts: {error}")
-    except OSError as error:
-        sys.exit(f"artefacts: {disk_error(error)}")
+    run("artefacts", main)

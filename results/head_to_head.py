@@ -1,17 +1,15 @@
-"""A model of ours beside seven foundation models, on 1,503 pictures that all of them answered.
+"""One of our models beside seven foundation models, on 1,503 pictures that all of them answered.
 
     python train.py --dataset ../shared/ham10000 --hold-out ../shared/head_to_head/images.csv ... \
         --output runs/held_out
     python convert.py runs/held_out
     python -m results.head_to_head runs/held_out      writes results/head_to_head.md
 
-The folder of --answers holds images.csv (`image_id`, `dx`), the list, and a CSV for each encoder of
-ENCODERS: `image_id` and the seven probabilities that it published. A model that has seen one of the
-pictures, or another picture of their lesions, is refused.
+The folder of --answers holds the list images.csv (`image_id`, `dx`) and a CSV for each encoder of
+ENCODERS: `image_id` and the seven probabilities that were published. A model that has seen one of
+the pictures, or another picture of their lesions, is refused.
 """
 
-import argparse
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,29 +21,22 @@ from model.data import dataset as data
 from model.data.split import read_table
 from model.evaluation.metrics import BINS, classification_metrics, draws, interval
 from model.evaluation.runs import row_of
-from model.folder import (
-    SPLIT,
-    ModelFolderError,
-    disk_error,
-    read_config,
-    read_json,
-    read_metrics,
-    write_text,
-)
+from model.folder import SPLIT, ModelFolderError, read_config, read_json, read_metrics
 from model.hub.tables import at, conversion_text, counts, drawn, table, text
 from model.labels import LABELS
+from results.pages import parser, run, write_page
 
 LIST = "images.csv"
 SEED = 0
-# File of answers: public name, image encoder, remark. All are linear probes of the encoder.
+# File of answers, without .csv: name and image encoder. All are linear probes.
 ENCODERS = {
-    "dermfm_zero": ("DermFM-Zero", "ViT-L", "private weights"),
-    "dermlip_panderm": ("DermLIP", "PanDerm encoder", ""),
-    "panderm_large": ("PanDerm", "ViT-L", ""),
-    "dinov3_l16": ("DINOv3", "ViT-L/16", ""),
-    "dermlip_vit_b16": ("DermLIP", "ViT-B/16", ""),
-    "clip_vit_l14": ("CLIP", "ViT-L/14", ""),
-    "monet": ("MONET", "ViT-L/14", ""),
+    "dermfm_zero": "DermFM-Zero, ViT-L (private weights)",
+    "dermlip_panderm": "DermLIP, PanDerm encoder",
+    "panderm_large": "PanDerm, ViT-L",
+    "dinov3_l16": "DINOv3, ViT-L/16",
+    "dermlip_vit_b16": "DermLIP, ViT-B/16",
+    "clip_vit_l14": "CLIP, ViT-L/14",
+    "monet": "MONET, ViT-L/14",
 }
 # Heading, path in the metrics, scale (100: per cent), decimals, whether more is better.
 SHOWN = (
@@ -59,9 +50,9 @@ SHOWN = (
 
 @dataclass
 class Pictures:
-    """The list, in its order. `rows` int64 [n] are row numbers of the data set, `truth` int64 [n]
-    indices into LABELS; `sibling` bool [n] says whether the picture's lesion has another picture
-    in the data set that is not in the list."""
+    """The list, in its order. `rows` int64 [n] are row numbers of the data set; `truth` int64 [n]
+    indices into LABELS; `sibling` bool [n] says whether the data set has another picture of the
+    same lesion that is not in the list."""
 
     image_id: list[str]
     rows: np.ndarray
@@ -70,22 +61,10 @@ class Pictures:
     sibling: np.ndarray
 
 
-def parse(arguments=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("folder", metavar="MODEL_FOLDER", help="a model folder with model.tflite")
-    add("--answers", default="../shared/head_to_head", help="folder of images.csv and the answers")
-    add("--dataset", default="../shared/ham10000", help="HAM10000: Hub id or folder")
-    add("--output", default="results/head_to_head.md", help="the page to write")
-    add("--resamples", type=int, default=1000, help="of the bootstrap")
-    add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
-    return parser.parse_args(arguments)
-
-
 def read_pictures(path: "str | Path", rows: data.Rows) -> Pictures:
-    """The list at `path`, columns image_id and dx, found in the data set. Raises DatasetError."""
+    """The list at `path` (columns image_id and dx), matched with the data set.
+
+    Raises DatasetError for a picture that the data set lacks or labels otherwise."""
     listed = read_table(path, ["image_id", "dx"])
     ids = [row["image_id"] for row in listed]
     _once(ids, path)
@@ -113,8 +92,8 @@ def read_pictures(path: "str | Path", rows: data.Rows) -> Pictures:
 def read_answers(path: "str | Path", image_ids: list[str]) -> np.ndarray:
     """Probabilities float64 [n, 7] of the images, in their order and that of LABELS.
 
-    Raises DatasetError where the file has other images, or a row without probabilities (0 to 1,
-    their sum 1 within 0.001).
+    Raises DatasetError if the file has other images, or a row whose probabilities do not lie
+    between 0 and 1 or do not sum to 1 (within 0.001).
     """
     answers = read_table(path, ["image_id", *LABELS])
     ids = [row["image_id"] for row in answers]
@@ -148,12 +127,11 @@ def _probabilities(row, path):
 
 
 def check_unseen(folder: "str | Path", rows: data.Rows, pictures: Pictures, path: Path) -> None:
-    """Refuse a model that knows the pictures of the list at `path`, or others of their lesions.
+    """Refuse a model that has seen the pictures of the list at `path`, or others of their lesions.
 
-    Those must be neither in the train nor in the validation part of split.json, which must be of
-    this data set. A model folder that it started from, or a teacher, which learned from this data
-    set must have held out as many pictures by its own record. Raises ModelFolderError and
-    DatasetError.
+    The train and validation parts of split.json, which must be of this data set, must not hold
+    them. A model that it started from, or a teacher, must have held out as many pictures if it
+    learned from this data set. Raises ModelFolderError and DatasetError.
     """
     split, config = read_json(Path(folder) / SPLIT), read_config(folder)
     lesions = set(pictures.lesions)
@@ -181,7 +159,7 @@ def check_unseen(folder: "str | Path", rows: data.Rows, pictures: Pictures, path
 
 
 def _sources(config):
-    """The records of the models whose weights or answers went into this one."""
+    """The records of the models that this one started from or learned from."""
     records, before = list(at(config, ("training", "teachers")) or []), config.get("weights")
     while before:
         records.append(before)
@@ -192,10 +170,10 @@ def _sources(config):
 def measure(
     truth: np.ndarray, answers: dict[str, np.ndarray], lesions: np.ndarray, resamples: int
 ) -> tuple[dict, dict]:
-    """({name: its classification_metrics}, {name: {path: difference}}) on one set of pictures.
+    """({name: classification_metrics}, {name: {path: difference}}) on one set of pictures.
 
-    answers: {name: probabilities [n, 7]}, ours first. A difference is ours minus theirs, a figure
-    with the interval of a bootstrap that draws the same lesions for both; ours has none.
+    answers: {name: probabilities [n, 7]}, ours first. A difference is a figure of ours minus that
+    of another, with the interval of a paired bootstrap: both answer the same lesions.
     """
     options = {"resamples": resamples, "seed": SEED}
     metrics, drawn_figures = {}, {}
@@ -239,7 +217,7 @@ def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
     for title, i in sections.items():
         part = {name: probabilities[i] for name, probabilities in answers.items()}
         measured = measure(pictures.truth[i], part, pictures.lesions[i], resamples)
-        lines += [f"## {title}", "", *_section(*measured)]
+        lines += [f"## {title}", "", *section(*measured)]
     number = len(sections) * (len(answers) - 1) * len(SHOWN)
     return lines + [
         "## How to read it",
@@ -268,14 +246,15 @@ def _model(folder, ours):
     )
 
 
-def _section(metrics, differences):
+def section(metrics: dict, differences: dict) -> list[str]:
+    """The tables of one set of pictures, from what `measure` returns."""
     ours = next(iter(metrics.values()))
     figures = [
         [name, *(text(at(entry, path), scale, places) for _, path, scale, places, _ in SHOWN)]
         for name, entry in metrics.items()
     ]
     apart = [
-        [name, *(_difference(entry[path], *how) for _, path, *how in SHOWN)]
+        [name, *(difference(entry[path], *how) for _, path, *how in SHOWN)]
         for name, entry in differences.items()
     ]
     heads = [heading for heading, *_ in SHOWN]
@@ -289,7 +268,7 @@ def _section(metrics, differences):
     ]
 
 
-def _difference(figure, scale, decimals, more):
+def difference(figure: dict, scale: float, decimals: int, more: bool) -> str:
     """As "+0.034 (+0.010 to +0.058) *better*"."""
 
     def signed(value):
@@ -305,43 +284,34 @@ def _difference(figure, scale, decimals, more):
     return f"{told} *{'better' if (figure['low'] > 0) == more else 'worse'}*"
 
 
-def name_of(stem: str) -> str:
-    """What the page calls the encoder of a file of answers."""
-    name, encoder, remark = ENCODERS[stem]
-    return f"{name}, {encoder}" + (f" ({remark})" if remark else "")
-
-
 def main(arguments=None) -> str:
-    args = parse(arguments)
-    config = read_config(args.folder)
+    options = parser(__doc__, "results/head_to_head.md")
+    options.add_argument("folder", metavar="MODEL_FOLDER", help="with model.tflite")
+    options.add_argument(
+        "--answers",
+        default="../shared/head_to_head",
+        help="folder of images.csv and the answers (default: %(default)s)",
+    )
+    args = options.parse_args(arguments)
+    config, path = read_config(args.folder), Path(args.answers) / LIST
     if config["labels"] != LABELS:
         raise ModelFolderError(
             f"{args.folder} knows {', '.join(config['labels'])}; the others answer "
             f"{', '.join(LABELS)}."
         )
-    path = Path(args.answers) / LIST
     rows = data.load_rows(args.dataset, need=("image_id", "lesion_id"))
     pictures = read_pictures(path, rows)
     check_unseen(args.folder, rows, pictures, path)
     theirs = {
-        name_of(stem): read_answers(Path(args.answers) / f"{stem}.csv", pictures.image_id)
-        for stem in ENCODERS
+        name: read_answers(path.with_name(f"{stem}.csv"), pictures.image_id)
+        for stem, name in ENCODERS.items()
     }
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, pictures.rows, *size, args.cache, mapped=True)
     ours, _ = tflite_probabilities(Path(args.folder), images, timed=False)
     answers = {f"**{config.get('name') or Path(args.folder).resolve().name}**": ours, **theirs}
-    told = "\n".join(page(args.folder, pictures, answers, args.resamples))
-    output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(output, told)
-    return told
+    return write_page(args.output, page(args.folder, pictures, answers, args.resamples))
 
 
 if __name__ == "__main__":
-    try:
-        print(main())
-    except (data.DatasetError, ModelFolderError) as error:
-        sys.exit(f"head_to_head: {error}")
-    except OSError as error:
-        sys.exit(f"head_to_head: {disk_error(error)}")
+    run("head_to_head", main)

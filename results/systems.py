@@ -1,9 +1,9 @@
 """The systems of the sources, trained here at equal cost, beside what their sources printed.
 
-    python -m results.systems results/runs.csv      writes systems.md and accuracy_vs_ms.png beside it
+    python -m results.systems results/runs.csv   writes systems.md and accuracy_vs_ms.png beside it
 
-Takes the rows of the table of runs (model/evaluation/runs.py) whose names begin with `systems-`, as
-results/systems.sh makes them.
+Reads the rows of the table of runs (model/evaluation/runs.py) whose names begin with `systems-`,
+as results/systems.sh makes them.
 """
 
 import sys
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from model.evaluation.figures import time_figure
 from model.evaluation.runs import read_rows
-from model.folder import ModelFolderError, write_text
 from model.hub.card import PUBLISHED
 from model.hub.tables import span, table
 from model.labels import SUSPICIOUS
 from model.network.backbones import BACKBONES
+from results.pages import run, write_page
 
 PREFIX, MAKER = "systems-", "results/systems.sh"
 PAGE, FIGURE = "systems.md", "accuracy_vs_ms.png"
@@ -24,11 +24,9 @@ PAGE, FIGURE = "systems.md", "accuracy_vs_ms.png"
 def write_systems(path: "str | Path") -> str:
     """Write the page and the figure beside the table of runs at `path`; returns the page."""
     rows, folder = read_rows(path, PREFIX, MAKER), Path(path).parent
-    text = "\n".join(page(rows))
-    write_text(folder / PAGE, text)
     seven = [row for row in rows if row["labels"] == "7"]
     time_figure([point(row) for row in seven], baselines(seven), folder / FIGURE)
-    return text
+    return write_page(folder / PAGE, page(rows))
 
 
 def page(rows: list[dict]) -> list[str]:
@@ -59,7 +57,7 @@ def page(rows: list[dict]) -> list[str]:
 
 
 def theirs(row: dict) -> dict:
-    """The published figures of a row's system, {} where there are none."""
+    """The published figures of a row's system; {} if there are none."""
     for system in PUBLISHED["systems"]:
         name = BACKBONES[system["backbone"]].title
         if (name, str(system["labels"])) == (row["backbone"], row["labels"]):
@@ -69,8 +67,7 @@ def theirs(row: dict) -> dict:
 
 def _budget(rows):
     def same(column):
-        values = sorted({row[column] or "–" for row in rows})
-        return " or ".join(values)
+        return " or ".join(sorted({row[column] or "–" for row in rows}))
 
     minutes = sorted(float(row["minutes"]) for row in rows if row["minutes"])
     span = f", {minutes[0]:g} to {minutes[-1]:g} minutes" if minutes else ""
@@ -90,21 +87,21 @@ def _test(rows):
 
 
 def baselines(rows: list[dict]) -> dict:
-    """What the most common label reaches on the published test part, by rows of one number of
-    labels; {} where that is not the part."""
-    if {row["test_images"] for row in rows} - {""} != {str(PUBLISHED["test_images"])}:
+    """What always answering the most common label reaches on the published test part, for rows
+    with the same number of labels; {} if they were measured on other images."""
+    images, support = PUBLISHED["test_images"], PUBLISHED["test_support"]
+    if {row["test_images"] for row in rows} - {""} != {str(images)}:
         return {}
-    support = PUBLISHED["test_support"]
     if rows[0]["labels"] == "2":
         malignant = sum(support[label] for label in SUSPICIOUS)
-        support = {"benign": PUBLISHED["test_images"] - malignant, "malignant": malignant}
+        support = {"benign": images - malignant, "malignant": malignant}
     label = max(support, key=support.get)
-    share = support[label] / PUBLISHED["test_images"]
-    return {"label": label, "top_1": share, "balanced_accuracy": 1 / len(support)}
+    top_1 = support[label] / images
+    return {"label": label, "top_1": top_1, "balanced_accuracy": 1 / len(support)}
 
 
 def _ours(row, key, scale=1, decimals=3):
-    """A figure of the test part, that of the validation part in brackets."""
+    """A figure of the test part, with that of the validation part in brackets."""
     texts = [
         f"{float(row[f'{part}_{key}']) * scale:.{decimals}f}" if row.get(f"{part}_{key}") else "–"
         for part in ("test", "validation")
@@ -126,15 +123,11 @@ def _top_k(rows):
 
 
 def _means(rows):
-    keys = ("macro_precision", "balanced_accuracy", "macro_f1")
-    body = [
-        [
-            row["backbone"],
-            *(_ours(row, key) for key in keys),
-            *(span(theirs(row).get(key)) for key in ("precision", "recall", "f1")),
-        ]
-        for row in rows
-    ]
+    body = []
+    for row in rows:
+        ours = [_ours(row, key) for key in ("macro_precision", "balanced_accuracy", "macro_f1")]
+        printed = [span(theirs(row), key) for key in ("precision", "recall", "f1")]
+        body.append([row["backbone"], *ours, *printed])
     head = ["precision", "recall", "F1"]
     return [
         "Ours are unweighted means over the seven classes, so recall is balanced accuracy. The "
@@ -145,52 +138,29 @@ def _means(rows):
 
 
 def _binary(rows):
-    keys = ("malignant_sensitivity", "malignant_specificity", "roc_auc")
-    body = [
-        [
-            row["backbone"],
-            _ours(row, "top_1", 100, 2),
-            *(_ours(row, key) for key in keys),
-            span(theirs(row).get("accuracy"), 100),
-            theirs(row).get("source", "–"),
-        ]
-        for row in rows
-    ]
-    head = [
-        "accuracy, %",
-        "sensitivity",
-        "specificity",
-        "ROC AUC",
-        "published accuracy, %",
-        "source",
-    ]
-    return table(["network", *head], body)
+    head = "network; accuracy, %; sensitivity; specificity; ROC AUC; published accuracy, %; source"
+    body = []
+    for row in rows:
+        keys = ("malignant_sensitivity", "malignant_specificity", "roc_auc")
+        ours = [_ours(row, "top_1", 100, 2), *(_ours(row, key) for key in keys)]
+        known = theirs(row)
+        printed = span(known, "accuracy", 100)
+        body.append([row["backbone"], *ours, printed, known.get("source", "–")])
+    return table(head.split("; "), body)
 
 
 def _cost(rows):
-    body = [
-        [
-            row["backbone"],
-            row["labels"],
-            f"{int(row['parameters']):,}",
-            f"{theirs(row)['parameters']:,}" if "parameters" in theirs(row) else "–",
-            row["tflite_mb"] or "–",
-            row["quantize"] or "–",
-            row["tflite_ms"] or "–",
-            row["minutes"] or "–",
-        ]
-        for row in rows
-    ]
-    head = [
-        "labels",
-        "parameters",
-        "published, at 224x224",
-        "`.tflite`, MB",
-        "`--quantize`",
-        "one image, ms",
-        "training, min",
-    ]
-    return table(["network", *head], body)
+    head = (
+        "network; labels; parameters; published, at 224x224; `.tflite`, MB; `--quantize`; "
+        "one image, ms; training, min"
+    )
+    body = []
+    for row in rows:
+        known = theirs(row)
+        printed = f"{known['parameters']:,}" if "parameters" in known else "–"
+        more = [row[key] or "–" for key in ("tflite_mb", "quantize", "tflite_ms", "minutes")]
+        body.append([row["backbone"], row["labels"], f"{int(row['parameters']):,}", printed, *more])
+    return table(head.split("; "), body)
 
 
 def _sources(rows):
@@ -200,7 +170,7 @@ def _sources(rows):
 
 
 def point(row: dict) -> dict:
-    """What time_figure draws of a row: {name, ms, top_1, balanced_accuracy, low, high}, None where
+    """What time_figure draws of a row: {name, ms, top_1, balanced_accuracy, low, high}; None where
     it was not measured."""
     columns = {
         "ms": "tflite_ms",
@@ -216,7 +186,4 @@ def point(row: dict) -> dict:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    try:
-        print(write_systems(sys.argv[1]))
-    except ModelFolderError as error:
-        sys.exit(f"systems: {error}")
+    run("systems", lambda: write_systems(sys.argv[1]))

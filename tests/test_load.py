@@ -10,6 +10,7 @@ from gradio_client import Client, handle_file
 from made import drawing, encode
 from test_app import page  # noqa: F401
 
+import benchmark
 from model.benchmark import load
 from model.classifier import Classifier
 from model.labels import LABELS
@@ -124,10 +125,9 @@ def test_growth_leaves_the_warming_up_out():
     assert load.growth([5.0] * 9) == 0
 
 
-def test_many_calls_leave_no_memory_behind(page, trained):  # noqa: F811
+@pytest.mark.nightly
+def test_many_calls_leave_no_memory_behind(trained, tmp_path):
     """The ten-minute soak (`benchmark.py --soak 10`) in a few seconds."""
-    import benchmark
-
-    args = benchmark.parse([str(trained), "--soak", "0.1"])
-    (row,) = benchmark.measures.soak_rows(args, Classifier(trained))
+    (row,) = benchmark.main([str(trained), "--soak", "0.1", "--output", str(tmp_path)])
+    assert (tmp_path / "soak.csv").exists()
     assert row["errors"] == 0 and row["calls"] > 20 and row["growth"] < 0.05

@@ -9,7 +9,8 @@ import pytest
 from model.folder import BUNDLED, COMPACT, read_config, read_metrics
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path.name: path.read_text("utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+FILES = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+PAGES = {path.name: path.read_text("utf-8") for path in FILES}
 README, HISTORY = PAGES["README.md"], PAGES["training-history.md"]
 
 
@@ -67,7 +68,8 @@ def test_what_a_page_names_exists(page):
     here = ROOT if page == "README.md" else ROOT / "docs"
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (here / link).exists(), link
-    for name in re.findall(r"\bpython (\w+\.py)|\b(requirements[\w-]*\.txt)|\b(tests/\w+\.py)", text):
+    named = r"\bpython (\w+\.py)|\b(requirements[\w-]*\.txt)|\b(tests/\w+\.py)"
+    for name in re.findall(named, text):
         assert (ROOT / "".join(name)).is_file(), name
     for anchor in re.findall(r"training-history\.md#([\w-]+)", text):
         assert f"## {anchor}" in HISTORY.lower(), anchor

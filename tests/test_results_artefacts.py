@@ -45,20 +45,8 @@ def test_the_page_has_a_row_a_model(trained, made, tmp_path):
     other = shutil.copytree(trained, tmp_path / "other")
     (other / f.TFLITE).unlink()
     output = tmp_path / "results" / "page.md"
-    told = a.main(
-        [
-            str(trained),
-            str(other),
-            "--dataset",
-            str(made),
-            "--output",
-            str(output),
-            "--resamples",
-            "20",
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    places = ["--dataset", made, "--output", output, "--cache", tmp_path / "cache"]
+    told = a.main([*map(str, [trained, other, *places]), "--resamples", "20"])
     assert output.read_text() == told
     sections = told.split("\n## ")
     assert [part.splitlines()[0] for part in sections[1:]] == [

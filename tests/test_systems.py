@@ -82,7 +82,12 @@ def test_a_backbone_without_a_head_of_its_own_says_so():
 
 
 @pytest.mark.parametrize(
-    "backbone, classes", [("cnn_32_32_64", 2), ("cnn_192", 7), ("mobilenet_v2", 7)]
+    "backbone, classes",
+    [
+        ("cnn_32_32_64", 2),
+        ("cnn_192", 7),
+        pytest.param("mobilenet_v2", 7, marks=pytest.mark.nightly),
+    ],
 )
 def test_evidence_of_a_published_head_is_that_of_its_logits(backbone, classes, tmp_path):
     network = n.build_network(backbone, 48, 64, classes, head="published")
