@@ -179,7 +179,7 @@ def gives(probabilities=PROBABILITIES, evidence=True):
     def outputs(tf, pixels, *_):
         zero = tf.reduce_mean(pixels) * 0.0
         out = {
-            "probabilities": tf.constant([probabilities], tf.float32) + zero,
+            "probabilities": tf.constant(np.float32([probabilities])) + zero,
             "familiarity": tf.constant(FAMILIARITY) + zero,
         }
         if evidence:
