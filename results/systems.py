@@ -126,7 +126,7 @@ def _means(rows):
     body = []
     for row in rows:
         ours = [_ours(row, key) for key in ("macro_precision", "balanced_accuracy", "macro_f1")]
-        printed = [span(theirs(row), key) for key in ("precision", "recall", "f1")]
+        printed = [span(theirs(row).get(key)) for key in ("precision", "recall", "f1")]
         body.append([row["backbone"], *ours, *printed])
     head = ["precision", "recall", "F1"]
     return [
@@ -144,7 +144,7 @@ def _binary(rows):
         keys = ("malignant_sensitivity", "malignant_specificity", "roc_auc")
         ours = [_ours(row, "top_1", 100, 2), *(_ours(row, key) for key in keys)]
         known = theirs(row)
-        printed = span(known, "accuracy", 100)
+        printed = span(known.get("accuracy", 100))
         body.append([row["backbone"], *ours, printed, known.get("source", "–")])
     return table(head.split("; "), body)
 

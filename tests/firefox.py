@@ -1,12 +1,12 @@
-"""Firefox, driven by its own Marionette protocol: a browser test needs nothing but the browser.
+"""Drives Firefox by its own Marionette protocol, so that tests need nothing but the browser.
 
 with Firefox(folder) as firefox:              # an empty folder for its profile
     firefox.go(url)
     firefox.evaluate("() => document.title")
     firefox.send_file("input", path)
 
-The protocol: each message is its length, a colon, and JSON, [0, id, command, parameters] and back
-[1, id, error, result] (Firefox source docs, Marionette).
+A message is its length, a colon, and JSON: [0, id, command, parameters], answered by
+[1, id, error, result] (Firefox Source Docs, "Marionette Protocol").
 """
 
 import itertools
@@ -21,7 +21,7 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # WebDriver's name for an eleme
 
 
 class Firefox:
-    """A headless Firefox with a fresh profile; an error of page or protocol is a RuntimeError."""
+    """A headless Firefox with a new profile. Errors of the page or protocol are RuntimeErrors."""
 
     def __init__(self, folder: Path, binary: str = "firefox-esr", **preferences):
         with socket.socket() as probe:
@@ -76,8 +76,8 @@ class Firefox:
         self.call("WebDriver:Navigate", url=url)
 
     def evaluate(self, code: str, argument=None):
-        """What a function, given as JavaScript, gives for a JSON value, as Playwright's `evaluate`.
-        It runs in the page itself: Marionette's own scripts see the page through a wrapper."""
+        """Call a JavaScript function with a JSON value and return its result, like Playwright's
+        `evaluate`. It runs in the page itself: Marionette's own scripts see a wrapper of it."""
         script = f"""
             document.documentElement.removeAttribute("data-result");
             (async () => ({code})({json.dumps(argument)}))()
@@ -101,7 +101,7 @@ class Firefox:
         self.call("WebDriver:ExecuteScript", script=code, args=[content])
 
     def wait(self, condition: str, seconds: float = 60) -> None:
-        """Until a JavaScript expression is true."""
+        """Wait until a JavaScript expression is true."""
         end = time.time() + seconds
         while not self.evaluate(f"() => !!({condition})"):
             assert time.time() < end, f"never true: {condition}"

@@ -1,11 +1,14 @@
-"""Starts a piece of work again and again and kills it with SIGKILL, looking after each kill whether
-what it left is whole: python tests/killed.py WORK KILLS SEED BASE [ARGUMENT ...]
+"""Starts a piece of work again and again, kills it with SIGKILL, and checks after each kill that
+what it left is whole: python tests/killed.py WORK KILLS BASE [ARGUMENT ...]
 
-WORK: train, convert, evaluate (ARGUMENTS as theirs), pull, push (ARGUMENT: the model folder). With
-KILLS_AT_RENAMES in the environment the kills are not at random times but one before and one after
-each rename, in turn. Libraries are imported once and each run is a fork. Prints JSON.
+WORK: change, convert, evaluate, push (ARGUMENT: the model folder, then the script's own options),
+train (ARGUMENTS: train.py's options), pull. KILLS: a number of kills at random times; or "renames",
+one kill before and one after each rename, in turn. Libraries are imported once: each run is a fork.
+Prints JSON.
 """
 
+import importlib
+import itertools
 import json
 import os
 import random
@@ -21,7 +24,7 @@ from model import folder as f
 
 
 def forked(work) -> int:
-    """The process of a fork that does `work`, silently; its status is 0 where that ends well."""
+    """Run `work` in a fork, without output. Returns its process id; its status is 0 on success."""
     pid = os.fork()
     if pid:
         return pid
@@ -37,7 +40,8 @@ def forked(work) -> int:
 
 
 def die_at(number: int) -> None:
-    """From here on, the rename of that number ends the process: before it, odd; after it, even."""
+    """Let this process die at a rename: number 1 is before the first, 2 after it, 3 before the
+    second, and so on."""
     count = 0
 
     def counted(call):
@@ -56,31 +60,43 @@ def die_at(number: int) -> None:
     os.replace, os.rename, f._exchange = map(counted, (os.replace, os.rename, f._exchange))
 
 
-def many(work, check, kills: int, rng: random.Random) -> dict:
-    """`work()` killed `kills` times and then let end; `check()` after each. It may end before a
-    kill comes, and then begins anew. `check` raises where something is amiss."""
+def many(work, check, kills: str) -> dict:
+    """Kill `work()` as `kills` says, then let it end. `check()`, after each run, raises if anything
+    is amiss. Runs that end before their kill do not count."""
     begun = time.monotonic()
-    assert os.waitpid(forked(work), 0)[1] == 0, "it does not even work without a kill"
+    assert os.waitpid(forked(work), 0)[1] == 0, "it fails even without a kill"
     check()
-    length, killed, ended = time.monotonic() - begun, 0, 0
-    step = 1
-    while killed < kills:
-        if "KILLS_AT_RENAMES" in os.environ:
-            number, step = step, step + 1
-            status = os.waitpid(forked(lambda: (die_at(number), work())), 0)[1]
-            if status == 0:  # past the last rename
-                break
-        else:
-            pid = forked(work)
-            time.sleep(rng.uniform(0, length))
-            os.kill(pid, signal.SIGKILL)
-            status = os.waitpid(pid, 0)[1]
+    length = time.monotonic() - begun
+    attempts = at_renames(work) if kills == "renames" else at_random(work, int(kills), length)
+    killed = ended = 0
+    for status in attempts:
         assert status in (0, signal.SIGKILL), f"it ended with {status}"
         killed, ended = killed + (status != 0), ended + (status == 0)
         check()
-    assert os.waitpid(forked(work), 0)[1] == 0, "it does not end well any more"
+    assert os.waitpid(forked(work), 0)[1] == 0, "it fails after the kills"
     check()
     return {"kills": killed, "ended before": ended, "seconds of a run": round(length, 1)}
+
+
+def at_renames(work):
+    """Exit statuses of runs killed at each rename, until a run has no more of them."""
+    for number in itertools.count(1):
+        status = os.waitpid(forked(lambda: (die_at(number), work())), 0)[1]
+        if status == 0:
+            return
+        yield status
+
+
+def at_random(work, kills: int, length: float):
+    """Exit statuses of runs killed within `length` seconds, until `kills` of them were killed."""
+    rng = random.Random(1)
+    while kills:
+        pid = forked(work)
+        time.sleep(rng.uniform(0, length))
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        kills -= status != 0
+        yield status
 
 
 def training(base, arguments):
@@ -96,10 +112,25 @@ def training(base, arguments):
 
     def check():
         nonlocal number
-        if output().exists():  # then it is whole, and another begins
+        if output().exists():  # it must be whole; the next run makes another
             f.verify(output())
             assert f.read_config(output())["training"]["epochs_run"] == 4
             number += 1
+
+    return work, check
+
+
+def changing(folder):
+    def work():
+        now = time.time()
+        with f.changing(folder) as new:
+            for name in (f.TFLITE, f.CONFIG, f.METRICS):
+                f.write_json(new / name, {"at": now})
+            f.write_checksums(new)
+
+    def check():
+        f.verify(folder)
+        assert len({f.read_json(folder / name)["at"] for name in f.read_checksums(folder)}) == 1
 
     return work, check
 
@@ -156,7 +187,7 @@ def pushing(base, folder):
     return work, check
 
 
-def main(work, kills, seed, base, *arguments):
+def main(work, kills, base, *arguments):
     base = Path(base)
     if work == "train":
         parts = training(base, arguments)
@@ -164,10 +195,12 @@ def main(work, kills, seed, base, *arguments):
         parts = pulling(base)
     elif work == "push":
         parts = pushing(base, Path(arguments[0]))
+    elif work == "change":
+        parts = changing(Path(arguments[0]))
     else:
-        script = __import__(work)
+        script = importlib.import_module(work)
         parts = folder_work(script, Path(arguments[0]), arguments[1:])
-    print(json.dumps(many(*parts, int(kills), random.Random(int(seed)))))
+    print(json.dumps(many(*parts, kills)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""For the tests of the private tab: two browsers, two pages with the tab, and what one does there.
+"""Helpers for the tests of the private tab: browsers, pages with the tab, and a visitor's actions.
 
-A module that tests imports the fixtures that it needs, `bare_fixture` as `bare` and so on.
+A test module imports the fixtures that it needs, `bare_fixture` for `bare` and so on.
 """
 
 import base64
@@ -20,9 +20,8 @@ from starlette.routing import Route
 from test_app import served
 
 from model.classifier import Classifier
-from model.folder import BUNDLED
+from model.page.answer import TEXTS
 from model.page.private import ADDRESS, BROWSER, Files
-from model.page.texts import TEXTS
 
 needs_chromium = pytest.mark.skipif(
     not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"
@@ -44,11 +43,13 @@ HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>private</t
 
 
 class Bare:
-    """A server of a page with the private tab alone, without Gradio: `url`, `files` of the model
-    that it serves now, `headers` of the page, and `requests`, the paths that it was asked for."""
+    """A server of a page with nothing but the private tab, without Gradio: its `url`; the `files`
+    it serves now; the page's `headers`; and `requests`, the paths requested so far."""
 
     def __init__(self, classifier):
         self.files, self.requests, self.headers = Files(classifier), [], {}
+        routes = [Route("/", self.page), Route(f"{ADDRESS}/{{version}}/{{name}}", self.file)]
+        self.routes = Starlette(routes=[*routes, Route("/{rest:path}", self.other, methods=None)])
 
     async def page(self, request):
         base = f"{ADDRESS}/{self.files.version}/"
@@ -64,12 +65,10 @@ class Bare:
     async def app(self, scope, receive, send):
         if scope["type"] == "http":
             self.requests.append(scope["path"])
-        await self._app(scope, receive, send)
+        await self.routes(scope, receive, send)
 
     @contextlib.contextmanager
     def serving(self):
-        routes = [Route("/", self.page), Route(f"{ADDRESS}/{{version}}/{{name}}", self.file)]
-        self._app = Starlette(routes=[*routes, Route("/{rest:path}", self.other, methods=None)])
         config = uvicorn.Config(self.app, port=0, log_level="warning", interface="asgi3")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
@@ -92,27 +91,29 @@ def coded(data: bytes) -> str:
 
 
 @pytest.fixture(scope="module", name="classifier")
-def classifier_fixture():
-    return Classifier(BUNDLED)
+def classifier_fixture(trained):
+    return Classifier(trained)
 
 
 @pytest.fixture(scope="module", name="chromium")
 def chromium_fixture():
+    """Chromium with a fake camera, which a page may use once it is granted the permission."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", *camera]
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--use-fake-device-for-media-stream"],
         )
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="module", name="page")
-def page_fixture(tmp_path_factory):
+def page_fixture(trained, tmp_path_factory):
+    """The whole page, Gradio's, as app.py serves it."""
     without = str(tmp_path_factory.mktemp("no_examples"))
-    with served("--model", str(BUNDLED), "--examples", without) as url:
+    with served("--model", str(trained), "--examples", without) as url:
         yield url
 
 
@@ -120,6 +121,14 @@ def page_fixture(tmp_path_factory):
 def bare_fixture(classifier):
     with Bare(classifier).serving() as server:
         yield server
+
+
+@pytest.fixture(name="tab")
+def tab_fixture(chromium):
+    """A fresh tab, without anything in the Cache."""
+    context = chromium.new_context(locale="en-US")
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture(scope="module", name="firefox")
@@ -141,7 +150,7 @@ def pictures_fixture(tmp_path_factory):
 
 
 def enter(tab, language="en"):
-    """To the private tab, as it is before anything is loaded."""
+    """Go to the private tab, before anything is loaded."""
     tab.get_by_role("tab", name=TEXTS[language]["tab_private"], exact=True).click()
     tab.get_by_text(TEXTS[language]["private_lead"]).wait_for()
 
@@ -152,7 +161,7 @@ def load(tab, language="en"):
 
 
 def choose(tab, picture):
-    """Classify a file; the answer is on the page when this returns."""
+    """Classify a file and wait for the answer."""
     tab.locator(".private input[type=file]").set_input_files(picture)
     answered(tab)
 
@@ -164,8 +173,8 @@ def answered(tab):
 
 @contextlib.contextmanager
 def recorded(tab):
-    """All that a tab asks the network for while this lasts, workers and beacons included; what a
-    page or worker has in itself (data:, blob:) is no request of the network."""
+    """Every network request of a tab inside this block, [(kind, url)], workers and beacons
+    included. data: and blob: addresses never reach the network and are left out."""
     seen = []
 
     def note(kind, url):
@@ -190,3 +199,8 @@ def recorded(tab):
     tab.context.remove_listener("request", request)
     tab.remove_listener("websocket", socket)
     devtools.detach()
+
+
+def names(requests) -> set[str]:
+    """The file names at the ends of recorded requests' addresses."""
+    return {url.rpartition("/")[2] for _, url in requests}

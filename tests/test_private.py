@@ -1,4 +1,4 @@
-"""What the private tab is served with; in a browser: test_private_browser.py."""
+"""What the server sends for the private tab. In a browser: test_private_tab.py."""
 
 import gzip
 import hashlib
@@ -16,18 +16,23 @@ from test_app import ROOT
 from model import quality
 from model.classifier import Classifier
 from model.folder import BUNDLED, TFLITE, sha256, write_checksums
-from model.page import answer, private
+from model.page import answer
+from model.page.answer import TEXTS
 from model.page.private import ADDRESS, BROWSER, Files, settings
-from model.page.texts import TEXTS
 from model.preprocessing import MAX_PIXELS
 
 LITERT = BROWSER / "litert"
 OWN = ("page.js", "files.js", "picture.js", "worker.js")
 
 
+@pytest.fixture
+def classifier(trained):
+    return Classifier(trained)
+
+
 @pytest.fixture(scope="module")
-def files():
-    return Files(Classifier(BUNDLED))
+def files(trained):
+    return Files(Classifier(trained))
 
 
 @pytest.fixture(scope="module")
@@ -44,44 +49,33 @@ def test_litert_js_is_what_its_script_made():
     assert {path.name for path in LITERT.iterdir()} == {*sums, "SHA256SUMS", "vendor.sh"}
     version = re.search(r"^version=(\S+)$", (LITERT / "vendor.sh").read_text(), re.M)[1]
     assert f"@litertjs/core {version}," in (LITERT / "litert.js").read_text().splitlines()[0]
-    # The licence is the code's own, which this repository has too.
     licence = (LITERT / "LICENSE").read_text()
-    assert (
-        licence.lstrip().startswith("Apache License") and licence in (ROOT / "LICENSE").read_text()
-    )
+    assert licence.lstrip().startswith("Apache License")
+    assert licence in (ROOT / "LICENSE").read_text()
 
 
-def test_every_file_is_served_once_and_for_ever(files, client):
+def test_every_file_is_served_once_and_for_ever(files, client, trained):
     tab = client.get(f"{ADDRESS}/{files.version}/tab.json").json()
     for name, entry in tab["files"].items():
         for accepted in ("gzip, br", "identity"):
-            got = client.get(
-                f"{ADDRESS}/{files.version}/{entry['name']}", headers={"accept-encoding": accepted}
-            )
+            address = f"{ADDRESS}/{files.version}/{entry['name']}"
+            got = client.get(address, headers={"accept-encoding": accepted})
             assert got.status_code == 200 and "immutable" in got.headers["cache-control"]
             assert hashlib.sha256(got.content).hexdigest() == entry["sha256"], name
             assert len(got.content) == entry["bytes"]
             sent = int(got.headers["content-length"])
             assert sent == (entry["transfer"] if accepted != "identity" else entry["bytes"])
-    assert tab["files"]["model"]["sha256"] == sha256(BUNDLED / TFLITE)
-    # Over the network, the runtime is a third of its size.
+    assert tab["files"]["model"]["sha256"] == sha256(trained / TFLITE)
+    # Compressed, the runtime is a third of its size.
     wasm = tab["files"]["compat.wasm"]
     assert wasm["transfer"] < 0.32 * wasm["bytes"]
 
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "config.json",
-        "../app.py",
-        "..%2Fapp.py",
-        "%2E%2E/%2E%2E/app.py",
-        "/etc/passwd",
-        "",
-        "SHA256SUMS",
-        "litert%2Fvendor.sh",
-        "model/page/page.js",
-    ],
+    "config.json ../app.py ..%2Fapp.py %2E%2E/%2E%2E/app.py /etc/passwd SHA256SUMS "
+    "litert%2Fvendor.sh model/page/page.js".split()
+    + [""],
 )
 def test_nothing_else_is_served(files, client, path):
     got = client.get(f"{ADDRESS}/{files.version}/{path}")
@@ -92,22 +86,20 @@ def test_another_version_is_not_served(files, client):
     assert client.get(f"{ADDRESS}/0123456789abcdef/model").status_code == 404
 
 
-def test_version_changes_with_the_model_and_with_the_code(files, tmp_path, monkeypatch):
-    folder = shutil.copytree(BUNDLED, tmp_path / "copy")
+def test_version_changes_with_the_model_and_with_the_code(files, trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "copy")
     assert Files(Classifier(folder)).version == files.version
     with open(folder / TFLITE, "ab") as file:
         file.write(b"\0" * 16)
     write_checksums(folder)
     assert Files(Classifier(folder)).version != files.version
-    shutil.copytree(BROWSER, tmp_path / "browser")
-    with open(tmp_path / "browser/worker.js", "a") as file:
+    browser = shutil.copytree(BROWSER, tmp_path / "browser")
+    with open(browser / "worker.js", "a") as file:
         file.write("// changed\n")
-    monkeypatch.setattr(private, "BROWSER", tmp_path / "browser")
-    assert Files(Classifier(BUNDLED)).version != files.version
+    assert Files(Classifier(trained), browser).version != files.version
 
 
-def test_settings_are_those_of_the_modules_and_of_the_model():
-    classifier = Classifier(BUNDLED)
+def test_settings_are_those_of_the_modules_and_of_the_model(classifier):
     found = json.loads(json.dumps(settings(classifier)))
     calibration = classifier.config["calibration"]
     assert found["labels"] == classifier.labels and found["most_pixels"] == MAX_PIXELS
@@ -134,16 +126,14 @@ def test_no_sentence_of_the_page_stands_in_the_code_and_every_key_is_known():
     assert {key for key in TEXTS["en"] if key.startswith("private_")} <= used
 
 
-def test_what_crosses_into_html_is_escaped():
-    classifier = Classifier(BUNDLED)
-    classifier.labels = ["<b>one</b>", *classifier.labels[1:]]
+def test_what_crosses_into_html_is_escaped(classifier):
     calibration = {"temperature": 1, "threshold": 0.5, "suspicious": ["<b>one</b>"]}
     boxes = answer.boxes(classifier.config | {"calibration": calibration}, "en")
     assert "<b>" not in "".join(boxes.values())
 
 
 def test_bundled_graph_has_no_free_dimension():
-    """LiteRT.js compiles one with a batch of -1, and fails when it runs it."""
+    """LiteRT.js compiles a graph with a batch dimension of -1, and then fails to run it."""
     interpreter = Interpreter(str(BUNDLED / TFLITE))
     for tensor in interpreter.get_tensor_details():
         assert -1 not in tensor["shape_signature"].tolist(), tensor["name"]

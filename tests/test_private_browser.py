@@ -1,4 +1,7 @@
-"""The private tab's figures beside Python's, in Chromium and Firefox."""
+"""The private tab's numbers compared with Python's, for the bundled model, in Chromium, Firefox.
+
+pytest -s -m nightly tests/test_private_browser.py      prints the agreement on HAM10000
+"""
 
 import base64
 import io
@@ -13,25 +16,28 @@ from private_page import (  # noqa: F401
     bare_fixture,
     browser_file,
     chromium_fixture,
-    classifier_fixture,
     coded,
     firefox_fixture,
     needs_chromium,
 )
 from test_app import ROOT
 
-from model import cam as evidence
-from model import quality
-from model.classifier import Prediction
+from model import cam, quality
+from model.classifier import Classifier, Prediction
 from model.folder import BUNDLED
 from model.network.outliers import KINDS, generate
 from model.page import answer
+from model.page.answer import TEXTS, number, probability
 from model.page.private import settings
-from model.page.texts import TEXTS, number, probability
 from model.preprocessing import load_picture, open_picture, to_array
 
 pytestmark = needs_chromium
 DATA = ROOT.parent / "shared/ham10000"
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return Classifier(BUNDLED)
 
 
 HELPERS = """
@@ -46,7 +52,7 @@ HELPERS = """
 
 @pytest.fixture(scope="module", params=["chromium", "firefox"])
 def numbers(request, bare, classifier):
-    """A tab with picture.js and worker.js in it, for tests to call: numbers(code, argument)."""
+    """numbers(code, argument) runs JavaScript in a tab that has loaded picture.js and worker.js."""
     browser = request.getfixturevalue(request.param)
     code = browser_file("worker.js").replace("onmessage", "self.unused")
     code += HELPERS + f"tab = {json.dumps(settings(classifier))}"
@@ -166,8 +172,8 @@ def test_notices_are_those_of_python(numbers, classifier):
 def test_map_is_that_of_python(numbers, classifier, size, shape):
     values = np.random.default_rng(1).normal(0, 3, (*shape, 7)).astype(np.float32)
     picture = drawing("df", 5, size)
-    turn = evidence.upright(values, picture, 96, 128)
-    strengths = evidence.strengths(turn)
+    turn = cam.upright(values, picture, 96, 128)
+    strengths = cam.strengths(turn)
     code = """([values, shape, p, quarter, look]) => {
         const seen = strengths(values, shape, quarter);
         const rgba = {...p, data: bytes(p.data)};
@@ -180,7 +186,7 @@ def test_map_is_that_of_python(numbers, classifier, size, shape):
     found = numbers(code, [values.ravel().tolist(), list(values.shape), rgba, quarter, look])
     for place, data in enumerate(found):
         ours = decoded(data, size[1], size[0], 4)
-        theirs = np.asarray(evidence.overlay(picture, strengths[..., place]))
+        theirs = np.asarray(cam.overlay(picture, strengths[..., place]))
         off = np.abs(ours[..., :3].astype(int) - theirs).max(axis=-1)
         # A pixel of the line itself may fall to the other side of the bound by rounding.
         assert (off > 1).mean() < 0.002 and (ours[..., 3] == 255).all()
@@ -227,7 +233,7 @@ def test_summaries_are_those_of_python(numbers, classifier):
 START = """async () => {
     const tab = await (await fetch(base + "tab.json")).json();
     const files = await pieces.obtain(pieces.wanted(tab.files), base, () => {});
-    window.asking = page.working(files);
+    window.asking = page.startWorker(files);
     await asking("start", {files, settings: {...tab, html: null, files: null}});
     window.answered = async data => {
         const {shown, ...found} = await asking("classify", {file: new Blob([bytes(data)])});
@@ -236,49 +242,51 @@ START = """async () => {
 }"""
 
 
-def agreement(numbers, classifier, pictures) -> dict:
-    """How often both name the same first, and how far the probabilities are apart."""
+@pytest.fixture(scope="module")
+def agreement(numbers, classifier):
+    """agreement(what, pictures): how often the browser and Python name the same first diagnosis and
+    give the same notices, and how far their probabilities differ. Also printed."""
     numbers(START)
-    same, apart, milliseconds, notices = [], [], [], []
-    for data in pictures:
-        theirs = classifier(data)
-        ours = numbers("data => answered(data)", coded(data))
-        p, q = np.array(ours["probabilities"]), np.array(list(theirs.probabilities.values()))
-        same.append(p.argmax() == q.argmax())
-        apart.append(float(np.abs(p - q).max()))
-        notices.append(ours["notices"] == theirs.notices)
-        milliseconds.append(ours["milliseconds"])
-    return {
-        "pictures": len(same),
-        "top-1": float(np.mean(same)),
-        "notices": float(np.mean(notices)),
-        "median": statistics.median(apart),
-        "largest": max(apart),
-        "milliseconds": statistics.median(milliseconds),
-    }
+
+    def measure(what: str, pictures: list[bytes]) -> dict:
+        same, apart, milliseconds, notices = [], [], [], []
+        for data in pictures:
+            theirs = classifier(data)
+            ours = numbers("data => answered(data)", coded(data))
+            p, q = np.array(ours["probabilities"]), np.array(list(theirs.probabilities.values()))
+            same.append(p.argmax() == q.argmax())
+            apart.append(float(np.abs(p - q).max()))
+            notices.append(ours["notices"] == theirs.notices)
+            milliseconds.append(ours["milliseconds"])
+        found = {
+            "top-1": float(np.mean(same)),
+            "notices": float(np.mean(notices)),
+            "median": statistics.median(apart),
+        }
+        print(
+            f"\n{len(same)} {what}: same first diagnosis in {found['top-1']:.1%}, same notices in "
+            f"{found['notices']:.1%}; largest probability difference of a picture: median "
+            f"{found['median']:.5f}, largest {max(apart):.4f}; one thread, median "
+            f"{statistics.median(milliseconds):.1f} ms"
+        )
+        return found
+
+    return measure
 
 
-def report(what: str, found: dict) -> None:
-    print(
-        f"\n{found['pictures']} {what}: same first diagnosis in {found['top-1']:.1%}, same notices "
-        f"in {found['notices']:.1%}; largest probability difference of a picture: median "
-        f"{found['median']:.5f}, largest {found['largest']:.4f}; one thread, median "
-        f"{found['milliseconds']:.1f} ms"
-    )
-
-
-def test_agreement_on_made_pictures(numbers, classifier):
+def test_agreement_on_made_pictures(agreement, classifier):
     pictures = [drawing(dx, i, (300, 225)) for i, dx in enumerate(("mel", "nv", "vasc", "bkl"))]
     files = [encode(one) for one in pictures]
     files += [stored(generate(kind, i), "PNG") for i, kind in enumerate(KINDS)]
-    found = agreement(numbers, classifier, files)
+    found = agreement("made pictures", files)
     assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
     unlike = ["unfamiliar" in classifier(data).notices for data in files]
     assert any(unlike) and not all(unlike)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
-def test_agreement_on_real_test_pictures(request, numbers, classifier):
+def test_agreement_on_real_test_pictures(request, agreement):
     from model.data.dataset import load_rows
 
     rows = load_rows(str(DATA))
@@ -287,11 +295,10 @@ def test_agreement_on_real_test_pictures(request, numbers, classifier):
     ids = test[:: len(test) // count][:count]
     cells = [rows.tables[table][int(row)]["image"] for table, row in rows.index[rows.find(ids)]]
     pictures = [cell["bytes"] for cell in cells]
-    found = agreement(numbers, classifier, pictures)
-    report("test pictures of HAM10000", found)
-    assert found["pictures"] == count and found["top-1"] >= 0.99 and found["median"] <= 0.01
-    # Phones' sizes, which the server decodes at a fraction.
+    assert len(pictures) == count
+    found = agreement("test pictures of HAM10000", pictures)
+    assert found["top-1"] >= 0.99 and found["median"] <= 0.01
+    # As large as phones' pictures, which the server decodes at a fraction of their size.
     large = [Image.open(io.BytesIO(data)).resize((3000, 2250)) for data in pictures[:: count // 5]]
-    found = agreement(numbers, classifier, [stored(one, "JPEG", quality=90) for one in large])
-    report("of them enlarged to 3000 x 2250", found)
-    assert found["median"] <= 0.02
+    large = [stored(one, "JPEG", quality=90) for one in large]
+    assert agreement("of them enlarged to 3000 x 2250", large)["median"] <= 0.02

@@ -1,70 +1,33 @@
-"""What the private tab asks the network for: nothing of a picture, and the model once."""
+"""What the private tab downloads and keeps: the model once, checked, replaced by a newer one; and
+that a leaked picture would be noticed. In Gradio's page: test_private_tab.py."""
 
 import shutil
 
 from private_page import (  # noqa: F401
     ISOLATED,
     Bare,
-    answered,
     bare_fixture,
     choose,
     chromium_fixture,
     classifier_fixture,
-    coded,
-    enter,
     firefox_fixture,
     load,
+    names,
     needs_chromium,
-    page_fixture,
     pictures_fixture,
     recorded,
+    tab_fixture,
 )
-from test_page_browser import opened
-from test_space import front_matter
 
 from model.classifier import Classifier
-from model.folder import BUNDLED, TFLITE, write_checksums
-from model.page.private import ADDRESS, Files
-from model.page.texts import TEXTS, probability
+from model.folder import TFLITE, write_checksums
+from model.page.answer import TEXTS, probability
+from model.page.private import BYTES, File, Files
 
 pytestmark = needs_chromium
 T = TEXTS["en"]
 
 
-def test_no_request_leaves_while_a_picture_is_classified(chromium, page, pictures):
-    with opened(chromium, page) as tab:
-        with recorded(tab) as before:
-            tab.wait_for_timeout(300)
-            enter(tab)
-            tab.locator(".private button.main").wait_for()
-        asked = [url.rpartition("/")[2] for kind, url in before if ADDRESS in url]
-        assert set(asked) == {"page.js", "files.js", "tab.json"}
-        with recorded(tab) as loading:
-            load(tab)
-        asked = {url.rpartition("/")[2] for kind, url in loading if ADDRESS in url}
-        assert {"model", "compat.wasm", "compat.js", "litert"} <= asked
-        assert not {"threaded.wasm", "threaded.js"} & asked
-        with recorded(tab) as after:
-            choose(tab, pictures / "vasc.png")
-            tab.locator(".private select").select_option("0")
-            data = coded((pictures / "mel.png").read_bytes())
-            for kind in ("paste", "drop"):
-                tab.locator(".private .share").first.evaluate("e => e.remove()")
-                tab.evaluate(GIVE, [kind, data])
-                answered(tab)
-        assert after == []
-
-
-# A picture pasted into, or dropped on, the page.
-GIVE = """([kind, data]) => {
-    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-    const transfer = new DataTransfer();
-    transfer.items.add(new File([bytes], "lesion.png", {type: "image/png"}));
-    const how = {bubbles: true, cancelable: true};
-    document.querySelector(".private").dispatchEvent(kind === "paste"
-        ? new ClipboardEvent("paste", {...how, clipboardData: transfer})
-        : new DragEvent("drop", {...how, dataTransfer: transfer}));
-}"""
 LEAKS = {
     "fetch": "fetch('/leak')",
     "beacon": "navigator.sendBeacon('/leak', 'x')",
@@ -75,38 +38,15 @@ LEAKS = {
 }
 
 
-def test_a_request_would_be_seen(chromium, bare, pictures):
-    tab = chromium.new_page()
+def test_a_request_would_be_seen(tab, bare, pictures):
     tab.goto(bare.url)
     load(tab)
     for way, code in LEAKS.items():
         with recorded(tab) as seen:
             tab.evaluate(f"() => {{ {code} }}")
             choose(tab, pictures / "mel.png")
-        assert {url.rpartition("/")[2] for kind, url in seen} == {"leak"}, way
+        assert names(seen) == {"leak"}, way
         tab.locator(".private .share").first.evaluate("e => e.remove()")
-    tab.close()
-
-
-def test_second_visit_loads_nothing_and_answers_without_a_network(chromium, page, pictures):
-    with opened(chromium, page) as tab:
-        enter(tab)
-        load(tab)
-        choose(tab, pictures / "mel.png")
-        first = tab.locator(".private .shares").inner_text()
-        tab.reload()
-        tab.get_by_role("button", name=T["classify"], exact=True).wait_for()
-        with recorded(tab) as seen:
-            enter(tab)
-            tab.get_by_text(T["private_ready"]).wait_for()
-        asked = {url.rpartition("/")[2] for kind, url in seen if ADDRESS in url}
-        assert asked <= {"page.js", "files.js", "tab.json"}
-        tab.context.set_offline(True)
-        choose(tab, pictures / "vasc.png")
-        assert tab.locator(".private .shares").inner_text() != first
-        choose(tab, pictures / "mel.png")
-        assert tab.locator(".private .shares").inner_text() == first
-        tab.context.set_offline(False)
 
 
 KEPT = """async () => {
@@ -116,55 +56,52 @@ KEPT = """async () => {
 }"""
 
 
-def test_new_version_takes_the_place_of_the_old(chromium, classifier, pictures, tmp_path):
-    folder = shutil.copytree(BUNDLED, tmp_path / "new")
-    with open(folder / TFLITE, "ab") as file:
+def test_new_version_takes_the_place_of_the_old(tab, classifier, pictures, tmp_path):
+    old, new = classifier.folder, shutil.copytree(classifier.folder, tmp_path / "new")
+    with open(new / TFLITE, "ab") as file:
         file.write(b"\0" * 16)
-    write_checksums(folder)
+    write_checksums(new)
+    sizes = [(folder / TFLITE).stat().st_size for folder in (old, new)]
     with Bare(classifier).serving() as server:
-        tab = chromium.new_page()
         tab.goto(server.url)
         load(tab)
-        old = dict(tab.evaluate(KEPT))
-        server.files = Files(Classifier(folder))
+        before = dict(tab.evaluate(KEPT))
+        server.files = Files(Classifier(new))
         tab.goto(server.url)
         server.requests.clear()
         load(tab)
-        new = dict(tab.evaluate(KEPT))
-        sizes = [(one / TFLITE).stat().st_size for one in (BUNDLED, folder)]
-        assert sizes[0] in old.values() and sizes[0] not in new.values()
-        assert sizes[1] in new.values() and len(old) == len(new) == 6
+        after = dict(tab.evaluate(KEPT))
+        assert sizes[0] in before.values() and sizes[0] not in after.values()
+        assert sizes[1] in after.values() and len(before) == len(after) == 6
         assert [path.rpartition("/")[2] for path in server.requests if "model" in path] == ["model"]
         assert not any(path.endswith("wasm") for path in server.requests)
         choose(tab, pictures / "mel.png")
-        tab.close()
 
 
-def test_what_is_cut_off_altered_or_gone_is_a_sentence_and_can_be_tried_again(
-    chromium, classifier, pictures
+def test_an_altered_or_failed_download_is_a_sentence_and_can_be_tried_again(
+    tab, classifier, pictures
 ):
     with Bare(classifier).serving() as server:
-        tab = chromium.new_page()
         tab.goto(server.url)
-        button = tab.locator(".private button.main")
+        alert, button = tab.get_by_role("alert"), tab.locator(".private button.main")
         button.wait_for()
         right = server.files.sent["model"]
-        data = bytearray(right[0].read_bytes())
+        data = bytearray(right.content.read_bytes())
         data[5000] ^= 1
-        server.files.sent["model"] = bytes(data), right[1], False
+        server.files.sent["model"] = File(bytes(data), BYTES, gzipped=False)
         button.click()
-        tab.get_by_role("alert").get_by_text(T["private_altered"]).wait_for()
+        alert.get_by_text(T["private_altered"]).wait_for()
         assert len(data) not in dict(tab.evaluate(KEPT)).values()
         server.files.sent["model"] = right
         tab.route("**/model", lambda route: route.abort())
         button.click()
-        tab.get_by_role("alert").get_by_text(T["private_offline"]).wait_for()
+        alert.get_by_text(T["private_offline"]).wait_for()
         tab.unroute("**/model")
         assert button.inner_text() == T["private_again"]
         load(tab)
-        assert tab.get_by_role("alert").inner_text() == ""
+        assert alert.inner_text() == ""
         choose(tab, pictures / "mel.png")
-        # What lies in the Cache is checked too, and fetched anew.
+        # Damaged files in the Cache are noticed too, and downloaded again.
         tab.evaluate("""async () => {
             const store = await caches.open("lesion-private");
             for (const key of await store.keys()) await store.put(key, new Response("x"));
@@ -172,43 +109,16 @@ def test_what_is_cut_off_altered_or_gone_is_a_sentence_and_can_be_tried_again(
         tab.reload()
         tab.get_by_text(T["private_ready"]).wait_for()
         choose(tab, pictures / "mel.png")
-        # The server has been renewed since the page was opened.
-        tab.evaluate("caches.delete('lesion-private')")
-        tab.reload()
+
+
+def test_a_page_older_than_the_server_asks_to_be_reloaded(tab, classifier):
+    with Bare(classifier).serving() as server:
+        tab.goto(server.url)
+        button = tab.locator(".private button.main")
         button.wait_for()
         server.files.version = "another"
         button.click()
         tab.get_by_role("alert").get_by_text(T["private_changed"]).wait_for()
-        tab.close()
-
-
-def test_headers_of_the_readme_bring_several_threads_and_the_same_answer(chromium, page, pictures):
-    headers = front_matter()["custom_headers"]
-    answers = []
-    for isolated in (False, True):
-        context = chromium.new_context(locale="en-US")
-        tab, errors = context.new_page(), []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-
-        def add(route):
-            response = route.fetch()
-            route.fulfill(response=response, headers=response.headers | headers)
-
-        if isolated:
-            tab.route(page + "/", add)
-        tab.goto(page)
-        assert tab.evaluate("crossOriginIsolated") == isolated
-        enter(tab)
-        with recorded(tab) as seen:
-            load(tab)
-        asked = {url.rpartition("/")[2] for kind, url in seen}
-        assert ("threaded.wasm" in asked) == isolated != ("compat.wasm" in asked)
-        choose(tab, pictures / "mel.png")
-        answers.append(tab.locator(".private .shares").inner_text())
-        assert errors == []
-        context.close()
-    assert answers[0] == answers[1]
 
 
 def test_firefox_answers_and_asks_the_network_for_nothing(firefox, classifier, pictures):

@@ -1,17 +1,18 @@
-"""The private tab: the visitor's own browser classifies, with the model file that the server has.
+"""The private tab: the visitor's own browser classifies, with the server's model file.
 
     routes = private_tab(classifier, i18n)              within gr.Blocks
     page.launch(app_kwargs={"routes": routes})
 
-What the browser gets is in `model/page/browser`: its own code, and LiteRT.js as `litert/vendor.sh` made
-it. Addresses hold a version, the digest of all that is served, so that every file may be kept for
-ever and no page of an old version gets files of a new one. Bounds, labels, colours and sentences
-go over in `tab.json`, out of the modules that the server's own answer comes from.
+The browser gets the code in `model/page/browser`, LiteRT.js included, and the model. Each address
+holds a version, the digest of everything that is served: a browser may cache each file for ever,
+and a page of an older version never gets files of a newer one. `tab.json` passes on the bounds,
+labels, colours and HTML from which the server composes its own answer.
 """
 
 import gzip
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -19,20 +20,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from model import cam as evidence
-from model import quality
+from model import cam, quality
 from model.folder import TFLITE, read_checksums, sha256
 from model.page import answer
-from model.page.texts import TEXTS, name
 from model.preprocessing import MAX_PIXELS
 
 BROWSER = Path(__file__).with_name("browser")
-# Under Gradio's own, so that whatever stands before Gradio hands them on.
+# Below Gradio's own path, so that a proxy in front of Gradio forwards it.
 ADDRESS = "/gradio_api/private"
 SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json"
 WASM, BYTES = "application/wasm", "application/octet-stream"
-PAGE = ("page.js", "files.js")  # loaded with the tab; all else when the visitor asks for it
-ASKED = {
+WITH_THE_TAB = ("page.js", "files.js")
+ON_DEMAND = {
     "picture": "picture.js",
     "worker": "worker.js",
     "litert": "litert/litert.js",
@@ -44,8 +43,7 @@ ASKED = {
 
 
 def settings(classifier) -> dict:
-    """What `tab.json` holds beside the list of files: all that the browser needs to answer as the
-    server does."""
+    """What the browser needs in order to answer as the server does; JSON-serialisable."""
     calibration = classifier.config.get("calibration") or {}
     threshold, suspects = calibration.get("threshold"), calibration.get("suspicious")
     return {
@@ -56,95 +54,90 @@ def settings(classifier) -> dict:
         else None,
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
         "most_pixels": MAX_PIXELS,
-        "quality": {
-            "height": quality.HEIGHT,
-            "width": quality.WIDTH,
-            "codes": quality.CODES,
-            "refused": quality.REFUSED,
-            "smallest": quality.SMALLEST,
-            "uniform": quality.UNIFORM,
-            "dark": quality.DARK,
-            "lit": quality.LIT,
-            "white": quality.WHITE,
-            "burnt": quality.BURNT,
-            "sharp": quality.SHARP,
-        },
-        "look": {
-            "longest": evidence.LONGEST,
-            "half": evidence.HALF,
-            "opaque": evidence.OPAQUE,
-            "colours": evidence.COLOURS,
-            "least": evidence.LEAST,
-        },
+        "quality": _constants(
+            quality, "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP"
+        ),
+        "look": _constants(cam, "LONGEST HALF OPAQUE COLOURS LEAST"),
         "html": {
             language: {
                 "boxes": answer.boxes(classifier.config, language),
-                "names": [name(language, label) for label in classifier.labels],
+                "names": [answer.name(language, label) for label in classifier.labels],
                 "diagnoses": [answer.diagnosis(label, language) for label in classifier.labels],
                 "legend": answer.legend(language),
             }
-            for language in TEXTS
+            for language in answer.TEXTS
         },
     }
 
 
-class Files:
-    """What is served: by name the path or the bytes, the type, and whether they are gzipped; and
-    the `version` of it all. What is large stays on disk."""
+def _constants(module, names: str) -> dict:
+    return {name.lower(): getattr(module, name) for name in names.split()}
 
-    def __init__(self, classifier):
-        self.sent: dict[str, tuple[bytes | Path, str, bool]] = {}
+
+@dataclass(frozen=True)
+class File:
+    """One file to serve. A path is read for each request, so that large files stay on disk."""
+
+    content: bytes | Path
+    type: str
+    gzipped: bool = True
+
+
+class Files:
+    """Serves the tab's files: `sent` by name, under the address of their common `version`."""
+
+    def __init__(self, classifier, browser: Path = BROWSER):
+        self.sent: dict[str, File] = {}
         listed = {}
-        for key, place in ASKED.items():
-            path = BROWSER / place
+        for name, place in ON_DEMAND.items():
+            path = browser / place
             if path.suffix == ".gz":
-                self.sent[key] = path, WASM, True
+                self.sent[name] = File(path, WASM)
                 transfer = path.stat().st_size
                 with gzip.open(path) as file:
                     digest, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
             else:
-                self.sent[key] = gzip.compress(path.read_bytes(), mtime=0), SCRIPT, True
-                transfer, size, digest = len(self.sent[key][0]), path.stat().st_size, sha256(path)
-            listed[key] = {"bytes": size, "transfer": transfer, "sha256": digest}
+                packed = gzip.compress(path.read_bytes(), mtime=0)
+                self.sent[name] = File(packed, SCRIPT)
+                digest, size, transfer = sha256(path), path.stat().st_size, len(packed)
+            listed[name] = {"bytes": size, "transfer": transfer, "sha256": digest}
         path = classifier.folder / TFLITE
-        self.sent["model"] = path, BYTES, False
-        listed["model"] = {
-            "bytes": path.stat().st_size,
-            "transfer": path.stat().st_size,
-            "sha256": read_checksums(classifier.folder)[TFLITE],
-        }
-        for key, entry in listed.items():
-            entry |= {"name": key, "type": self.sent[key][1]}
+        self.sent["model"] = File(path, BYTES, gzipped=False)
+        size, digest = path.stat().st_size, read_checksums(classifier.folder)[TFLITE]
+        listed["model"] = {"bytes": size, "transfer": size, "sha256": digest}
+        for name, entry in listed.items():
+            entry |= {"name": name, "type": self.sent[name].type}
         tab = json.dumps(settings(classifier) | {"files": listed}, ensure_ascii=False).encode()
-        page = {"tab.json": (tab, JSON)}
-        page |= {name: ((BROWSER / name).read_bytes(), SCRIPT) for name in PAGE}
-        for key, (raw, kind) in page.items():
-            self.sent[key] = gzip.compress(raw, mtime=0), kind, True
-        together = b"".join(raw for raw, _ in page.values())  # tab.json has the others' digests
+        first = {"tab.json": (tab, JSON)}
+        first |= {name: ((browser / name).read_bytes(), SCRIPT) for name in WITH_THE_TAB}
+        for name, (content, kind) in first.items():
+            self.sent[name] = File(gzip.compress(content, mtime=0), kind)
+        # tab.json holds the digests of all the other files.
+        together = b"".join(content for content, _ in first.values())
         self.version = hashlib.sha256(together).hexdigest()[:16]
 
     async def send(self, request: Request) -> Response:
-        """One file of this version; 404 for any other."""
-        found = self.sent.get(request.path_params["name"])
-        if found is None or request.path_params["version"] != self.version:
+        """Answer with one file of this version, or with 404."""
+        file = self.sent.get(request.path_params["name"])
+        if file is None or request.path_params["version"] != self.version:
             return Response(status_code=404)
-        content, kind, packed = found
+        content = file.content
         headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-        if packed:
+        if file.gzipped:
             headers["Vary"] = "Accept-Encoding"
             if "gzip" in request.headers.get("accept-encoding", ""):
                 headers["Content-Encoding"] = "gzip"
             else:
-                raw = content if isinstance(content, bytes) else content.read_bytes()
-                content = gzip.decompress(raw)
+                packed = content if isinstance(content, bytes) else content.read_bytes()
+                content = gzip.decompress(packed)
         if isinstance(content, Path):
-            return FileResponse(content, media_type=kind, headers=headers)
-        return Response(content, media_type=kind, headers=headers)
+            return FileResponse(content, media_type=file.type, headers=headers)
+        return Response(content, media_type=file.type, headers=headers)
 
 
 def private_tab(classifier, i18n) -> list[Route]:
-    """Add the tab to the Blocks that are being built; its own code fills it in. Returns the routes
-    that it needs, for `launch(app_kwargs={"routes": ...})`."""
+    """Add the tab to the Blocks under construction; the browser's own code fills it in. Returns
+    the routes that the tab needs, for `launch(app_kwargs={"routes": ...})`."""
     files = Files(classifier)
     load = f"""
         const root = (window.gradio_config?.root ?? location.origin).replace(/\\/$/, "");

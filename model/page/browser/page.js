@@ -1,5 +1,5 @@
-// The private tab: a picture is chosen, pasted, dropped or taken, and classified by worker.js on this
-// device. All words are those of model/page/texts.json, which Gradio brings with the page.
+// The private tab: the visitor chooses, pastes, drops or takes a picture, and worker.js classifies
+// it on this device. All words come from model/page/texts.json; Gradio sends them with the page.
 import {able, missing, obtain, wanted} from "./files.js";
 
 const words = window.gradio_config?.i18n_translations ?? {};
@@ -10,20 +10,20 @@ const filled = (text, values = {}) =>
     Object.entries(values).reduce((so, [key, value]) => so.replaceAll(`{${key}}`, value), text);
 const text = (key, values) => filled(words[language][key], values);
 
-/** As model/page/texts.py writes numbers. */
+/** A number as the server writes it: 12,345.6, or 12.345,6 in Indonesian. */
 export function number(value, digits = 0, tongue = language) {
     return new Intl.NumberFormat(tongue === "id" ? "id" : "en-US", {
         minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
     }).format(value);
 }
 
-/** A probability without more certainty than a model has: never 0 % nor 100 %. */
+/** A probability in per cent, never 0 % or 100 %: no model is that certain. */
 export function probability(p, digits = 0, tongue = language) {
-    const say = key => words[tongue][key];
-    return p > 0.99 ? say("over_99") : p < 0.01 ? say("under_1") : number(100 * p, digits, tongue) + "%";
+    if (p > 0.99) return words[tongue].over_99;
+    return p < 0.01 ? words[tongue].under_1 : number(100 * p, digits, tongue) + "%";
 }
 
-/** Both as per cent, with as many digits as it takes to tell them apart, up to three. */
+/** Both in per cent, with as many decimals as it takes to tell them apart, at most three. */
 export function apart(score, threshold, tongue = language) {
     let pair;
     for (let digits = 0; digits < 4; digits++) {
@@ -33,14 +33,15 @@ export function apart(score, threshold, tongue = language) {
     return pair;
 }
 
-/** The HTML of what stands out; its parts come from model/page/answer.py. */
+/** The HTML of the result in brief, composed from the parts that model/page/answer.py made. */
 export function summary({probabilities, notices, confident, milliseconds}, tab, tongue = language) {
     const {boxes} = tab.html[tongue];
     const shown = notices.map(code => boxes[code]);
     if (!confident) shown.push(boxes.unsure);
     else if (tab.suspicious) {
         const {labels, threshold} = tab.suspicious;
-        const total = labels.reduce((sum, label) => sum + (probabilities[tab.labels.indexOf(label)] ?? 0), 0);
+        const total = labels.reduce(
+            (sum, label) => sum + (probabilities[tab.labels.indexOf(label)] ?? 0), 0);
         const [score, level] = apart(total, threshold, tongue);
         const box = boxes[total >= threshold ? "suspicious" : "benign"];
         shown.push(filled(box, {score, threshold: level}));
@@ -54,74 +55,85 @@ function make(tag, properties = {}, ...children) {
     return node;
 }
 
-/** The worker, as a function (task, what it takes) to a promise of its result. */
-export function working(files) {
+/** Start the worker. Returns a function from (task, its arguments) to a promise of the result. */
+export function startWorker(files) {
     const code = new Blob([files.picture, "\n", files.worker], {type: "text/javascript"});
     const worker = new Worker(URL.createObjectURL(code)), waiting = new Map();
-    const ended = error => {
-        for (const [, stop] of waiting.values()) stop(error);
+    worker.onerror = event => {
+        for (const {reject} of waiting.values()) reject({key: "", reason: event.message});
         waiting.clear();
     };
-    worker.onerror = event => ended({key: "", reason: event.message});
     worker.onmessage = ({data: {number, result, error}}) => {
-        const [go, stop] = waiting.get(number) ?? [];
+        const {resolve, reject} = waiting.get(number) ?? {};
         waiting.delete(number);
-        if (error) stop?.(error);
-        else go?.(result);
+        if (error) reject?.(error);
+        else resolve?.(result);
     };
     let count = 0;
-    const ask = (task, rest) => new Promise((go, stop) => {
-        waiting.set(++count, [go, stop]);
+    const ask = (task, rest) => new Promise((resolve, reject) => {
+        waiting.set(++count, {resolve, reject});
         worker.postMessage({number: count, task, ...rest});
     });
     ask.end = () => worker.terminate();
     return ask;
 }
 
-/** Put the tab into `place`; `base` is the address that its files are under. */
+/** Fill the tab into `place`; `base` is the address below which its files are served. */
 export async function fill(place, base) {
     const tab = await (await fetch(base + "tab.json")).json();
     const html = tab.html[language];
     let ask, asked = 0;
 
-    // --- what is on the tab
-    const status = make("p", {role: "status", className: "status"});
-    const bar = make("progress", {hidden: true, value: 0, ariaLabel: text("common.progress")});
+    // --- the elements
+    const button = (key, onclick) =>
+        make("button", {type: "button", textContent: text(key), onclick});
+    const box = (className, ...children) => make("div", {className}, ...children);
+
     const load = make("button", {type: "button", className: "main", hidden: true});
+    const bar = make("progress", {hidden: true, value: 0, ariaLabel: text("common.progress")});
+    const status = make("p", {role: "status", className: "status"});
     const alert = make("div", {role: "alert"});
-    const input = make("input", {type: "file", accept: "image/*", ariaLabel: text("private_choose")});
-    const button = (key, onclick) => make("button", {type: "button", textContent: text(key), onclick});
+
+    const input = make("input", {
+        type: "file", accept: "image/*", ariaLabel: text("private_choose"),
+    });
     const video = make("video", {
         autoplay: true, muted: true, playsInline: true, ariaLabel: text("private_viewfinder"),
     });
-    const film = make("div", {hidden: true, className: "film"}, video, make("div", {className: "row"},
-        button("private_shoot", shoot), button("private_close", close)));
+    const film = box("film", video,
+        box("row", button("private_shoot", shoot), button("private_close", close)));
     const hint = make("p", {className: "empty", textContent: text("private_drop")});
     const photo = make("canvas", {hidden: true, role: "img", ariaLabel: text("private_chosen")});
-    const choose = make("label", {className: "button"}, input, text("private_choose"));
-    const source = make("div", {hidden: true, className: "source"},
-        make("div", {className: "row"}, choose, button("private_camera", camera),
-            button("private_paste", paste)),
-        film, make("div", {className: "drop"}, hint, photo));
-    const empty = `<div class="empty">${make("i", {textContent: text("private_empty")}).innerHTML}</div>`;
-    const verdict = make("div", {className: "verdict", ariaLive: "polite", hidden: true, innerHTML: empty});
-    const shares = make("div", {className: "shares", hidden: true});
+    const source = box("source",
+        box("row", make("label", {className: "button"}, input, text("private_choose")),
+            button("private_camera", camera), button("private_paste", paste)),
+        film,
+        box("drop", hint, photo));
+
+    const nothingYet = () => box("empty", text("private_empty"));
+    const verdict = make("div", {className: "verdict", ariaLive: "polite"}, nothingYet());
+    const shares = box("shares");
     const chart = make("canvas", {role: "img"});
     const choice = make("select", {onchange: draw},
         ...html.names.map((name, value) => make("option", {value, textContent: name})));
     const about = make("div");
-    const explained = make("div", {className: "columns", hidden: true},
-        make("div", {}, make("h3", {textContent: text("map")}), chart, make("div", {innerHTML: html.legend})),
+    const explained = box("columns",
+        make("div", {}, make("h3", {textContent: text("map")}), chart,
+            make("div", {innerHTML: html.legend})),
         make("div", {}, make("label", {className: "pick"}, text("map_for"), choice), about));
-    place.replaceChildren(make("p", {textContent: text("private_lead")}), alert,
-        make("div", {className: "row"}, load, bar, status),
-        make("div", {className: "columns"}, source, make("div", {}, verdict, shares)), explained);
+
+    for (const part of [film, source, verdict, shares, explained]) part.hidden = true;
+    place.replaceChildren(
+        make("p", {textContent: text("private_lead")}), alert,
+        box("row", load, bar, status),
+        box("columns", source, make("div", {}, verdict, shares)),
+        explained);
 
     function say(error, ...more) {
         alert.replaceChildren();
         if (!error) return;
         const lines = [text(error.key || "private_failed", error.values), ...more];
-        alert.append(make("div", {className: "box notice"},
+        alert.append(box("box notice",
             make("span", {className: "mark", ariaHidden: "true", textContent: "!"}),
             make("div", {}, ...lines.map(line => make("p", {textContent: line})))));
     }
@@ -136,7 +148,7 @@ export async function fill(place, base) {
     let total = await missing(entries);
     load.textContent = text("private_load", {megabytes: megabytes(total)});
     load.onclick = prepare;
-    load.hidden = false; // not before: a press that nothing hears would be lost
+    load.hidden = false; // only now: an earlier click would be lost
     if (!total) await prepare();
 
     async function prepare() {
@@ -146,17 +158,17 @@ export async function fill(place, base) {
         total = await missing(entries);
         load.hidden = true;
         bar.hidden = false;
-        status.ariaBusy = "true"; // each megabyte need not be read out
+        status.ariaBusy = "true"; // screen readers need not read out each megabyte
         try {
             const files = await obtain(entries, base, bytes => {
-                total = Math.max(total, done += bytes); // more, where a kept file is found damaged
+                total = Math.max(total, done += bytes); // grows if a cached file proves damaged
                 bar.value = done / total;
                 const values = {done: megabytes(done), total: megabytes(total)};
                 status.textContent = text("private_progress", values);
             });
             status.textContent = text("private_starting");
             bar.removeAttribute("value");
-            ask = working(files);
+            ask = startWorker(files);
             await ask("start", {files, settings: {...tab, html: null, files: null}});
             status.textContent = text("private_ready");
             source.hidden = verdict.hidden = false;
@@ -172,9 +184,9 @@ export async function fill(place, base) {
         status.ariaBusy = "false";
     }
 
-    // --- a picture
+    // --- one picture
     async function classify(file) {
-        const mine = ++asked;
+        const mine = ++asked; // a later picture makes this one's answer obsolete
         say();
         close();
         for (const part of [shares, explained, photo]) part.hidden = true;
@@ -192,7 +204,7 @@ export async function fill(place, base) {
             explained.hidden = false;
         } catch (error) {
             if (mine !== asked) return;
-            verdict.innerHTML = empty;
+            verdict.replaceChildren(nothingYet());
             say(error);
         }
     }
@@ -205,14 +217,14 @@ export async function fill(place, base) {
     function list({probabilities, confident}) {
         const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
         const rows = order.map(i => {
-            const row = make("div", {className: "share"}, make("dt", {textContent: html.names[i]}),
+            const row = box("share", make("dt", {textContent: html.names[i]}),
                 make("dd", {textContent: probability(probabilities[i])}));
             row.style.setProperty("--part", `${100 * probabilities[i]}%`);
             return row;
         });
-        const heading = confident ? [make("p", {className: "top", textContent: html.names[order[0]]})] : [];
-        shares.replaceChildren(make("h3", {textContent: text("probabilities")}), ...heading,
-            make("dl", {}, ...rows));
+        const top = make("p", {className: "top", textContent: html.names[order[0]]});
+        shares.replaceChildren(make("h3", {textContent: text("probabilities")}),
+            ...(confident ? [top] : []), make("dl", {}, ...rows));
         shares.hidden = false;
     }
 
@@ -231,7 +243,7 @@ export async function fill(place, base) {
             input.value = "";
         };
         const visible = () => place.offsetParent !== null;
-        // Before Gradio sees them: its own picture field would upload what is pasted or dropped.
+        // In the capture phase, ahead of Gradio, whose own picture field would upload the file.
         const caught = take => event => {
             if (!visible()) return;
             const file = [...take(event)?.files ?? []].find(one => one.type.startsWith("image/"));
@@ -259,9 +271,9 @@ export async function fill(place, base) {
     async function camera() {
         say();
         try {
-            // The prototype's own: model/page/page.js puts Gradio's message in the place of refusals.
-            video.srcObject = await MediaDevices.prototype.getUserMedia.call(
-                navigator.mediaDevices, {video: {facingMode: "environment", width: {ideal: 1920}}});
+            video.srcObject = await navigator.mediaDevices.getUserMedia({
+                video: {facingMode: "environment", width: {ideal: 1920}},
+            });
             film.hidden = false;
         } catch {
             say({key: "error_camera"});

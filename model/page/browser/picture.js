@@ -1,10 +1,10 @@
-// What the server does with a picture's numbers, done here: model/preprocessing.py, quality.py and
-// evidence.py. Every bound and colour comes from there, in `tab.json` (model/page/private.py); what is
-// here are the formulas, which tests/test_private_browser.py compares with Python's.
+// The server's computations on pixels, repeated in JavaScript: model/preprocessing.py, quality.py
+// and cam.py. Their bounds and colours arrive in `tab.json` (model/page/private.py); the formulas
+// stand here, and tests/test_private_browser.py compares them with Python's.
 //
-// A picture is {data, width, height}, of which data holds `step` numbers a pixel, RGB first.
+// A picture is {data, width, height}; `data` is RGB or RGBA, 0 to 255, row by row.
 
-const BITS = 22; // of PIL's fixed-point weights, src/libImaging/Resample.c
+const BITS = 22; // precision of PIL's fixed-point weights, see its src/libImaging/Resample.c
 
 const FILTERS = {
     bilinear: {reach: 1, at: x => Math.max(0, 1 - Math.abs(x))},
@@ -16,7 +16,7 @@ const FILTERS = {
     }},
 };
 
-/** For each of `to` places the first of `from` places that it takes from, and their weights. */
+/** For each of `to` output pixels: the `first` of `from` input pixels it draws on, and weights. */
 function weights(from, to, filter) {
     const scale = from / to, wide = Math.max(scale, 1), reach = filter.reach * wide;
     return Array.from({length: to}, (_, place) => {
@@ -30,13 +30,13 @@ function weights(from, to, filter) {
     });
 }
 
-/** PIL's `Image.resize` of an 8-bit RGB picture with BILINEAR, to the bit, as long as the height
- * is at most 100 times the width: Uint8Array of RGB. The data may hold RGBA; A is left out. */
+/** PIL's `Image.resize` with BILINEAR, bit for bit if the height is at most 100 times the width.
+ * Returns a Uint8Array of RGB; alpha is ignored. */
 function resize({data, width, height}, newWidth, newHeight) {
     const fixed = (from, to) => weights(from, to, FILTERS.bilinear).map(({first, share}) => (
         {first, share: Int32Array.from(share, value => Math.trunc(0.5 + value * 2 ** BITS))}));
-    const pass = (source, step, rows, columns, advance, stride, out, places) => {
-        // Along `columns`, `stride` apart, in each of `rows`, `advance` apart.
+    const pass = (source, rows, advance, stride, out, places) => {
+        // Resample each of `rows` lines, `advance` apart, whose pixels are `stride` apart.
         for (let row = 0, at = 0; row < rows; row++)
             for (const {first, share} of places) {
                 let r = 1 << (BITS - 1), g = r, b = r;
@@ -53,11 +53,11 @@ function resize({data, width, height}, newWidth, newHeight) {
         return out;
     };
     const step = data.length / (width * height);
-    const across = pass(data, step, height, width, width * step, step,
+    const across = pass(data, height, width * step, step,
         new Uint8Array(height * newWidth * 3), fixed(width, newWidth));
-    const down = pass(across, 3, newWidth, height, 3, newWidth * 3,
+    const down = pass(across, newWidth, 3, newWidth * 3,
         new Uint8Array(newWidth * newHeight * 3), fixed(height, newHeight));
-    // The second pass wrote column after column.
+    // The second pass wrote columns one after another: transpose.
     const out = new Uint8Array(down.length);
     for (let x = 0, at = 0; x < newWidth; x++)
         for (let y = 0; y < newHeight; y++)
@@ -65,13 +65,13 @@ function resize({data, width, height}, newWidth, newHeight) {
     return out;
 }
 
-/** Whether a picture is turned a quarter for an input of height x width. */
+/** Whether a portrait picture is to be turned a quarter for a landscape input. */
 const turned = (picture, height, width) => picture.width < picture.height && width > height;
 
-/** `to_array`: Uint8Array of RGB [height, width, 3]. */
+/** `to_array` of preprocessing.py: Uint8Array of RGB [height, width, 3]. */
 function toArray(picture, height, width) {
     if (!turned(picture, height, width)) return resize(picture, width, height);
-    // PIL's ROTATE_90, against the clock.
+    // Anticlockwise, as PIL's ROTATE_90.
     const step = picture.data.length / (picture.width * picture.height);
     const data = new Uint8Array(picture.width * picture.height * 3);
     for (let y = 0, at = 0; y < picture.width; y++)
@@ -87,7 +87,7 @@ function variance(values) {
     return values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
 }
 
-/** `quality_notices`: codes of what is wrong with the picture. */
+/** `quality_notices` of quality.py: codes of what is wrong with the picture. */
 function qualityNotices(picture, rules) {
     const {height, width} = rules;
     const pixels = toArray(picture, height, width);
@@ -102,7 +102,8 @@ function qualityNotices(picture, rules) {
             edges.push(grey[i - width] + grey[i + width] + grey[i - 1] + grey[i + 1] - 4 * grey[i]);
         }
     const share = bound => grey.filter(value => value >= bound).length / grey.length;
-    const uniform = Math.max(...[0, 1, 2].map(c => Math.sqrt(variance(channel(c))))) < rules.uniform;
+    const spreads = [0, 1, 2].map(c => Math.sqrt(variance(channel(c))));
+    const uniform = Math.max(...spreads) < rules.uniform;
     const found = {
         too_small: Math.min(picture.width, picture.height) < rules.smallest,
         uniform,
@@ -113,7 +114,8 @@ function qualityNotices(picture, rules) {
     return rules.codes.filter(code => found[code]);
 }
 
-/** `upright` and `strengths`: evidence [h, w, k] as {width, height, maps: [k] Float32Array}. */
+/** `strengths` of cam.py, turned upright: evidence [h, w, k] to {width, height, maps}; the maps are
+ * k Float32Arrays, 0 to 1. `quarter`: whether the picture was turned for the model. */
 function strengths(evidence, [h, w, k], quarter) {
     const maps = Array.from({length: k}, () => new Float32Array(h * w));
     let most = 1e-6;
@@ -132,44 +134,48 @@ function strengths(evidence, [h, w, k], quarter) {
     return quarter ? {width: h, height: w, maps} : {width: w, height: h, maps};
 }
 
-/** One map enlarged as PIL does with BICUBIC, Float32Array of width * height. */
+/** One map enlarged as PIL does with BICUBIC: Float32Array of width * height. */
 function enlarge(map, from, width, height) {
     const across = weights(from.width, width, FILTERS.bicubic);
     const down = weights(from.height, height, FILTERS.bicubic);
     const rows = new Float32Array(from.height * width), out = new Float32Array(height * width);
     for (let y = 0; y < from.height; y++)
         across.forEach(({first, share}, x) => {
-            rows[y * width + x] = share.reduce((s, v, i) => s + v * map[y * from.width + first + i], 0);
+            const at = y * from.width + first;
+            rows[y * width + x] = share.reduce((sum, w, i) => sum + w * map[at + i], 0);
         });
     down.forEach(({first, share}, y) => {
         for (let x = 0; x < width; x++)
-            out[y * width + x] = share.reduce((s, v, i) => s + v * rows[(first + i) * width + x], 0);
+            out[y * width + x] = share.reduce(
+                (sum, w, i) => sum + w * rows[(first + i) * width + x], 0);
     });
     return out;
 }
 
-/** `overlay`: the map over the picture in grey, as RGBA of the picture's size. */
+/** `overlay` of cam.py: the map over the greyscale picture, as RGBA of the picture's size. */
 function overlay({data, width, height}, value, look) {
     const colours = look.colours.map(c => [1, 3, 5].map(i => parseInt(c.slice(i, i + 2), 16)));
     const out = new Uint8ClampedArray(width * height * 4).fill(255);
     for (let i = 0; i < value.length; i++) {
         const v = Math.min(Math.max(value[i], 0), 1);
-        const grey = (data[4 * i] * 19595 + data[4 * i + 1] * 38470 + data[4 * i + 2] * 7471 + 0x8000) >> 16;
-        const place = v * (colours.length - 1), low = Math.min(Math.trunc(place), colours.length - 2);
+        const r = data[4 * i], g = data[4 * i + 1], b = data[4 * i + 2];
+        const grey = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16; // PIL's convert("L")
+        const place = v * (colours.length - 1);
+        const low = Math.min(Math.trunc(place), colours.length - 2), share = place - low;
         const opaque = look.opaque * Math.sqrt(v);
         for (let c = 0; c < 3; c++) {
-            const colour = colours[low][c] * (1 - place + low) + colours[low + 1][c] * (place - low);
+            const colour = colours[low][c] * (1 - share) + colours[low + 1][c] * share;
             out[4 * i + c] = grey * (1 - opaque) + colour * opaque;
         }
     }
-    // A white line with a black one beside it.
+    // Enclose the strong places in a white line with a black one beside it.
     const inside = Array.from(value, v => v >= look.half);
     for (const [reach, shade] of [[2, 0], [1, 255]])
-        for (const [step, rows, columns] of [[1, height, width - 1], [width, height - 1, width]])
+        for (const [right, down] of [[1, 0], [0, 1]])
             for (let n = 1; n <= reach; n++)
-                for (let y = 0; y < (step === 1 ? rows : height - n); y++)
-                    for (let x = 0; x < (step === 1 ? width - n : columns); x++) {
-                        const a = y * width + x, b = a + n * step;
+                for (let y = 0; y < height - n * down; y++)
+                    for (let x = 0; x < width - n * right; x++) {
+                        const a = y * width + x, b = a + n * (right + down * width);
                         if (inside[a] !== inside[b])
                             for (const i of [a, b]) out.fill(shade, 4 * i, 4 * i + 3);
                     }

@@ -1,20 +1,24 @@
-// Runs off the page's thread: decodes a picture, asks the model, draws the maps. A classic worker,
-// made of picture.js and this file, since a module worker cannot load LiteRT.js. It asks the
-// network for nothing: all it needs comes with the first message.
+// The worker: decodes a picture, runs the model and draws the evidence maps, off the page's thread.
+// It is a classic worker, made of picture.js and this file, since LiteRT.js loads itself with
+// importScripts, which module workers lack. It never uses the network: the first message brings
+// all it needs.
 
-let ask, tab, seen;
+let ask; // runs the model: pixels to its outputs, {name: numbers, name_shape: [...]}
+let tab; // settings() of model/page/private.py
+let seen; // the last picture and its evidence, for further maps
 
 /** Load the model: `files` holds Blobs of LiteRT.js, its wasm and the model. */
 async function start({files, settings}) {
     tab = settings;
-    // Only the processor is used; LiteRT.js would look for a graphics card.
+    // Hide the GPU from LiteRT.js: it opens a GPU device at its start, with no option to prevent
+    // this (Environment.create in @litertjs/core 2.5.3), and the model runs on the CPU.
     Object.defineProperty(navigator, "gpu", {value: undefined});
     const script = URL.createObjectURL(files.runtime), wasm = URL.createObjectURL(files.wasm);
-    // Its log, which is no more than that, would stand as errors on the console.
+    // LiteRT.js writes its log to stderr, which would show up as errors on the console.
     const printErr = line => console.debug(line);
     self.Module = {locateFile: () => wasm, mainScriptUrlOrBlob: script, printErr};
     importScripts(URL.createObjectURL(files.litert));
-    await loadLiteRt(script + "#.js"); // a path that ends in .js is taken as it is
+    await loadLiteRt(script + "#.js"); // it takes a path that ends in .js for a file, not a folder
     const bytes = new Uint8Array(await files.model.arrayBuffer());
     const model = await loadAndCompile(bytes, {accelerator: "wasm"});
     const {height, width} = tab.input;
@@ -32,10 +36,10 @@ async function start({files, settings}) {
         input.delete();
         return answer;
     };
-    await ask(new Uint8Array(height * width * 3).fill(128)); // the first run is slower
+    await ask(new Uint8Array(height * width * 3).fill(128)); // warm up: the first run is slower
 }
 
-/** A file as upright RGBA on white, and at the size in which it is shown. */
+/** Decode a file to upright RGBA on white: the `whole` picture, and as it is `shown`, smaller. */
 async function opened(file) {
     let bitmap;
     try {
@@ -47,9 +51,12 @@ async function opened(file) {
     }
     if (bitmap.width * bitmap.height > tab.most_pixels)
         throw {key: "error_too_large", values: {
-            width: bitmap.width, height: bitmap.height, megapixels: Math.floor(tab.most_pixels / 1e6)}};
+            width: bitmap.width, height: bitmap.height,
+            megapixels: Math.floor(tab.most_pixels / 1e6),
+        }};
     const drawn = (width, height) => {
-        const context = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true});
+        const canvas = new OffscreenCanvas(width, height);
+        const context = canvas.getContext("2d", {willReadFrequently: true});
         context.fillStyle = "white";
         context.fillRect(0, 0, width, height);
         context.imageSmoothingQuality = "high";
@@ -57,13 +64,14 @@ async function opened(file) {
         return context.getImageData(0, 0, width, height);
     };
     const whole = drawn(bitmap.width, bitmap.height);
-    const less = Math.min(1, tab.look.longest / Math.max(bitmap.width, bitmap.height));
-    const shown = drawn(...[bitmap.width, bitmap.height].map(n => Math.max(1, Math.round(n * less))));
+    const scale = Math.min(1, tab.look.longest / Math.max(bitmap.width, bitmap.height));
+    const scaled = pixels => Math.max(1, Math.round(pixels * scale));
+    const shown = drawn(scaled(bitmap.width), scaled(bitmap.height));
     bitmap.close();
     return {whole, shown};
 }
 
-/** The answer to a picture: the server's Prediction, and the picture as it is shown. */
+/** Classify a file. Returns the fields of the server's Prediction, and the picture to show. */
 async function classify({file}) {
     const {whole, shown} = await opened(file);
     const {height, width} = tab.input;
@@ -72,14 +80,16 @@ async function classify({file}) {
     const familiarity = out.familiarity?.[0];
     if (familiarity !== undefined && tab.familiar !== null && familiarity < tab.familiar)
         notices.push("unfamiliar");
-    seen = {shown, ...strengths(out.evidence, out.evidence_shape.slice(1), turned(whole, height, width))};
+    const quarter = turned(whole, height, width);
+    seen = {shown, ...strengths(out.evidence, out.evidence_shape.slice(1), quarter)};
     return {
-        probabilities: out.probabilities, notices, familiarity, milliseconds: out.milliseconds, shown,
+        probabilities: out.probabilities, milliseconds: out.milliseconds,
+        notices, familiarity, shown,
         confident: !notices.some(code => tab.quality.refused.includes(code)),
     };
 }
 
-/** The map of the diagnosis at `place` over the last picture; `some` where it shows anything. */
+/** The map of the diagnosis at index `place`, over the last picture. `some`: is anything in it? */
 function map({place}) {
     const value = enlarge(seen.maps[place], seen, seen.shown.width, seen.shown.height);
     const data = overlay(seen.shown, value, tab.look);
@@ -92,6 +102,7 @@ onmessage = async ({data: {number, task, ...rest}}) => {
     try {
         postMessage({number, result: await TASKS[task](rest)});
     } catch (error) {
-        postMessage({number, error: error.key ? error : {key: "", reason: String(error?.message ?? error)}});
+        const reason = String(error?.message ?? error);
+        postMessage({number, error: error?.key ? error : {key: "", reason}});
     }
 };

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Makes the other files of this folder from the pinned npm packages, of the registry that npm is set to:
+# Rebuilds the other files of this folder from pinned npm packages, from the registry that npm is
+# configured for:
 #
 #     bash model/page/browser/litert/vendor.sh
 #
-# litert.js is the two packages' own code as one classic script, without their import and export
-# lines: a browser's classic worker takes no bare import. The rest is as it is, the wasm gzipped.
+# litert.js joins the two packages into one classic script, without their import and export lines:
+# a classic worker cannot import packages by name. All else is copied unchanged, the wasm gzipped.
 set -euo pipefail
 cd "$(dirname "$0")"
 version=2.5.3
-kept="compat threaded" # one thread on every browser with SIMD; several where the page is isolated
+kinds="compat threaded" # one thread, any browser with SIMD; several threads, isolated pages only
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-fetch() { # name, and what npm says of it as dist.integrity
+fetch() { # NAME SHA512, the latter as npm's dist.integrity
   file=$(cd "$work" && npm pack --silent "@litertjs/$1@$version")
   echo "$2" | base64 -d | cmp - <(openssl dgst -sha512 -binary "$work/$file")
   mkdir "$work/$1" && tar -xzf "$work/$file" -C "$work/$1" --strip-components=1
@@ -26,7 +27,7 @@ fetch wasm-utils 4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2
     sed '/^import .*@litertjs/d; /^export {/,/^};/d; /sourceMappingURL/d' "$work/$name/dist/index.js"
   done
 } > litert.js
-for kind in $kept; do
+for kind in $kinds; do
   cp "$work/core/wasm/litert_wasm_${kind}_internal.js" "$kind.js"
   gzip -9nc "$work/core/wasm/litert_wasm_${kind}_internal.wasm" > "$kind.wasm.gz"
 done
