@@ -144,7 +144,7 @@ def _binary(rows):
         keys = ("malignant_sensitivity", "malignant_specificity", "roc_auc")
         ours = [_ours(row, "top_1", 100, 2), *(_ours(row, key) for key in keys)]
         known = theirs(row)
-        printed = span(known.get("accuracy", 100))
+        printed = span(known.get("accuracy"), 100)
         body.append([row["backbone"], *ours, printed, known.get("source", "–")])
     return table(head.split("; "), body)
 
