@@ -125,7 +125,7 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
         assert total == pytest.approx(1, abs=1e-3)
         if shutil.which("chromium"):
             page = seen_in_the_page(url, picture, answer["label"])
-            assert "no medical diagnosis" in page and "cannot be reached" not in page
+            assert "not a medical diagnosis" in page and "cannot be reached" not in page
             printed.append(page)
 
     hub.stop()

@@ -90,9 +90,7 @@ def _batch(folder: str, count: int, dataset: str) -> None:
         before, start = megabytes(os.getpid()), time.perf_counter()
         with sampled(os.getpid()) as samples:
             rows = batch.classify_many(classifier, files)
-            # The page's own table, of at most 200 pictures, is one string: it is what is sent.
-            with open(Path(place) / "table.html", "w") as file:
-                file.writelines(answer.table_lines(rows, classifier.labels, "en"))
+            answer.table(rows, classifier.labels, "en")
             batch.write_csv(rows, Path(place) / "diagnoses.csv")
         print(time.perf_counter() - start, max([*samples, before]) - before)
 
