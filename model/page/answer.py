@@ -150,9 +150,20 @@ def glossary(labels: list[str], language: str) -> str:
     return f'{entries}<p class="small">{escape(text(language, "source_classes"))}</p>'
 
 
+def _shares(language: str, digits: int = 0, **figures: dict) -> dict[str, str]:
+    """Each {value, low, high} as percentages, under NAME, NAME_low and NAME_high."""
+    ends = {"value": "", "low": "_low", "high": "_high"}
+    return {
+        name + end: percent(figure[key], language, digits)
+        for name, figure in figures.items()
+        for key, end in ends.items()
+    }
+
+
 def about(classifier, language: str = "en") -> str:
     """The model in a few sentences: backbone, data, and test results."""
     config, metrics = classifier.config, classifier.metrics
+    data, calibration = config["data"], config.get("calibration") or {}
     parts = [
         text(
             language,
@@ -160,40 +171,31 @@ def about(classifier, language: str = "en") -> str:
             architecture=config["architecture"],
             height=classifier.height,
             width=classifier.width,
-            dataset=config["data"]["dataset"],
-            images=number(config["data"]["images"], language),
+            dataset=data["dataset"],
+            images=number(data["images"], language),
         )
     ]
     measured = metrics.get("tflite")
     if measured and metrics["data"]["part"] == "test":
-        figures = {
-            f"{short}{end}": percent(measured[key][value], language, 1)
-            for short, key in (("top", "top_1"), ("balanced", "balanced_accuracy"))
-            for end, value in (("", "value"), ("_low", "low"), ("_high", "high"))
-        }
-        parts.append(text(language, "about_measured", n=number(measured["n"], language), **figures))
-        melanoma = measured.get("melanoma", {}).get("sensitivity", {})
-        if melanoma.get("value") is not None:
-            figures = {k: percent(melanoma[k], language) for k in ("value", "low", "high")}
-            parts.append(text(language, "about_melanoma", **figures))
+        top, balanced = measured["top_1"], measured["balanced_accuracy"]
+        shares = _shares(language, 1, top=top, balanced=balanced)
+        parts.append(text(language, "about_measured", n=number(measured["n"], language), **shares))
+        named = measured.get("melanoma", {}).get("sensitivity", {})
+        if named.get("value") is not None:
+            parts.append(text(language, "about_melanoma", **_shares(language, named=named)))
         if classifier.labels == BINARY and (point := measured.get("suspicious")):
-            figures = {
-                f"{short}{end}": point[key][value]
-                for short, key in (("caught", "sensitivity"), ("cleared", "specificity"))
-                for end, value in (("", "value"), ("_low", "low"), ("_high", "high"))
-            }
-            if None not in figures.values():
-                figures = {key: percent(value, language) for key, value in figures.items()}
-                parts.append(text(language, "about_malignant", **figures))
+            caught, cleared = point["sensitivity"], point["specificity"]
+            if None not in [*caught.values(), *cleared.values()]:
+                shares = _shares(language, caught=caught, cleared=cleared)
+                parts.append(text(language, "about_malignant", **shares))
     else:
         parts.append(text(language, "about_unmeasured"))
-    calibration = config.get("calibration") or {}
     if calibration.get("threshold") is not None and calibration.get("sensitivity"):
         shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
         parts.append(text(language, "about_threshold", **shares))
     if set(classifier.labels) == set(LABELS):
         parts.append(text(language, "about_limits"))
-    classes = config["data"].get("classes") or {}
+    classes = data.get("classes") or {}
     if sorted(sum(classes.values(), [])) == LABELS:
         counted = {kind: _names(members, language) for kind, members in classes.items()}
         parts.append(text(language, "about_limits_binary", **counted))

@@ -33,5 +33,14 @@
             (type === "characterData" ? [target] : addedNodes).forEach(tidy);
     }).observe(document.body, {childList: true, characterData: true, subtree: true});
 
-    addEventListener("unhandledrejection", event => console.log("REJ", event.reason?.name));
+    // Gradio leaves it unhandled that the camera cannot be used.
+    addEventListener("unhandledrejection", event => {
+        const field = document.getElementById("picture");
+        if (!(event.reason instanceof DOMException && field?.querySelector("video"))) return;
+        event.preventDefault();
+        const message = document.createElement("p");
+        Object.assign(message, {className: "box notice", role: "alert", textContent: text.error_camera});
+        field.before(message);
+        field.addEventListener("click", () => message.remove(), {once: true});
+    });
 }
