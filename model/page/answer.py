@@ -248,11 +248,6 @@ def lead(labels: list[str], language: str) -> str:
     return text(language, key, n=number(len(labels), language))
 
 
-def empty(language: str) -> str:
-    """HTML: what is in the place of the answer before there is one."""
-    return f"<div class='empty'>{escape(text(language, 'answer_empty'), quote=False)}</div>"
-
-
 def translations(classifier) -> dict[str, dict[str, str]]:
     """{language: {key: text}} for the browser: texts.json, and what is composed from it once. Keys
     of HTML start with html_."""
@@ -271,7 +266,7 @@ def translations(classifier) -> dict[str, dict[str, str]]:
             "html_title": f"<h1>{t['title']}</h1><p class='lead'>{said}</p>",
             "html_no_diagnosis": f"<strong>{t['no_diagnosis']}</strong> {notice}",
             "html_hints": f"<p>{t['framing']}</p><p>{t['privacy']}</p>",
-            "html_answer_empty": empty(language),
+            "html_answer_empty": f"<div class='empty'>{t['answer_empty']}</div>",
             "html_batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
             "html_legend": legend(language),
             "html_glossary": glossary(classifier.labels, language),

@@ -78,8 +78,8 @@ class Calls:
         return self.classifier.predict(path)
 
     def predict(self, picture: dict | None) -> dict[str, float]:
-        """Classify a dermatoscopic picture of a skin lesion: {diagnosis: probability}. This is no
-        medical diagnosis.
+        """Classify a dermatoscopic picture of a skin lesion: {diagnosis: probability}. This is not
+        a medical diagnosis.
 
         Args:
             picture: JPEG, PNG or WebP of one lesion
@@ -120,10 +120,6 @@ class Calls:
             image,
             words,
         )
-
-    def forget(self, request: gr.Request):
-        """Hide the last answer, as another picture has been chosen."""
-        return answer.empty(spoken(request)), gr.Column(visible=False), gr.Row(visible=False)
 
     def switch(self, seen: tuple | None, label: str, request: gr.Request):
         language = spoken(request)

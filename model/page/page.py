@@ -1,5 +1,6 @@
 """The page: its components, what happens when they are used, and how it is served."""
 
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -121,7 +122,10 @@ def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
         **PICTURE,
     )
     hidden = {"show_progress": "hidden"} | PRIVATE
-    picture.change(calls.forget, None, [summary, answered, explained], queue=False, **hidden)
+    # By the browser itself: the server's reply could overtake an answer to the new picture.
+    hide, empty = json.dumps(gr.update(visible=False)), json.dumps(str(i18n("html_answer_empty")))
+    forget = f"() => [{empty}, {hide}, {hide}]"
+    picture.change(None, None, [summary, answered, explained], js=forget, **PRIVATE)
     choice.input(calls.switch, [seen, choice], [image, words], **hidden)
     gallery.select(calls.take_example, None, picture, **hidden)
     page.load(calls.show_examples, None, [gallery, offered], **hidden)
