@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,18 +36,20 @@ def served(*arguments, **environment):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    output = tempfile.TemporaryFile()  # a pipe that nobody reads would block the server when full
     process = subprocess.Popen(
         [sys.executable, "app.py", *arguments],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
-        text=True,
         env=os.environ | {"GRADIO_SERVER_PORT": str(port)} | environment,
     )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
-            assert process.poll() is None, process.stdout.read()
+            if process.poll() is not None:
+                output.seek(0)
+                raise AssertionError(output.read().decode())
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(url + "/config", timeout=5).status_code == 200:
                     break
@@ -55,6 +58,7 @@ def served(*arguments, **environment):
     finally:
         process.terminate()
         process.wait(30)
+        output.close()
 
 
 @pytest.fixture(scope="module")

@@ -56,8 +56,9 @@ class Calls:
     `folder` is Gradio's folder for uploads, `model` what /analyze tells of the model, and `dataset`
     the source of the example pictures.
 
-    Pictures arrive as Gradio's ImageData in a dict ("preprocess=False"): gr.Image would open
-    them itself, and answer a file that is no picture with an error of its own.
+    Files arrive as Gradio's FileData or ImageData in a dict ("preprocess=False"). gr.Image would
+    open them itself and answer a file that is no picture with an error of its own; gr.File would
+    make an empty temporary file for each.
     """
 
     def __init__(self, classifier, folder: Path, model: dict, dataset: str):
@@ -135,12 +136,12 @@ class Calls:
         alt = text(language, alt, name=name(language, label))
         return gr.Image(overlay(picture, strength), alt_text=alt), answer.diagnosis(label, language)
 
-    def answer_many(self, files: list[str] | None, request: gr.Request, progress=gr.Progress()):
+    def answer_many(self, files: list[dict] | None, request: gr.Request, progress=gr.Progress()):
         language, labels = spoken(request), self.classifier.labels
-        unit = text(language, "batch_progress")
+        paths, unit = [file["path"] for file in files or []], text(language, "batch_progress")
         with inside(self.batches, language):
             rows = batch.classify_many(
-                self.classifier, files or [], lambda done, total: progress((done, total), unit=unit)
+                self.classifier, paths, lambda done, total: progress((done, total), unit=unit)
             )
         # In the uploads' folder, so that it is swept with them.
         path = self.folder / secrets.token_hex(16) / "diagnoses.csv"

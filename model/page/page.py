@@ -61,9 +61,8 @@ def build(
 # Read out when it changes, to people who cannot see it.
 LIVE = "element.ariaLive = 'polite'"
 PRIVATE = {"api_visibility": "private"}
-# Gradio would run one call at a time; the rooms of Calls bound how many run.
-CLASSIFIES = {"concurrency_limit": None}
-PICTURE = {"preprocess": False}  # see Calls
+# Gradio would run one call at a time; the rooms of Calls bound how many run. Calls explains the rest.
+CLASSIFIES = {"concurrency_limit": None, "preprocess": False}
 
 
 def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
@@ -119,7 +118,6 @@ def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
         scroll_to_output=True,
         **PRIVATE,
         **CLASSIFIES,
-        **PICTURE,
     )
     hidden = {"show_progress": "hidden"} | PRIVATE
     # By the browser itself: the server's reply could overtake an answer to the new picture.
@@ -153,9 +151,8 @@ def _endpoints(calls: Calls) -> None:
     picture = gr.Image(label="Dermatoscopic picture", visible=False)
     shares = gr.Label(label="Probability of each diagnosis", visible=False)
     everything = gr.JSON(label="Everything", visible=False)
-    options = CLASSIFIES | PICTURE
-    gr.on([], calls.predict, picture, shares, api_name="predict", **options)
-    gr.on([], calls.analyze, picture, everything, api_name="analyze", **options)
+    gr.on([], calls.predict, picture, shares, api_name="predict", **CLASSIFIES)
+    gr.on([], calls.analyze, picture, everything, api_name="analyze", **CLASSIFIES)
 
 
 def theme() -> gr.themes.Base:
