@@ -1,6 +1,7 @@
 () => {
-    // What Gradio leaves undone: it has no translation for some words of its own, names an example
-    // "Thumbnail 1 of 7" to those who hear the page, and shows probabilities of 0% and 100%.
+    // What Gradio 6.31 leaves undone: some of its words cannot be translated through gr.I18n
+    // (https://www.gradio.app/guides/internationalization), screen readers hear an example's place
+    // instead of its caption, and probabilities are rounded to 0% and 100%.
     const words = window.gradio_config?.i18n_translations ?? {};
     const language = (navigator.language || "en").split("-")[0];
     const text = words[language] ?? words.en ?? {};

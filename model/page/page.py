@@ -61,7 +61,7 @@ def build(
 # Read out when it changes, to people who cannot see it.
 LIVE = "element.ariaLive = 'polite'"
 PRIVATE = {"api_visibility": "private"}
-# Gradio would run one call at a time; the rooms of Calls bound how many run. Calls explains the rest.
+# Gradio would run one call at a time; the rooms of Calls bound how many run. On files, see Calls.
 CLASSIFIES = {"concurrency_limit": None, "preprocess": False}
 
 
