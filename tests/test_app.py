@@ -62,14 +62,9 @@ def served(*arguments, **environment):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where the page keeps uploads."""
-    return tmp_path_factory.mktemp("uploads")
-
-
-@pytest.fixture(scope="module")
-def page(trained, folder):
-    """The page, whose model is named by the environment."""
+def page(trained, tmp_path_factory):
+    """The page, whose model and folder for uploads are named by the environment."""
+    folder = tmp_path_factory.getbasetemp() / "uploads"
     with served(MODEL=str(trained), GRADIO_TEMP_DIR=str(folder)) as url:
         yield url
 
@@ -255,7 +250,10 @@ def test_only_the_two_endpoints_are_public_and_nothing_is_kept_of_a_run(page):
     assert httpx.get(page + "/monitoring").status_code >= 400
 
 
-def test_every_file_of_a_run_lies_in_the_folder_that_is_swept(page, client, folder, tmp_path):
+def test_every_file_of_a_run_lies_in_the_folder_that_is_swept(
+    page, client, tmp_path, tmp_path_factory
+):
+    folder = tmp_path_factory.getbasetemp() / "uploads"
     drawing("bcc", 17).save(tmp_path / "x.png")
     sent = (tmp_path / "x.png").read_bytes()
     client.predict(handle_file(tmp_path / "x.png"), api_name="/predict")
