@@ -1,22 +1,20 @@
-"""The evidence map laid over the picture: where the network saw what speaks for a diagnosis.
+"""The class activation map over the picture: which places speak for a diagnosis.
 
-The network ends in global average pooling and one Dense head. The head applied at each place of the
-last feature map gives the evidence, whose mean over places is the logits: the class activation map
-of Zhou et al., Learning Deep Features for Discriminative Localization (CVPR 2016).
+The network ends in global average pooling and one dense layer. That layer, applied at each place of
+the last feature map, gives the evidence, whose mean over places is the logits (Zhou et al.,
+Learning Deep Features for Discriminative Localization, CVPR 2016).
 """
 
 import numpy as np
 from PIL import Image
 
-from model.preprocessing import turned
+LONGEST = 640  # pixels, the longer side of the picture as shown
+HALF = 0.5  # the level of the white line
+OPAQUE = 0.65  # at full strength, the share of the colours
+LEAST = 0.05  # a map that stays below counts as empty
 
-LONGEST = 640  # pixels of the shown picture's longer side
-HALF = 0.5  # the white line's level
-OPAQUE = 0.65  # the most that the colours hide of the picture
-LEAST = 0.05  # a map with nothing stronger shows nothing
-
-# Viridis (van der Walt and Smith, 2015) at ten even steps: its lightness rises evenly, so that it
-# reads in grey and to colour-blind eyes.
+# Viridis (van der Walt and Smith, 2015) in ten even steps. Its lightness rises evenly, so it can be
+# read in grey and by people who are colour-blind.
 COLOURS = (
     "#440154",
     "#482878",
@@ -33,28 +31,22 @@ _RGB = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS], n
 
 
 def shown(picture: Image.Image) -> Image.Image:
-    """A copy of an upright RGB picture at the size in which it is shown."""
+    """A copy of an RGB picture, at most LONGEST pixels a side."""
     picture = picture.copy()
     picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     return picture
 
 
-def upright(evidence: np.ndarray, picture: Image.Image, height: int, width: int) -> np.ndarray:
-    """Evidence [h, w, k] as it lies on `picture`: `to_array` turns a portrait picture a quarter
-    where the input, `height` x `width`, is landscape; this turns back."""
-    return np.rot90(evidence, -1) if turned(picture, height, width) else evidence
-
-
 def strengths(evidence: np.ndarray) -> np.ndarray:
-    """Evidence float [h, w, k] to strengths float32 [h, w, k], 0 to 1: how far each place speaks
-    for a diagnosis more than for the average one, over the largest such value of all; 0 where it
-    speaks against it. So the maps of one picture can be compared."""
+    """Evidence float [h, w, k] to strengths float32 [h, w, k], 0 to 1: how much more a place speaks
+    for a diagnosis than for the average one, 0 if less. All are divided by the largest, so the maps
+    of one picture can be compared."""
     centred = np.maximum(evidence - evidence.mean(axis=-1, keepdims=True), 0).astype(np.float32)
     return centred / max(float(centred.max(initial=0)), 1e-6)
 
 
 def colours(values: np.ndarray) -> np.ndarray:
-    """Values 0 to 1, of any shape, to float32 RGB 0 to 255, a last axis of 3 more."""
+    """Values 0 to 1 of any shape to float32 [..., 3], RGB 0 to 255."""
     place = np.clip(values, 0, 1) * (len(_RGB) - 1)
     low = np.minimum(place.astype(int), len(_RGB) - 2)
     share = (place - low)[..., None]
@@ -62,9 +54,9 @@ def colours(values: np.ndarray) -> np.ndarray:
 
 
 def overlay(picture: Image.Image, strength: np.ndarray) -> Image.Image:
-    """`strength` [h, w], 0 to 1, over `picture`, as RGB of the picture's size. The picture is grey
-    below, so that its own colours are not taken for the map's; a white line with a black one
-    beside it encloses the places of HALF and more, for those who do not go by colour."""
+    """`strength` [h, w], 0 to 1, over an RGB picture, as RGB of the same size. The picture becomes
+    grey, so that its colours are not mistaken for the map's. A white line, edged in black, encloses
+    the places of HALF and more, for people who cannot tell the colours."""
     small = Image.fromarray(np.ascontiguousarray(strength, dtype=np.float32))
     value = np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC))
     value = np.clip(value, 0, 1)
@@ -78,7 +70,7 @@ def overlay(picture: Image.Image, strength: np.ndarray) -> Image.Image:
 
 
 def _rim(inside: np.ndarray, reach: int) -> np.ndarray:
-    """Places within `reach` steps, along rows or columns, of the other side of `inside`'s edge."""
+    """The places at most `reach` steps, along a row or column, from the edge of `inside`."""
     rim = np.zeros_like(inside)
     for step in range(1, reach + 1):
         across = inside[:, step:] != inside[:, :-step]

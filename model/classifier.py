@@ -1,14 +1,11 @@
 """Classify pictures with a model folder's `model.tflite`; needs neither TensorFlow nor Keras.
 
 from model.classifier import Classifier
-classifier = Classifier.from_pretrained("USER/NAME")    # or a folder, as "model/bundled"
-prediction = classifier("lesion.jpg")
+classifier = Classifier.from_pretrained("USER/NAME")    # or a folder, such as "model/bundled"
+prediction = classifier.predict("lesion.jpg")
 prediction.top(3)        # [("nv", 0.93), ("mel", 0.04), ("bkl", 0.02)]
 """
 
-import contextlib
-import ctypes
-import mmap
 import os
 import queue
 import time
@@ -17,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from model.folder import (
     BUNDLED,
@@ -30,40 +28,46 @@ from model.folder import (
     verify,
 )
 from model.hub.pull import PAGE, find
-from model.preprocessing import open_picture, to_array
+from model.preprocessing import open_picture, to_array, upright
 from model.quality import REFUSED, quality_notices
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """`probabilities` {label: 0..1, summing to 1}, in the model's order of labels; `evidence`
-    float32 [h, w, classes], whose mean over places is the calibrated logits; `milliseconds` of
-    the network alone; `notices` the codes (model/quality.py's CODES) of what is wrong with the
-    picture; `familiarity` 0..1, how like the training pictures it is (model/network/familiarity.py), None
-    where the model does not tell."""
+    """The answer for one picture.
+
+    probabilities: {label: 0..1}, summing to 1, in the model's order of labels
+    evidence: float32 [h, w, labels] over the upright picture; its mean over places is the
+        calibrated logits
+    milliseconds: the network's share of the time
+    notices: codes from model/quality.py's CODES
+    familiarity: 0..1, how similar the picture is to the training pictures; None if the model
+        does not tell
+    picture: the picture itself, upright RGB, as `open_picture` returned it
+    """
 
     probabilities: dict[str, float]
     evidence: np.ndarray
     milliseconds: float
     notices: list[str] = field(default_factory=list)
     familiarity: float | None = None
+    picture: Image.Image | None = None
 
     @property
     def confident(self) -> bool:
-        """Whether the picture is one that the model can have an opinion of."""
+        """Whether the picture is one that the model can judge."""
         return not set(self.notices) & set(REFUSED)
 
     def top(self, k: int = 1) -> list[tuple[str, float]]:
-        """The k likeliest labels with their probabilities, likeliest first."""
+        """The k most probable labels with their probabilities, most probable first."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
 
 class Classifier:
-    """A model folder, loaded and checked. Calls from several threads take turns at `workers`
-    interpreters, each with `threads` threads (default: one a core), as an interpreter serves one
-    call at a time.
+    """A model folder, loaded and checked. Calls from several threads share `workers` interpreters
+    of `threads` threads each (default: one per core); an interpreter serves one call at a time.
 
-    Raises ModelFolderError with a sentence where a file is missing, altered or does not fit.
+    Raises ModelFolderError if a file is missing, altered or does not fit the others.
     """
 
     def __init__(
@@ -83,8 +87,8 @@ class Classifier:
         self.metrics = read_metrics(self.folder)
         self.labels = self.config["labels"]
         self.height, self.width = self.config["input"]["height"], self.config["input"]["width"]
-        # The last one used comes first: its memory is in the processor's cache.
-        self._idle = queue.LifoQueue()
+        # Last in, first out: the interpreter used last is still in the processor's cache.
+        self.idle = queue.LifoQueue()
         try:
             for _ in range(workers):
                 interpreter = Interpreter(
@@ -92,11 +96,10 @@ class Classifier:
                 )
                 interpreter.allocate_tensors()
                 runner = interpreter.get_signature_runner()
-                self._idle.put(runner)
-                _release(self.folder / TFLITE)  # before the next one maps it too
+                self.idle.put(runner)
         except (ValueError, RuntimeError) as error:
-            said = " ".join(str(error).split())
-            raise ModelFolderError(f"{self.folder / TFLITE} cannot be loaded: {said}.") from None
+            reason = " ".join(str(error).split())
+            raise ModelFolderError(f"{self.folder / TFLITE} cannot be loaded: {reason}.") from None
         details = runner.get_input_details() | runner.get_output_details()
         shapes = {name: list(detail["shape"]) for name, detail in details.items()}
         if (
@@ -106,68 +109,58 @@ class Classifier:
         ):
             raise ModelFolderError(
                 f"{self.folder / TFLITE} does not fit {CONFIG}: its tensors are {shapes}. "
-                f"Make it anew with: python convert.py {self.folder}"
+                f"Make it again with: python convert.py {self.folder}"
             )
         blank = np.full((self.height, self.width, 3), 128, np.uint8)
         probabilities, evidence, familiarity, _ = self.run(blank)
         numbers = np.isfinite([*probabilities, evidence.sum(), familiarity or 0.0]).all()
         if not numbers or abs(probabilities.sum() - 1) > 0.01 or probabilities.min() < 0:
-            raise ModelFolderError(f"{self.folder / TFLITE} gives no probabilities; train it anew.")
+            raise ModelFolderError(
+                f"{self.folder / TFLITE} gives no probabilities; train it again."
+            )
 
     @classmethod
     def from_pretrained(
         cls, name: "str | Path" = BUNDLED, threads: int | None = None, workers: int = 1
     ):
-        """A model folder, or USER/NAME[@REVISION] on the Hub, of which only what serving needs is
-        downloaded, into the Hub client's cache; `notice` then tells whether an older copy serves,
-        since the Hub could not be reached. Raises HubError, a ModelFolderError."""
+        """Load a model folder, or USER/NAME[@REVISION] from the Hub: what serving needs is
+        downloaded into the Hub client's cache. `notice` says so if the Hub is out of reach and an
+        older copy is served. Raises HubError, a ModelFolderError."""
         pulled = find(name, PAGE)
         classifier = cls(pulled.folder, threads, workers)
         classifier.notice = pulled.notice
         return classifier
 
     def run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float | None, float]:
-        """uint8 [height, width, 3] to probabilities float32 [k], evidence float32 [h, w, k],
-        familiarity 0..1 or None, and the network's milliseconds."""
+        """uint8 [height, width, 3] to probabilities float32 [labels], evidence float32
+        [h, w, labels] over `image`, familiarity 0..1 or None, and the network's milliseconds."""
         pixels = image[None].astype(np.float32)
-        runner = self._idle.get()
+        runner = self.idle.get()
         try:
             start = time.perf_counter()
             out = runner(pixels=pixels)
             milliseconds = (time.perf_counter() - start) * 1000
         finally:
-            self._idle.put(runner)
+            self.idle.put(runner)
         familiarity = float(out["familiarity"][0]) if "familiarity" in out else None
         return out["probabilities"][0], out["evidence"][0], familiarity, milliseconds
 
-    def __call__(self, picture) -> Prediction:
-        """Classify a path, bytes, file or PIL image. Raises PictureError with a sentence."""
-        upright = open_picture(picture, self.height, self.width)
-        probabilities, evidence, familiarity, milliseconds = self.run(
-            to_array(upright, self.height, self.width)
-        )
-        notices = quality_notices(upright)
+    def predict(self, picture) -> Prediction:
+        """Classify a path, bytes, a binary file or a PIL image. Raises PictureError."""
+        size = self.height, self.width
+        picture = open_picture(picture, *size)
+        probabilities, evidence, familiarity, milliseconds = self.run(to_array(picture, *size))
+        notices = quality_notices(picture)
         threshold = self.config.get("familiarity", {}).get("threshold")
         if familiarity is not None and threshold is not None and familiarity < threshold:
             notices.append("unfamiliar")
-        return Prediction(self._named(probabilities), evidence, milliseconds, notices, familiarity)
+        return Prediction(
+            {label: float(p) for label, p in zip(self.labels, probabilities)},
+            upright(evidence, picture, *size),
+            milliseconds,
+            notices,
+            familiarity,
+            picture,
+        )
 
-    def probabilities(self, picture) -> dict[str, float]:
-        """Those of __call__ alone; without the notices, 2 ms sooner."""
-        upright = open_picture(picture, self.height, self.width)
-        return self._named(self.run(to_array(upright, self.height, self.width))[0])
-
-    def _named(self, probabilities: np.ndarray) -> dict[str, float]:
-        return {label: float(p) for label, p in zip(self.labels, probabilities)}
-
-
-def _release(path: Path) -> None:
-    """Give back the memory of a mapped file: XNNPACK has a copy of the weights, in its own order,
-    and reads the file no more. Whatever is read nevertheless comes from the disk again."""
-    with contextlib.suppress(AttributeError, OSError):  # not Linux
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            if line.endswith(f" {path.resolve()}"):
-                start, end = (int(place, 16) for place in line.split()[0].split("-"))
-                ctypes.CDLL(None).madvise(
-                    ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED
-                )
+    __call__ = predict

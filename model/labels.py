@@ -1,6 +1,6 @@
-"""The seven diagnoses of HAM10000, their order, names and spellings.
+"""The seven diagnoses of HAM10000: codes, order, names and spellings.
 
-Order, codes and meaning: Tschandl, Rosendahl, Kittler, Scientific Data 5, 180161 (2018).
+Codes and meaning: Tschandl, Rosendahl and Kittler, Scientific Data 5, 180161 (2018).
 """
 
 import re
@@ -16,13 +16,13 @@ DIAGNOSES = {
 }
 LABELS = list(DIAGNOSES)
 
-# Malignant, or an in-situ stage of it: what a doctor should look at soon.
+# Malignant, or an in-situ stage: a doctor should look at these soon.
 SUSPICIOUS = ["akiec", "bcc", "mel"]
 
 # The two labels of train.py --task binary.
 BINARY = ["benign", "malignant"]
 
-# The spellings of the public Hub copy marmal88/skin_cancer, after `_key`.
+# The spellings of the Hub's marmal88/skin_cancer, after `_key`.
 _LONG_NAMES = {
     "actinic_keratoses": "akiec",
     "basal_cell_carcinoma": "bcc",
@@ -39,9 +39,9 @@ def _key(text: str) -> str:
 
 
 def to_code(dx: str) -> str:
-    """One of the seven codes for a `dx` value, code or long name, in any case.
+    """The code of a `dx` value, which is a code or a long name in any case.
 
-    Raises ValueError where the value is neither.
+    Raises ValueError if it is neither.
     """
     key = _key(str(dx))
     code = key if key in DIAGNOSES else _LONG_NAMES.get(key)
@@ -54,11 +54,11 @@ def to_code(dx: str) -> str:
 
 
 def suspicious_of(labels: list[str]) -> list[str]:
-    """Those of a model's labels that a doctor should see soon; none where they are no diagnoses."""
+    """The labels that a doctor should see soon; none if they are not diagnoses."""
     known = {tuple(LABELS): SUSPICIOUS, tuple(BINARY): ["malignant"]}
     return known.get(tuple(labels), [])
 
 
 def display_name(label: str) -> str:
-    """What the page shows: `Melanoma (mel)`; a label that is not a diagnosis, as it is."""
+    """`Melanoma (mel)`; any label that is not a diagnosis stays as it is."""
     return f"{DIAGNOSES[label]} ({label})" if label in DIAGNOSES else label

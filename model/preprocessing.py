@@ -1,7 +1,7 @@
-"""From a picture to the network's input: the one way, for training, conversion, evaluation, page.
+"""From a picture to the network's input, the same for training, conversion, evaluation and page.
 
-`load_picture` = `open_picture` + `to_array`. What happens to the values after that
-(normalisation) is inside the network, so that the `.tflite` file takes plain pixels.
+`load_picture` is `open_picture` followed by `to_array`. Normalisation is part of the network, so
+the `.tflite` file takes plain pixels.
 """
 
 import io
@@ -13,31 +13,27 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-# Kept in config.json and part of the cache key: change it with any change to what comes out.
+# Stored in config.json and part of the cache key: change it whenever the output changes.
 PREPROCESSING = {"resize": "bilinear, antialiased", "portrait": "turned to landscape", "version": 1}
 
-# Phones of 12 and 48 megapixels pass; a 50,000 x 50,000 bomb does not.
+# Phones take up to 48 megapixels.
 MAX_PIXELS = 64_000_000
 WEBP_PIXELS = 32_000_000  # PIL's WebP decoder takes 16 bytes a pixel, the others 4
 MAX_BYTES = 25_000_000
-TOO_LARGE = f"The picture is too large. Send one of at most {MAX_PIXELS // 1_000_000} megapixels."
-# A JPEG may have all its pixels gone through once more for every 10 bytes. Cameras' have 1 scan,
-# programs' at most some 15.
+# Each scan of a progressive JPEG costs a pass over all pixels and may take as little as 10 bytes.
+# Cameras write 1 scan, programs about 15 at most.
 MAX_SCANS, MAX_SCANNED = 100, 2_000_000_000
-# Above this a picture that is decoded whole is brought to a fraction before anything else: PIL
-# takes 4 bytes a pixel, and each step one copy more.
+# PIL takes 4 bytes a pixel, and a copy for each step: larger pictures are reduced first.
 LARGE = 12_500_000
-STRIP = 32  # rows at a time, so that a strip of the widest stays in the processor's cache
+STRIP = 32  # rows, so that a strip of the widest picture fits into the processor's cache
 
-# What cameras and programs save pictures as. PIL reads more, EPS by way of Ghostscript among them.
+# What cameras and programs write. PIL reads more, including EPS, for which it runs Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
-# A picture is never decoded to less than twice this: model/quality.py looks at 96 x 128 pixels.
+# No picture is reduced to less than twice this: model/quality.py needs 96 x 128 pixels.
 LEAST = 128
 
-
-BOX = Image.Resampling.BOX
-# EXIF's orientations, as what brings them upright.
+# EXIF orientation to the transposition that undoes it.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -48,81 +44,93 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# PictureError's sentences by code; model/page/texts.json has them in each language of the page.
+SENTENCES = {
+    "missing": "There is no file {path}.",
+    "folder": "{path} is a folder, not a picture.",
+    "bytes": "The picture has more than {megabytes} MB. Send a smaller one.",
+    "too_large": "The picture is too large: {width} x {height} pixels. "
+    "Send one of at most {megapixels} megapixels.",
+    "bomb": "The picture is too large. Send one of at most {megapixels} megapixels.",
+    "unreadable": "The file is not a picture that can be read. Send a JPEG, PNG or WebP.",
+    "damaged": "The picture is damaged or cut off and cannot be read ({reason}). "
+    "Send it again, or save it as a new JPEG or PNG.",
+}
+
 
 class PictureError(ValueError):
-    """A picture that cannot be used; the message is a sentence for the person who sent it."""
+    """A picture that cannot be used. `code` is a key of SENTENCES, `values` fill its places, and
+    the message is that sentence, for the person who sent the picture."""
+
+    def __init__(self, code: str, **values):
+        super().__init__(SENTENCES[code].format(**values))
+        self.code, self.values = code, values
 
 
 def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
-    """Read a picture from a path, bytes, a binary file or a PIL image, as upright 8-bit RGB.
+    """Read a path, bytes, a binary file or a PIL image as an upright 8-bit RGB picture.
 
-    EXIF rotation is applied, transparency is laid on white, grey, palette, CMYK and 16-bit
-    pictures become RGB, of an animation the first frame is taken. Where `height` and `width`
-    name the size that is wanted in the end, a JPEG may be decoded at a fraction of its size, and
-    any picture of more than LARGE pixels be brought to one, never under twice the wanted size.
-    Raises PictureError with a sentence where the bytes are no picture, are cut off, are more than
-    MAX_BYTES, or hold more than MAX_PIXELS pixels.
+    EXIF rotation is applied, transparency is laid on white, other modes become RGB, and of an
+    animation the first frame is taken. With `height` and `width`, the size wanted in the end, a
+    JPEG may be decoded at a fraction of its size, and a picture of more than LARGE pixels is
+    reduced, but never below twice that size.
+
+    Raises PictureError if the source is no picture, is damaged, or exceeds MAX_BYTES or MAX_PIXELS.
     """
     if isinstance(source, (bytes, bytearray)):
         source = io.BytesIO(source)
     try:
         if _bytes(source) > MAX_BYTES:
-            raise PictureError(
-                f"The picture has more than {MAX_BYTES // 10**6} MB. Send a smaller one."
-            )
+            raise PictureError("bytes", megabytes=MAX_BYTES // 1_000_000)
         with warnings.catch_warnings():
-            # PIL's own warning about size; the bound below is an error.
+            # PIL warns about large pictures; below, they are an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            known = isinstance(source, Image.Image)
-            picture = source if known else _opened(source)
+            picture = source if isinstance(source, Image.Image) else _opened(source)
         most = WEBP_PIXELS if picture.format == "WEBP" else MAX_PIXELS
         if picture.width * picture.height > most:
             raise PictureError(
-                f"The picture is too large: {picture.width} x {picture.height} pixels. "
-                f"Send one of at most {most // 1_000_000} megapixels."
+                "too_large",
+                width=picture.width,
+                height=picture.height,
+                megapixels=most // 1_000_000,
             )
         if isinstance(picture, JpegImageFile):
             _check_scans(picture)
         longest = 2 * max(height, width, LEAST) if height and width else 0
         if longest:
             picture.draft("RGB", (longest, longest))
-        picture.load()  # first, since PIL turns a TIFF itself then, and takes note of it
+        picture.load()  # before the orientation is read: PIL turns a TIFF as it loads it
         orientation = _orientation(picture)
         if longest:
-            picture = _fraction(picture, longest)
+            picture = _reduced(picture, longest)
         if orientation in TURNS:
             picture = picture.transpose(TURNS[orientation])
         picture = _to_rgb(picture)
-        picture.info = {}  # or the rotation, kept there, would be applied once more
+        picture.info = {}  # it holds the EXIF data, and opening the picture again would rotate it
         return picture
     except PictureError:
         raise
     except Image.DecompressionBombError:
-        raise PictureError(TOO_LARGE) from None
+        raise PictureError("bomb", megapixels=MAX_PIXELS // 1_000_000) from None
     except FileNotFoundError:
-        raise PictureError(f"There is no file {os.fspath(source)}.") from None
+        raise PictureError("missing", path=os.fspath(source)) from None
     except IsADirectoryError:
-        raise PictureError(f"{os.fspath(source)} is a folder, not a picture.") from None
+        raise PictureError("folder", path=os.fspath(source)) from None
     except UnidentifiedImageError:
-        raise PictureError(
-            "The file is not a picture that can be read. Send a JPEG, PNG or WebP."
-        ) from None
+        raise PictureError("unreadable") from None
     except Exception as error:  # PIL's decoders raise many kinds on damaged files
-        said = " ".join(str(error).split())
-        if "Security limit exceeded" in said:  # libheif, of a size that its header alone claims
-            raise PictureError(TOO_LARGE) from None
-        raise PictureError(
-            f"The picture is damaged or cut off and cannot be read ({said}). "
-            "Send it again, or save it anew as JPEG or PNG."
-        ) from None
+        reason = " ".join(str(error).split())
+        if "Security limit exceeded" in reason:  # libheif's, about the size in the header
+            raise PictureError("bomb", megapixels=MAX_PIXELS // 1_000_000) from None
+        raise PictureError("damaged", reason=reason) from None
 
 
 def _opened(source) -> Image.Image:
     try:
         return Image.open(source, formats=FORMATS)
     except UnidentifiedImageError:
-        # Phones' HEIC; loaded here, so that a page that gets none needs neither time nor memory
-        # for it. The thumbnail in such a file may show anything: the picture itself is decoded.
+        # HEIC. Imported here, so that a page that never gets one saves the time and memory. A
+        # thumbnail in the file may show anything, so the picture itself is decoded.
         from pillow_heif import register_heif_opener
 
         register_heif_opener(thumbnails=False)
@@ -131,14 +139,14 @@ def _opened(source) -> Image.Image:
 
 def _bytes(source) -> int:
     if isinstance(source, (str, os.PathLike)):
-        if os.path.exists(source) and not os.path.isfile(source):  # a pipe would be waited for
+        if os.path.exists(source) and not os.path.isfile(source):  # reading a pipe would block
             raise IsADirectoryError
         return os.path.getsize(source)
     return len(source.getbuffer()) if isinstance(source, io.BytesIO) else 0
 
 
 def _check_scans(picture: JpegImageFile) -> None:
-    """OSError where a JPEG has its pixels gone through a great many times."""
+    """Raise OSError for a JPEG with so many scans that decoding it takes minutes."""
     file, parts = picture.fp, picture.layers
     at = file.tell()  # behind the first scan's header
     file.seek(max(0, at - 6 - 2 * parts))
@@ -152,22 +160,23 @@ def _check_scans(picture: JpegImageFile) -> None:
 def _orientation(picture: Image.Image) -> int | None:
     try:
         return picture.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # of many kinds; a picture with broken EXIF is as good as one without
+    except Exception:  # of many kinds; broken EXIF data count as none
         return None
 
 
-def _fraction(picture: Image.Image, longest: int) -> Image.Image:
-    """A picture of more than LARGE pixels at a whole fraction of its size, the shorter side not
-    under `longest`, each pixel the mean of a square."""
+def _reduced(picture: Image.Image, longest: int) -> Image.Image:
+    """A picture of more than LARGE pixels reduced by a whole factor, each pixel the mean of a
+    square, and its shorter side at least `longest`."""
     factor = min(picture.size) // longest
     if picture.width * picture.height <= LARGE or factor < 2:
         return picture
     if picture.mode in ("1", "P", "PA"):
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    if picture.mode.startswith("I;16"):  # which `reduce` does not know
-        return picture.resize((picture.width // factor, picture.height // factor), BOX)
+    if picture.mode.startswith("I;16"):  # which `reduce` does not support
+        size = picture.width // factor, picture.height // factor
+        return picture.resize(size, Image.Resampling.BOX)
     if picture.mode in ("RGBA", "LA"):
-        # PIL multiplies the whole of it by its transparency, and makes a copy for that.
+        # `reduce` premultiplies by alpha in a copy of the whole; strips keep that copy small.
         size = -(-picture.width // factor), -(-picture.height // factor)
         smaller = Image.new(picture.mode, size)
         rows = factor * max(1, STRIP // factor)
@@ -180,10 +189,10 @@ def _fraction(picture: Image.Image, longest: int) -> Image.Image:
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
-        # PIL clips 16-bit values to 255; scale them instead.
+        # PIL would clip 16-bit values to 255.
         values = np.array(picture, dtype=np.float32)
         if not np.isfinite(values).all():
-            raise OSError("values that are no numbers")
+            raise OSError("values that are not finite")
         if values.max(initial=0) > 255:
             values /= 257
         picture = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
@@ -195,10 +204,10 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def to_array(picture: Image.Image, height: int, width: int) -> np.ndarray:
-    """An RGB picture as uint8 [height, width, 3], values 0-255, bilinear with antialiasing.
+    """An RGB picture as uint8 [height, width, 3], values 0 to 255, bilinear with antialiasing.
 
-    The whole picture is kept. A portrait picture is turned a quarter where the input is
-    landscape (dermatoscopic pictures have no up, and squeezing would distort the lesion).
+    Nothing is cropped. A portrait picture is turned a quarter for a landscape input: dermatoscopic
+    pictures have no up, and squeezing would distort the lesion. `upright` turns back.
     """
     if turned(picture, height, width):
         picture = picture.transpose(Image.Transpose.ROTATE_90)
@@ -211,6 +220,11 @@ def turned(picture: Image.Image, height: int, width: int) -> bool:
     return picture.width < picture.height and width > height
 
 
+def upright(values: np.ndarray, picture: Image.Image, height: int, width: int) -> np.ndarray:
+    """Values [h, w, ...] over `to_array(picture, height, width)` as they lie on `picture`."""
+    return np.rot90(values, -1) if turned(picture, height, width) else values
+
+
 def load_picture(source: "str | Path | bytes | Image.Image", height: int, width: int) -> np.ndarray:
-    """Picture (path, bytes, file or PIL image) to uint8 [height, width, 3]; see `open_picture`."""
+    """A path, bytes, binary file or PIL image as uint8 [height, width, 3]; see `open_picture`."""
     return to_array(open_picture(source, height, width), height, width)

@@ -14,11 +14,10 @@ from PIL import Image, PngImagePlugin
 
 from model.classifier import Prediction
 from model.labels import LABELS
-from model.page import batch, kept
+from model.page import batch
 from model.page.answer import table
 from model.page.batch import BatchError, BatchRow, classify_many, safe_name, write_csv
-from model.page.texts import text, translated
-from model.preprocessing import load_picture
+from model.preprocessing import PictureError, load_picture, open_picture, to_array
 
 PICTURE = encode(drawing("nv", 1))
 
@@ -26,18 +25,18 @@ PICTURE = encode(drawing("nv", 1))
 class Fake:
     """Looks at a picture as the classifier does and answers by its mean red: dark mel, other nv."""
 
-    labels, height, width = LABELS, 24, 32
-
     def __init__(self, keep=True):
         self.seen, self.keep = [], keep
 
-    def __call__(self, picture):
-        array = load_picture(picture, self.height, self.width)
+    def predict(self, data):
+        picture = open_picture(data, 24, 32)
+        array = to_array(picture, 24, 32)
         if self.keep:
             self.seen.append(array)
         first = "mel" if array[..., 0].mean() < 128 else "nv"
-        values = {label: 0.7 if label == first else 0.05 for label in self.labels}
-        return Prediction(values, np.zeros((1, 1, 7), np.float32), 1.0)
+        values = {label: 0.7 if label == first else 0.05 for label in LABELS}
+        evidence = np.zeros((1, 1, 7), np.float32)
+        return Prediction(values, evidence, 1.0, picture=picture)
 
 
 def make_zip(path, members, method=zipfile.ZIP_DEFLATED):
@@ -117,11 +116,11 @@ def test_the_network_sees_the_same_as_when_the_picture_is_sent_alone(tmp_path, m
 
 def test_one_bad_picture_never_stops_the_others(tmp_path):
     class Fails(Fake):
-        def __call__(self, picture):
+        def predict(self, data):
             if len(self.seen) == 1:
                 self.seen.append(None)
                 raise RuntimeError("/secret/path")
-            return super().__call__(picture)
+            return super().predict(data)
 
     bad = {
         "text.jpg": b"hello",
@@ -147,8 +146,8 @@ def test_one_bad_picture_never_stops_the_others(tmp_path):
 
 def test_a_doubtful_picture_has_notices_and_no_label(tmp_path):
     class Doubts(Fake):
-        def __call__(self, picture):
-            return replace(super().__call__(picture), notices=["blurred", "unfamiliar"])
+        def predict(self, data):
+            return replace(super().predict(data), notices=["blurred", "unfamiliar"])
 
     (tmp_path / "x.jpg").write_bytes(PICTURE)
     (row,) = classify_many(Doubts(), [tmp_path / "x.jpg"])
@@ -369,27 +368,15 @@ def test_thumbnail_of_any_shape(tmp_path, size):
     assert max(row.thumbnail.size) == min(max(size), 96) and min(row.thumbnail.size) >= 1
 
 
-def test_rows_past_what_memory_holds_are_on_the_disk(tmp_path, monkeypatch):
+def test_table_says_what_is_wrong_in_the_language_of_the_page(tmp_path):
     (tmp_path / "x.jpg").write_bytes(PICTURE)
-    files = [tmp_path / "x.jpg"] * 8
-    short = classify_many(Fake(keep=False), files)
-    monkeypatch.setattr(kept, "IN_MEMORY", 40_000)
-    rows = classify_many(Fake(keep=False), files)
-    assert rows._file._rolled and not short._file._rolled
-    assert list(rows) == list(short) and rows[-1] == short[7] and rows[2:4] == short[2:4]
-    with pytest.raises(IndexError):
-        rows[8]
-    rows.append("more")  # after reading
-    assert rows[8] == "more" and rows[0] == short[0]
-    assert table(short, LABELS, "en").count("<img") == 8
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(kept.pickle, "dump", full)
-    with pytest.raises(BatchError, match="^No room is left on the server's disk") as error:
-        classify_many(Fake(keep=False), files)
-    assert translated(str(error.value), "id") == text("id", "error_disk")
+    (tmp_path / "y.jpg").write_bytes(b"hello")
+    rows = classify_many(Fake(), [tmp_path / "x.jpg", tmp_path / "y.jpg", tmp_path / "no.jpg"])
+    html = table(rows, LABELS, "id")
+    assert html.count("<tr>") == 4 and html.count("<img") == 1
+    assert "bukan gambar yang dapat dibaca" in html and "Berkas itu sudah tidak ada" in html
+    assert [bool(row.error) for row in rows] == [False, True, True]
+    assert all(row.error.endswith(".") for row in rows[1:])
 
 
 def test_memory_holds_thumbnails_only(tmp_path):
@@ -409,8 +396,8 @@ def test_csv(tmp_path):
     rows = [
         BatchRow('a;b,"c".jpg', None, "mel", 0.7000001, values, ["blurred", "small"]),
         BatchRow("=cmd|' /C calc'!A0.jpg", None, None, None, values),
-        BatchRow(" +1.jpg", error='The picture is damaged, "cut off".'),
-        BatchRow("痣 ä.jpg", error="-"),
+        BatchRow(" +1.jpg", reason=PictureError("damaged", reason='"cut", off')),
+        BatchRow("-痣 ä.jpg", reason=BatchError("missing")),
     ]
     path = tmp_path / "out.csv"
     path.write_text("old")
@@ -422,7 +409,8 @@ def test_csv(tmp_path):
     assert dict(zip(LABELS, map(float, lines[0][3:10]))) == {**values, "mel": 0.7}
     assert lines[1][:3] == ["'=cmd|' /C calc'!A0.jpg", "", ""] and lines[1][3] == "0.05"
     assert lines[2][0] == "' +1.jpg" and lines[2][1:11] == [""] * 10
-    assert lines[2][11] == rows[2].error and lines[3][0] == "痣 ä.jpg" and lines[3][-1] == "'-"
+    assert '"cut", off' in lines[2][11] == rows[2].error
+    assert lines[3][0] == "'-痣 ä.jpg" and lines[3][-1] == rows[3].error
     assert path.read_bytes().startswith(b'"name",') and b'\n"a;b' in path.read_bytes()
     assert os.listdir(tmp_path) == ["out.csv"]
 

@@ -8,7 +8,7 @@ from made import drawing
 
 from convert import to_tflite
 from model import folder as f
-from model.classifier import Classifier, _release
+from model.classifier import Classifier
 from model.labels import LABELS
 from model.network.network import load_network
 from model.network.outliers import KINDS, generate
@@ -22,7 +22,7 @@ def copy(trained, tmp_path):
 
 def test_answer_is_seven_probabilities_and_evidence_whose_mean_is_the_logits(trained):
     classifier = Classifier(trained)
-    prediction = classifier(drawing("mel", 7))
+    prediction = classifier.predict(drawing("mel", 7))
     p = np.array([prediction.probabilities[label] for label in LABELS])
     assert p.sum() == pytest.approx(1, abs=1e-4) and (p >= 0).all()
     logits = prediction.evidence.mean(axis=(0, 1))
@@ -36,11 +36,11 @@ def test_answer_is_seven_probabilities_and_evidence_whose_mean_is_the_logits(tra
 def test_threads_get_the_answers_of_their_own_pictures(trained, workers):
     classifier = Classifier(trained, workers=workers)
     pictures = [drawing(dx, i) for i, dx in enumerate(LABELS)]
-    alone = [classifier(picture).probabilities for picture in pictures]
+    alone = [classifier.predict(picture).probabilities for picture in pictures]
     together = [None] * len(pictures) * 4
 
     def work(i):
-        together[i] = classifier(pictures[i % len(pictures)]).probabilities
+        together[i] = classifier.predict(pictures[i % len(pictures)]).probabilities
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(together))]
     for thread in threads:
@@ -53,12 +53,12 @@ def test_threads_get_the_answers_of_their_own_pictures(trained, workers):
 def test_while_one_interpreter_works_the_other_gives_the_same_answer(trained):
     classifier = Classifier(trained, threads=1, workers=2)
     picture = drawing("df", 4)
-    at_work = classifier._idle.get()
-    answer = classifier(picture)
-    other = classifier._idle.get()
-    classifier._idle.put(at_work)
+    at_work = classifier.idle.get()
+    answer = classifier.predict(picture)
+    other = classifier.idle.get()
+    classifier.idle.put(at_work)
     assert at_work is not other
-    assert classifier(picture).probabilities == answer.probabilities
+    assert classifier.predict(picture).probabilities == answer.probabilities
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -67,32 +67,34 @@ def test_a_call_that_fails_leaves_its_interpreter_to_the_next(trained, workers):
     for _ in range(workers + 1):
         with pytest.raises((ValueError, RuntimeError)):
             classifier.run(np.zeros((5, 5), np.uint8))
-    assert sum(classifier(drawing("nv", 1)).probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert sum(classifier.predict(drawing("nv", 1)).probabilities.values()) == pytest.approx(
+        1, abs=1e-4
+    )
 
 
-def test_the_mapped_file_is_given_back_and_the_answers_stay(trained):
-    classifier = Classifier(trained)
-    picture = drawing("bcc", 2)
-    before = classifier(picture).probabilities
-    _release(trained / "model.tflite")
-    assert classifier(picture).probabilities == before
+@pytest.mark.parametrize("size", [(80, 60), (60, 80)])
+def test_evidence_lies_on_the_upright_picture(trained, size):
+    prediction = Classifier(trained).predict(drawing("mel", 5, size))
+    assert prediction.picture.size == size
+    height, width = prediction.evidence.shape[:2]
+    assert (height < width) == (size[1] < size[0])
 
 
 def test_a_picture_unlike_the_training_pictures_gets_no_confident_label(trained):
     classifier = Classifier(trained)
-    lesions = [classifier(drawing(dx, 100 + i)) for i, dx in enumerate(LABELS * 2)]
+    lesions = [classifier.predict(drawing(dx, 100 + i)) for i, dx in enumerate(LABELS * 2)]
     for prediction in lesions:
         assert prediction.confident == ("unfamiliar" not in prediction.notices)
     assert sum(prediction.confident for prediction in lesions) >= 12
     for i in range(12):
-        outlier = classifier(generate(KINDS[i % 6], i))
+        outlier = classifier.predict(generate(KINDS[i % 6], i))
         assert "unfamiliar" in outlier.notices and not outlier.confident
         assert 0 <= outlier.familiarity < min(p.familiarity for p in lesions)
         assert sum(outlier.probabilities.values()) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_blurred_picture_is_noticed_and_named_all_the_same(trained):
-    sharp = Classifier(trained)(drawing("nv", 3))
+    sharp = Classifier(trained).predict(drawing("nv", 3))
     assert sharp.notices == []
     blurred = replace(sharp, notices=["blurred", "too_dark"])
     assert blurred.confident and not replace(sharp, notices=["blurred", "uniform"]).confident
@@ -102,13 +104,13 @@ def test_a_model_that_does_not_tell_how_familiar_a_picture_is_still_serves(copy)
     network, config = load_network(copy)
     (copy / "model.tflite").write_bytes(to_tflite(network, config, "none"))
     f.write_checksums(copy)
-    prediction = Classifier(copy)(generate("noise", 0))
+    prediction = Classifier(copy).predict(generate("noise", 0))
     assert prediction.familiarity is None and "unfamiliar" not in prediction.notices
 
 
 def test_no_picture_is_a_sentence(trained):
     with pytest.raises(PictureError, match="not a picture"):
-        Classifier(trained)(b"hello")
+        Classifier(trained).predict(b"hello")
 
 
 def altered(copy):

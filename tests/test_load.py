@@ -59,6 +59,7 @@ SLOW = """
 import pathlib, sys, time, uuid
 import app
 from model.classifier import Classifier
+from model.page import limits
 run, folder = Classifier.run, pathlib.Path(sys.argv[2])
 def slow(self, image):
     if not (folder / "go").exists():
@@ -66,7 +67,7 @@ def slow(self, image):
     while not (folder / "go").exists():
         time.sleep(0.02)
     return run(self, image)
-Classifier.run, app.SEATS, app.WAITING = slow, 2, 0
+Classifier.run, limits.SEATS, limits.WAITING = slow, 2, 0
 app.main(["--model", sys.argv[1]])
 """
 

@@ -8,7 +8,7 @@ from made import drawing, encode
 from PIL import Image
 
 from model import preprocessing
-from model.preprocessing import PictureError, load_picture, open_picture
+from model.preprocessing import PictureError, load_picture, open_picture, to_array, upright
 
 SIZE = 48, 64
 
@@ -81,6 +81,23 @@ def test_portrait_is_turned_not_squeezed():
     assert load_picture(portrait, 64, 64).shape == (64, 64, 3)
 
 
+@pytest.mark.parametrize("size", [(80, 60), (60, 80)])
+def test_upright_undoes_the_quarter_turn(size):
+    picture = drawing("bcc", 6, size)
+    array = upright(to_array(picture, *SIZE), picture, *SIZE)
+    assert (array.shape[0] < array.shape[1]) == (size[0] > size[1])
+    assert closest(array, np.asarray(picture.resize(array.shape[1::-1], 2))) <= 1
+
+
+def test_an_opened_picture_opens_unchanged():
+    exif = Image.Exif()
+    exif[274] = 6
+    buffer = io.BytesIO()
+    drawing("nv", 2, (400, 300)).save(buffer, "JPEG", exif=exif)
+    picture = open_picture(buffer.getvalue(), *SIZE)
+    assert open_picture(picture, *SIZE).tobytes() == picture.tobytes()
+
+
 def test_large_jpeg_decoded_at_a_fraction_stays_close():
     y, x = np.mgrid[:1200, :1600]
     waves = np.stack([128 + 100 * np.sin(x / 200), 128 + 100 * np.cos(y / 150), x / 8], axis=-1)
@@ -138,5 +155,5 @@ def test_large_picture_with_transparency_is_reduced_as_by_pil(mode, size, monkey
     values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], len(mode)), np.uint8)
     picture = Image.fromarray(values, mode)
     factor = min(size) // 100
-    ours = preprocessing._fraction(picture, 100)
+    ours = preprocessing._reduced(picture, 100)
     assert ours.mode == mode and ours.tobytes() == picture.reduce(factor).tobytes()

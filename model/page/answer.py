@@ -1,25 +1,25 @@
-"""A prediction in words: the page's summary, table and texts, and the JSON for programs.
+"""Predictions in words: the page's summary, table and other HTML, and the JSON for programs.
 
-Everything returned as HTML is escaped where it comes from outside.
+The HTML is escaped.
 """
 
 import base64
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from model.cam import COLOURS
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import batch
-from model.page.texts import TEXTS, name, number, percent, probability, text, translated
+from model.page.texts import TEXTS, name, number, percent, probability, sentence, text
 from model.quality import CODES
 
 
 def suspicious(prediction, config: dict) -> dict | None:
     """{score, threshold, flag}: the summed probability of the labels that a doctor should see
-    soon, against the operating point stored with the model; None where it has none."""
+    soon, against the model's operating point; None if the model has none."""
     calibration = config.get("calibration") or {}
     threshold, labels = calibration.get("threshold"), calibration.get("suspicious")
     if threshold is None or not labels:
@@ -29,8 +29,8 @@ def suspicious(prediction, config: dict) -> dict | None:
 
 
 def revision(classifier) -> str:
-    """The commit of a model from the Hub; of any other, `sha256:` and the start of the checksum
-    list's own, which changes with any file of the folder."""
+    """The commit of a model from the Hub. For any other, `sha256:` and the start of SHA256SUMS' own
+    digest, which changes with any file of the folder."""
     folder = classifier.folder
     if folder.parent.name == "snapshots":
         return folder.name
@@ -38,7 +38,7 @@ def revision(classifier) -> str:
 
 
 def as_json(prediction, classifier, model: dict) -> dict:
-    """What /analyze answers. Keys stay; new ones may come. Probabilities under their codes."""
+    """What /analyze answers. Keys are stable; new keys may be added."""
     return {
         "model": model,
         "codes": list(prediction.probabilities),
@@ -63,8 +63,8 @@ def _box(kind: str, mark: str, title: str, detail: str) -> str:
     )
 
 
-def _apart(score: float, threshold: float, language: str) -> tuple[str, str]:
-    """Both as per cent, with as many digits as it takes to tell them apart, up to three."""
+def _distinct(score: float, threshold: float, language: str) -> tuple[str, str]:
+    """Both as percentages, with as many digits as it takes to tell them apart, up to three."""
     for digits in range(4):
         pair = tuple(probability(value, language, digits) for value in (score, threshold))
         if pair[0] != pair[1]:
@@ -73,9 +73,9 @@ def _apart(score: float, threshold: float, language: str) -> tuple[str, str]:
 
 
 def boxes(config: dict, language: str) -> dict[str, str]:
-    """HTML of all that a summary can hold: a box for each notice, by its code, "unsure", and, for a
-    model with an operating point, "suspicious" and "benign", which have {score} and {threshold}
-    in them; "time", which has {milliseconds}."""
+    """The HTML parts of a summary: a box for each notice, by code; "unsure"; for a model with an
+    operating point "suspicious" and "benign", with the places {score} and {threshold}; and "time",
+    with the place {milliseconds}."""
     found = {
         code: _box("notice", "!", text(language, "notice"), text(language, f"notice_{code}"))
         for code in CODES
@@ -94,21 +94,21 @@ def boxes(config: dict, language: str) -> dict[str, str]:
 
 
 def _filled(html: str, **values: str) -> str:
-    """`html` with `values` at their {places}; any other brace is what it is."""
+    """`html` with `values` in their {places}; other braces are left alone."""
     for key, value in values.items():
         html = html.replace(f"{{{key}}}", escape(value))
     return html
 
 
 def summary(prediction, config: dict, language: str) -> str:
-    """HTML: what stands out, in one line with its reason; the notices; and the time."""
+    """HTML: the notices, the verdict with its reason, and the time."""
     html = boxes(config, language)
     shown = [html[notice] for notice in prediction.notices]
     found = suspicious(prediction, config)
     if not prediction.confident:
         shown.append(html["unsure"])
     elif found:
-        score, threshold = _apart(found["score"], found["threshold"], language)
+        score, threshold = _distinct(found["score"], found["threshold"], language)
         box = html["suspicious" if found["flag"] else "benign"]
         shown.append(_filled(box, score=score, threshold=threshold))
     milliseconds = number(prediction.milliseconds, language)
@@ -116,7 +116,7 @@ def summary(prediction, config: dict, language: str) -> str:
 
 
 def legend(language: str) -> str:
-    """HTML: the colours of the evidence map, from weak to strong."""
+    """HTML: the colours of the evidence map."""
     words = {
         key: escape(text(language, f"map_{key}")) for key in ("weak", "strong", "how", "legend")
     }
@@ -129,7 +129,7 @@ def legend(language: str) -> str:
 
 
 def diagnosis(label: str, language: str, heading: str = "h3") -> str:
-    """HTML: what a diagnosis is and how it is usually handled; "" for a label of one's own."""
+    """HTML: what a diagnosis is and how it is usually handled; "" for any other label."""
     if label not in LABELS + BINARY:
         return ""
     t = {
@@ -143,16 +143,27 @@ def diagnosis(label: str, language: str, heading: str = "h3") -> str:
 
 
 def glossary(labels: list[str], language: str) -> str:
-    """HTML: every diagnosis, and where the classes come from."""
+    """HTML: every diagnosis, and the source of the seven classes."""
     entries = "".join(diagnosis(label, language) for label in labels)
     if labels != LABELS:
         return entries
     return f'{entries}<p class="small">{escape(text(language, "source_classes"))}</p>'
 
 
+def _shares(language: str, digits: int = 0, **figures: dict) -> dict[str, str]:
+    """Each {value, low, high} as percentages, under NAME, NAME_low and NAME_high."""
+    ends = {"value": "", "low": "_low", "high": "_high"}
+    return {
+        name + end: percent(figure[key], language, digits)
+        for name, figure in figures.items()
+        for key, end in ends.items()
+    }
+
+
 def about(classifier, language: str = "en") -> str:
-    """The model in a few words: backbone, data, and how well it did on pictures it never saw."""
+    """The model in a few sentences: backbone, data, and test results."""
     config, metrics = classifier.config, classifier.metrics
+    data, calibration = config["data"], config.get("calibration") or {}
     parts = [
         text(
             language,
@@ -160,40 +171,31 @@ def about(classifier, language: str = "en") -> str:
             architecture=config["architecture"],
             height=classifier.height,
             width=classifier.width,
-            dataset=config["data"]["dataset"],
-            images=number(config["data"]["images"], language),
+            dataset=data["dataset"],
+            images=number(data["images"], language),
         )
     ]
     measured = metrics.get("tflite")
     if measured and metrics["data"]["part"] == "test":
-        figures = {
-            f"{short}{end}": percent(measured[key][value], language, 1)
-            for short, key in (("top", "top_1"), ("balanced", "balanced_accuracy"))
-            for end, value in (("", "value"), ("_low", "low"), ("_high", "high"))
-        }
-        parts.append(text(language, "about_measured", n=number(measured["n"], language), **figures))
-        melanoma = measured.get("melanoma", {}).get("sensitivity", {})
-        if melanoma.get("value") is not None:
-            figures = {k: percent(melanoma[k], language) for k in ("value", "low", "high")}
-            parts.append(text(language, "about_melanoma", **figures))
+        top, balanced = measured["top_1"], measured["balanced_accuracy"]
+        shares = _shares(language, 1, top=top, balanced=balanced)
+        parts.append(text(language, "about_measured", n=number(measured["n"], language), **shares))
+        named = measured.get("melanoma", {}).get("sensitivity", {})
+        if named.get("value") is not None:
+            parts.append(text(language, "about_melanoma", **_shares(language, named=named)))
         if classifier.labels == BINARY and (point := measured.get("suspicious")):
-            figures = {
-                f"{short}{end}": point[key][value]
-                for short, key in (("caught", "sensitivity"), ("cleared", "specificity"))
-                for end, value in (("", "value"), ("_low", "low"), ("_high", "high"))
-            }
-            if None not in figures.values():
-                figures = {key: percent(value, language) for key, value in figures.items()}
-                parts.append(text(language, "about_malignant", **figures))
+            caught, cleared = point["sensitivity"], point["specificity"]
+            if None not in [*caught.values(), *cleared.values()]:
+                shares = _shares(language, caught=caught, cleared=cleared)
+                parts.append(text(language, "about_malignant", **shares))
     else:
         parts.append(text(language, "about_unmeasured"))
-    calibration = config.get("calibration") or {}
     if calibration.get("threshold") is not None and calibration.get("sensitivity"):
         shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
         parts.append(text(language, "about_threshold", **shares))
     if set(classifier.labels) == set(LABELS):
         parts.append(text(language, "about_limits"))
-    classes = config["data"].get("classes") or {}
+    classes = data.get("classes") or {}
     if sorted(sum(classes.values(), [])) == LABELS:
         counted = {kind: _names(members, language) for kind, members in classes.items()}
         parts.append(text(language, "about_limits_binary", **counted))
@@ -208,54 +210,47 @@ def _thumbnail(picture) -> str:
 
 
 def table(rows: Sequence, labels: list[str], language: str) -> str:
-    """HTML: batch rows as a table, a line a picture; it scrolls sideways where it is too wide."""
-    return "".join(table_lines(rows, labels, language))
-
-
-def table_lines(rows: Sequence, labels: list[str], language: str) -> Iterator[str]:
-    """`table` in pieces, a row each, for a table that is longer than memory should hold."""
+    """HTML: batch rows as a table that scrolls sideways if it is too wide."""
     words = [text(language, f"batch_{key}") for key in ("picture", "name", "top", "notice")]
     codes = [
         f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels
     ]
     head = "".join(f'<th scope="col">{h}</th>' for h in [*map(escape, words), *codes])
     caption = escape(text(language, "batch_caption", n=number(len(rows), language)))
-    yield (
+    lines = [
         f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table>'
         f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>"
-    )
+    ]
     for row in rows:
-        said = [text(language, f"notice_{notice}") for notice in row.notices]
-        if row.error:
-            top = ""
-        elif row.label is None:
-            top = text(language, "batch_unsure")
+        if row.reason:
+            said = f'<td colspan="2">{escape(sentence(row.reason, language))}</td>'
         else:
-            top = f"{name(language, row.label)}, {probability(row.probability, language)}"
-        said = f"<td>{escape(top)}</td><td>{escape(' '.join(said))}</td>"
-        if row.error:
-            said = f'<td colspan="2">{escape(translated(row.error, language))}</td>'
-        found = row.probabilities or {}
+            top = text(language, "batch_unsure")
+            if row.label is not None:
+                top = f"{name(language, row.label)}, {probability(row.probability, language)}"
+            notices = " ".join(text(language, f"notice_{notice}") for notice in row.notices)
+            said = f"<td>{escape(top)}</td><td>{escape(notices)}</td>"
+        found = row.probabilities
         shares = "".join(
             f"<td>{escape(probability(found[k], language)) if found else ''}</td>" for k in labels
         )
-        yield (
+        lines.append(
             f"<tr><td>{_thumbnail(row.thumbnail) if row.thumbnail else ''}</td>"
             f'<th scope="row">{escape(row.name)}</th>{said}{shares}</tr>'
         )
-    yield "</tbody></table></div>"
+    return "".join(lines) + "</tbody></table></div>"
 
 
 def lead(labels: list[str], language: str) -> str:
-    """What the page is for, in a sentence."""
+    """A sentence on what the page is for."""
     known = {tuple(LABELS): "lead", tuple(BINARY): "lead_binary"}
     key = known.get(tuple(labels), "lead_other")
     return text(language, key, n=number(len(labels), language))
 
 
 def translations(classifier) -> dict[str, dict[str, str]]:
-    """{language: {key: text}} for the browser: texts.json, and what is composed from it once, under
-    keys that start with html_ where it is HTML."""
+    """{language: {key: text}} for the browser: texts.json, and what is composed from it once. Keys
+    of HTML start with html_."""
     found = {}
     for language, texts in TEXTS.items():
         t = {key: escape(value, quote=False) for key, value in texts.items()}

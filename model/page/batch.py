@@ -1,4 +1,4 @@
-"""Several pictures, or zips of them (never unpacked to disk), to a table and a CSV."""
+"""Many pictures, or zips of them (never unpacked to disk), to a table and a CSV."""
 
 import contextlib
 import csv
@@ -17,36 +17,38 @@ from PIL import Image
 
 from model.folder import replacing
 from model.labels import LABELS
-from model.page.kept import Kept
+from model.page.texts import ENGLISH, text
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
-from model.preprocessing import PictureError, open_picture
+from model.preprocessing import PictureError
 
 # Bounds for one call, which the page states. Bytes count as sent and, of a zip, as unpacked.
 MAX_PICTURES = 200
 MAX_BYTES = 200_000_000
-MAX_DIRECTORY = 250_000  # bytes of a zip's table of contents; 200 pictures need some 20,000
+MAX_DIRECTORY = 250_000  # bytes of a zip's table of contents; 200 pictures need about 20,000
 MAX_NAME, THUMBNAIL = 80, 96  # characters; pixels a side
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 ZIP_STARTS = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty zip
 
-TOO_MANY = f"These are more than {MAX_PICTURES} pictures. Send them in several parts."
-TOO_LARGE = f"These are more than {MAX_BYTES // 10**6} MB together. Send them in several parts."
-TOO_LARGE_ONE = f"The picture has more than {MAX_PICTURE_BYTES // 10**6} MB. Send a smaller one."
-DAMAGED = "This part of the zip is damaged. Make the zip anew."
-FULL = "No room is left on the server's disk for the table. Try again later."
-GONE = "The file is not there any more. Send it again."
-
 
 class BatchError(ValueError):
-    """The files as a whole are refused; the message is a sentence for the person who sent them."""
+    """Files, or one of them, that cannot be used. The message is the text `error_CODE`, with
+    `values` in its places, for the person who sent the files."""
+
+    def __init__(self, code: str, **values):
+        super().__init__(text(ENGLISH, f"error_{code}", **values))
+        self.code, self.values = code, values
 
 
 @dataclass(frozen=True)
 class BatchRow:
-    """One picture. `name`: printable base name, cut to MAX_NAME characters, numbered where it
-    comes again. `thumbnail`: RGB, at most THUMBNAIL pixels a side, without metadata. `label`: the
-    likeliest, with its `probability`; both None where the model is not confident. `probabilities`:
-    {label: 0..1}. `notices`: codes. `error`: a sentence; then there is nothing else but the name.
+    """One picture, or one file that cannot be used.
+
+    name: printable base name of at most MAX_NAME characters, numbered if it occurs again
+    thumbnail: RGB, at most THUMBNAIL pixels a side, without metadata
+    label, probability: the most probable label; both None if the model is not confident
+    probabilities: {label: 0..1}
+    notices: codes from model/quality.py's CODES
+    reason: why there is nothing but a name
     """
 
     name: str
@@ -55,116 +57,120 @@ class BatchRow:
     probability: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
-    error: str = ""
+    reason: PictureError | BatchError | None = None
+
+    @property
+    def error(self) -> str:
+        """`reason` as an English sentence, or ""."""
+        return str(self.reason or "")
 
 
 def classify_many(
     classifier, files: Iterable[str | Path], progress: Callable[[int, int], None] | None = None
-) -> Sequence[BatchRow]:
+) -> list[BatchRow]:
     """Classify pictures, and the pictures in zips, in the order of `files` and of each zip.
 
     `classifier` is a `model.classifier.Classifier`. `progress` is called with (done, total) before
-    the first picture and after each. Memory holds one picture at a time, and of the rows what
-    model/page/kept.py says. A picture or zip that cannot be used becomes a row with an error; folders
-    and hidden files in a zip are left out. Raises BatchError, before any picture is read, without
-    files or over a bound; and where the disk is too full for many rows.
+    the first picture and after each. Memory holds one picture at a time, and the rows' thumbnails.
+    A picture or zip that cannot be used becomes a row with a reason; folders and hidden files in a
+    zip are left out. Raises BatchError, before any picture is read, if there are no files or if
+    they exceed a bound.
     """
     jobs = _list(Path(file) for file in files)
-    rows, seen = Kept(), Counter()
+    rows, seen = [], Counter()
     progress and progress(0, len(jobs))
-    for name, data, error in _contents(jobs):
+    for name, data, reason in _contents(jobs):
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name} ({seen[name]})"
-        row = BatchRow(name, error=error) if error else _classify(classifier, name, data)
-        try:
-            rows.append(row)
-        except OSError:
-            raise BatchError(FULL) from None
+        rows.append(BatchRow(name, reason=reason) if reason else _classify(classifier, name, data))
         progress and progress(len(rows), len(jobs))
     return rows
 
 
-def _list(paths: Iterable[Path]) -> list[tuple[Path, zipfile.ZipInfo | None, str]]:
-    """What becomes a row: file, member where the file is a zip, and why it is not read or ""."""
+def _list(paths: Iterable[Path]) -> list[tuple[Path, zipfile.ZipInfo | None, Exception | None]]:
+    """What becomes a row: the file, its member if the file is a zip, and why it cannot be read."""
     jobs, sent, unpacked = [], 0, 0
     for path in paths:
-        size, members, error = _look(path)
+        size, members, reason = _look(path)
         sent += size
         for member in members:
             length = member.file_size if member else size
-            refusal = error or _refusal(member, length)
+            refusal = reason or _refusal(member, length)
             unpacked += 0 if refusal else length
             jobs.append((path, member, refusal))
         if len(jobs) > MAX_PICTURES:
-            raise BatchError(TOO_MANY)
+            raise _too_many()
         if max(sent, unpacked) > MAX_BYTES:
-            raise BatchError(TOO_LARGE)
+            raise BatchError("batch_large", megabytes=MAX_BYTES // 1_000_000)
     if not jobs:
-        raise BatchError("There are no files. Choose pictures, or a zip of pictures.")
+        raise BatchError("batch_none")
     return jobs
 
 
-def _look(path: Path) -> tuple[int, list[zipfile.ZipInfo | None], str]:
-    """Bytes, a zip's members or [None], and a sentence where there is nothing to read."""
+def _too_many() -> BatchError:
+    return BatchError("batch_many", pictures=MAX_PICTURES)
+
+
+def _look(path: Path) -> tuple[int, list[zipfile.ZipInfo | None], BatchError | None]:
+    """A file's bytes, a zip's members or [None], and why the file cannot be used."""
     try:
-        if not path.is_file():  # a folder, a pipe, or nothing any more
-            return 0, [None], GONE
+        if not path.is_file():  # a folder, a pipe, or deleted
+            return 0, [None], BatchError("missing")
         with _Bounded(io.FileIO(path)) as file:
             size = path.stat().st_size
             if file.read(4) not in ZIP_STARTS:
-                return size, [None], ""
+                return size, [None], None
             with zipfile.ZipFile(file) as archive:
                 members = [info for info in archive.infolist() if not _left_out(info)]
     except BatchError:
         raise
     except OSError:
-        return 0, [None], GONE
+        return 0, [None], BatchError("missing")
     except Exception:  # zipfile raises many kinds on damaged files
-        return 0, [None], "The zip is damaged or cut off. Make it anew."
-    return size, members or [None], "" if members else "The zip has no pictures."
+        return 0, [None], BatchError("batch_damaged")
+    return size, members or [None], None if members else BatchError("batch_empty_zip")
 
 
-def _contents(jobs) -> Iterator[tuple[str, bytes, str]]:  # name, bytes, error
+def _contents(jobs) -> Iterator[tuple[str, bytes, Exception | None]]:
+    """Name and bytes of each job, or why there are no bytes."""
     for path, group in itertools.groupby(jobs, key=lambda job: job[0]):
         with contextlib.ExitStack() as stack:
             archive, data = None, b""
-            for _, member, error in group:
+            for _, member, reason in group:
                 try:
                     if member and not archive:
                         archive = stack.enter_context(zipfile.ZipFile(path))
-                    if not error:
-                        # Bounded whatever the declared size; zipfile's checksum tells the rest.
+                    if not reason:
+                        # Bounded whatever size is declared; zipfile's checksum finds the lie.
                         with archive.open(member) if member else open(path, "rb") as file:
                             data = file.read(MAX_PICTURE_BYTES)
                 except Exception:  # see _look
-                    error = DAMAGED if member else GONE
-                yield safe_name(member.filename if member else path.name), data, error
+                    reason = BatchError("batch_part" if member else "missing")
+                yield safe_name(member.filename if member else path.name), data, reason
 
 
 def _classify(classifier, name: str, data: bytes) -> BatchRow:
     if data.startswith(ZIP_STARTS):
-        return BatchRow(name, error="This is a zip within a zip. Send it by itself.")
+        return BatchRow(name, reason=BatchError("batch_nested"))
     try:
-        picture = open_picture(data, classifier.height, classifier.width)
-        prediction = classifier(picture)
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        prediction = classifier.predict(data)
+        prediction.picture.thumbnail((THUMBNAIL, THUMBNAIL))
     except PictureError as error:
-        return BatchRow(name, error=str(error))
+        return BatchRow(name, reason=error)
     except Exception as error:  # whatever it is, the other pictures get their answer
-        return BatchRow(name, error=f"The picture cannot be classified ({type(error).__name__}).")
-    thumbnail = Image.fromarray(np.asarray(picture))  # without metadata, at times megabytes
-    confident = prediction.confident
-    label, probability = prediction.top(1)[0] if confident else (None, None)
+        return BatchRow(name, reason=BatchError("batch_failed", reason=type(error).__name__))
+    thumbnail = Image.fromarray(np.asarray(prediction.picture))  # a copy without metadata
+    label, probability = prediction.top(1)[0] if prediction.confident else (None, None)
     notices = list(prediction.notices)
     return BatchRow(name, thumbnail, label, probability, prediction.probabilities, notices)
 
 
 class _Bounded(io.BufferedReader):
-    """ZipFile reads the whole table of contents at once, however long it is; not from this."""
+    """Refuses to read a zip's table of contents, which ZipFile reads at once, if it is too long."""
 
     def read(self, size=-1):
         if size > MAX_DIRECTORY:
-            raise BatchError(TOO_MANY)
+            raise _too_many()
         return super().read(size)
 
 
@@ -173,19 +179,21 @@ def _left_out(member: zipfile.ZipInfo) -> bool:
     return not name or name.startswith(".") or "__MACOSX" in folders
 
 
-def _refusal(member: zipfile.ZipInfo | None, size: int) -> str:
+def _refusal(member: zipfile.ZipInfo | None, size: int) -> Exception | None:
     if member and stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
-        return "This is a link or a device, not a picture. Put the picture in the zip."
+        return BatchError("batch_link")
     if member and member.flag_bits & 1:
-        return "The zip asks for a password. Make one without."
+        return BatchError("batch_password")
     if member and member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # zipfile unpacks the other kinds without a bound on memory.
-        return "The zip is packed in an unusual way. Make it anew, by the usual method."
-    return TOO_LARGE_ONE if size > MAX_PICTURE_BYTES else ""
+        # zipfile unpacks other methods without bounding the memory.
+        return BatchError("batch_unusual")
+    if size > MAX_PICTURE_BYTES:
+        return PictureError("bytes", megabytes=MAX_PICTURE_BYTES // 1_000_000)
+    return None
 
 
 def safe_name(name: str) -> str:
-    """The printable base name of a path of any system, at most MAX_NAME characters."""
+    """The printable base name of a path of any system, cut to MAX_NAME characters."""
     name = "".join(c for c in name.replace("\\", "/").rsplit("/", 1)[-1] if c.isprintable())
     cut = f"{name[: MAX_NAME - 20]}…{name[-19:]}"
     return (name if len(name) <= MAX_NAME else cut) or "unnamed"
@@ -194,17 +202,17 @@ def safe_name(name: str) -> str:
 def write_csv(
     rows: Sequence[BatchRow], path: "str | Path", labels: list[str] | None = None
 ) -> None:
-    """Write a UTF-8 CSV, a line a row, in one step: name, top_diagnosis, probability, a column for
-    each label, notices (codes, a blank between), error; empty where there is nothing to say. Text
-    that a spreadsheet would take for a formula gets a ' in front (OWASP, "CSV Injection")."""
+    """Write a UTF-8 CSV in one step, one line per row: name, top_diagnosis, probability, a column
+    for each label, notices (codes, separated by spaces), error. Text that a spreadsheet would take
+    for a formula is prefixed with ' (OWASP, "CSV Injection")."""
     answered = (list(row.probabilities) for row in rows if row.probabilities)
     labels = labels or next(answered, LABELS)
     with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # ; in a name parts no cells
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # a ; in a name separates no cells
         writer.writerow(["name", "top_diagnosis", "probability", *labels, "notices", "error"])
         for row in rows:
             values = [row.probability, *map(row.probabilities.get, labels)]
             numbers = ["" if value is None else round(value, 6) for value in values]
-            texts = [row.name, row.label or "", " ".join(row.notices), row.error]
-            name, label, *rest = ["'" + text if FORMULA.match(text) else text for text in texts]
+            words = [row.name, row.label or "", " ".join(row.notices), row.error]
+            name, label, *rest = ["'" + word if FORMULA.match(word) else word for word in words]
             writer.writerow([name, label, *numbers, *rest])

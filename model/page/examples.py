@@ -1,7 +1,8 @@
 """One test picture of each diagnosis, from the data set that a model was trained on.
 
-Read with pyarrow where that is installed, only the columns and rows that are needed; from a local
-folder of parquet files, or one on the Hub. None is kept in the repository: its licence is its own.
+Reads Parquet files, of a local folder or from the Hub, with pyarrow if that is installed, and only
+the columns and row groups that are needed. The repository has no examples: the data set's licence
+differs.
 """
 
 import json
@@ -24,9 +25,9 @@ class Example:
 def find_examples(folder: "str | Path", dataset: str, into: "str | Path") -> list[Example]:
     """The first test picture of each diagnosis, written to the folder `into`, in LABELS' order.
 
-    `folder` is the model folder, whose split.json names the test part; `dataset` a local folder or
-    a Hub id. An empty list where the data set or what reads it is out of reach, for any reason: the
-    page does without.
+    `folder` is the model folder, whose split.json names the test part; `dataset` is a local folder
+    or a Hub id. Returns an empty list if the data set cannot be read for any reason: the page works
+    without.
     """
     try:
         split = json.loads((Path(folder) / SPLIT).read_text(encoding="utf-8"))
@@ -62,7 +63,7 @@ def _read(wanted: set[str], dataset: str, into: Path) -> list[Example]:
 
 
 def _named(path: Path) -> Path:
-    """The picture file with the ending of its kind, which the browser goes by."""
+    """The picture file renamed to the ending of its format, which the browser goes by."""
     from PIL import Image
 
     with Image.open(path) as picture:

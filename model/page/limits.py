@@ -1,24 +1,32 @@
-"""Who may work at once: some calls do, some more wait their turn, the rest are refused.
+"""The page's limits: how many calls run at once, and how long the files of a call stay.
 
-`with Room(seats=2, waiting=30):` waits for a seat, or raises Busy at once.
+with Room(seats=3, waiting=40): ...     waits for a seat, or raises Busy at once
+keep_swept(folder)                      deletes the folder's files within the hour
 """
 
-import contextlib
-import ctypes
 import threading
+import time
+from pathlib import Path
 
-M_ARENA_MAX = -8  # of glibc's malloc.h
+# Interpreters, of one thread each; calls that run at once, one more than that, so that a picture is
+# decoded while the others are classified; calls that wait for those; batches that run at once.
+INTERPRETERS, SEATS, WAITING, BATCHES = 2, 3, 40, 2
+# Gradio's threads: enough for all calls inside, and some to refuse others at once.
+THREADS = 64
+
+# Seconds. Every EVERY, files older than KEEP are deleted, so none outlives the hour.
+EVERY, KEEP = 300, 3000
 
 
 class Busy(RuntimeError):
-    """As many calls are inside and waiting as there is room for; nothing was done."""
+    """All seats and all places to wait are taken; nothing was done."""
 
 
 class Room:
-    """`seats` calls work at a time and `waiting` more wait for a seat, in threads of their own.
+    """Lets `seats` calls run at once and `waiting` more wait, each in a thread of its own.
 
-    Seats bound the memory of the calls' pictures, and `waiting` how long a call can take: whoever
-    comes past it is told so in a moment rather than left waiting.
+    Seats bound the memory that pictures take; places to wait bound how long a call can last. Any
+    further call is refused at once instead of being left waiting.
     """
 
     def __init__(self, seats: int, waiting: int):
@@ -36,8 +44,27 @@ class Room:
         self._inside.release()
 
 
-def one_arena() -> None:
-    """Let glibc's threads share one pool of memory. With a pool for each, as it comes, a page that
-    many threads have worked for keeps some 70 MB that none of them uses."""
-    with contextlib.suppress(AttributeError, OSError):  # another C library has no such pools
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+def sweep(folder: "str | Path", keep: float = KEEP) -> None:
+    """Delete the files in `folder` that are older than `keep` seconds, and empty folders."""
+    before = time.time() - keep
+    for path in sorted(Path(folder).rglob("*"), reverse=True):
+        try:
+            if path.lstat().st_ctime < before:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError:  # a folder that is not empty, or a file that is already gone
+            continue
+
+
+def keep_swept(folder: "str | Path") -> None:
+    """Make `folder`, private to this user, and sweep it now and every EVERY seconds.
+
+    Gradio's `delete_cache` misses files that came through MCP and those of a killed process.
+    """
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def work():
+        while True:
+            sweep(folder)
+            time.sleep(EVERY)
+
+    threading.Thread(target=work, daemon=True, name="sweep").start()

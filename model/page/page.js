@@ -1,45 +1,47 @@
 () => {
-    // What Gradio leaves undone for those who hear the page: the result is read out when it comes,
-    // what it says in English of its own is said in the page's language, an example is named by its caption,
-    // and no probability is 0 or 100 %.
+    // What Gradio 6.31 leaves undone: some of its words cannot be translated through gr.I18n
+    // (https://www.gradio.app/guides/internationalization), screen readers hear an example's place
+    // instead of its caption, and probabilities are rounded to 0% and 100%.
+    const words = window.gradio_config?.i18n_translations ?? {};
     const language = (navigator.language || "en").split("-")[0];
-    const texts = window.gradio_config?.i18n_translations ?? {};
-    const words = texts[language] ?? texts.en ?? {};
-    const certain = {"0%": words.under_1, "100%": words.over_99}; // as Gradio rounds; no model is
-    const name = () => {
-        for (const id of ["summary", "table"])
-            document.getElementById(id)?.setAttribute("aria-live", "polite");
-        for (const button of document.querySelectorAll("#examples button:has(.caption-label)")) {
-            const caption = button.querySelector(".caption-label").textContent;
-            if (button.ariaLabel !== caption) button.ariaLabel = caption;
-        }
-        for (const node of document.querySelectorAll("[aria-label], [title]"))
-            for (const key of ["aria-label", "title"]) {
-                const word = words["gradio_" + node.getAttribute(key)];
-                if (word && word !== node.getAttribute(key)) node.setAttribute(key, word);
+    const text = words[language] ?? words.en ?? {};
+    const certain = {"0%": text.under_1, "100%": text.over_99};
+    document.title = text.title;
+
+    const each = (root, selector) => [
+        ...root.matches?.(selector) ? [root] : [], ...root.querySelectorAll?.(selector) ?? []];
+
+    function tidy(root) {
+        for (const key of ["aria-label", "title"])
+            for (const node of each(root, `[${key}]`)) {
+                const said = text["gradio_" + node.getAttribute(key)];
+                if (said) node.setAttribute(key, said);
             }
-        const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-        while (walker.nextNode()) {
-            const node = walker.currentNode, said = node.data.trim();
-            const word = words["gradio_" + said] ?? (node.parentElement.closest("#shares") && certain[said]);
-            if (word && word !== node.data) node.data = word;
+        for (const button of each(root, "#examples button:has(.caption-label)"))
+            button.ariaLabel = button.querySelector(".caption-label").textContent;
+        const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+        for (let node = walker.currentNode; node; node = walker.nextNode()) {
+            if (node.nodeType !== Node.TEXT_NODE) continue;
+            const said = node.data.trim();
+            const better = text["gradio_" + said]
+                ?? (node.parentElement?.closest("#shares") && certain[said]);
+            if (better && better !== said) node.data = better;
         }
-        if (words.title && document.title !== words.title) document.title = words.title;
-    };
-    // Gradio says nothing when the camera is refused.
-    const ask = navigator.mediaDevices?.getUserMedia?.bind(navigator.mediaDevices);
-    if (ask) navigator.mediaDevices.getUserMedia = async wanted => {
-        document.getElementById("refused")?.remove();
-        try {
-            return await ask(wanted);
-        } catch {
-            const said = document.createElement("p");
-            Object.assign(said, {id: "refused", className: "box notice", role: "alert"});
-            said.textContent = words.error_camera;
-            document.getElementById("picture")?.before(said);
-            return new Promise(() => {}); // Gradio would only leave the error unhandled
-        }
-    };
-    new MutationObserver(name).observe(document.body, {childList: true, characterData: true, subtree: true});
-    name();
+    }
+    tidy(document.body);
+    new MutationObserver(changes => {
+        for (const {target, addedNodes, type} of changes)
+            (type === "characterData" ? [target] : addedNodes).forEach(tidy);
+    }).observe(document.body, {childList: true, characterData: true, subtree: true});
+
+    // Gradio leaves it unhandled that the camera cannot be used.
+    addEventListener("unhandledrejection", event => {
+        const field = document.getElementById("picture");
+        if (!(event.reason instanceof DOMException && field?.querySelector("video"))) return;
+        event.preventDefault();
+        const message = document.createElement("p");
+        Object.assign(message, {className: "box notice", role: "alert", textContent: text.error_camera});
+        field.before(message);
+        field.addEventListener("click", () => message.remove(), {once: true});
+    });
 }

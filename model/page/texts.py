@@ -1,11 +1,9 @@
-"""What the page says, in English and Bahasa Indonesia: texts.json, read by the browser version too.
+"""What the page says, in English and Bahasa Indonesia: texts.json, which the browser gets too.
 
 text("id", "time", milliseconds=41)      "Dihitung dalam 41 ms."
 """
 
 import json
-import re
-from functools import cache
 from pathlib import Path
 
 TEXTS: dict[str, dict[str, str]] = json.loads(
@@ -15,19 +13,24 @@ ENGLISH = "en"
 
 
 def text(language: str, key: str, **values) -> str:
-    """The text `key`, with `values` at its {places}."""
+    """The text `key`, with `values` in its {places}."""
     return TEXTS[language][key].format(**values)
 
 
+def sentence(error, language: str) -> str:
+    """What a PictureError or BatchError says, in `language`."""
+    return text(language, f"error_{error.code}", **error.values)
+
+
 def name(language: str, label: str) -> str:
-    """A diagnosis as the page names it: `Melanoma (mel)`; any other label as it is."""
+    """A diagnosis as the page names it, such as `Melanoma (mel)`; any other label as it is."""
     known = TEXTS[language].get(f"name_{label}", label)
     return known if known.lower() == label.lower() else f"{known} ({label})"
 
 
 def language_of(accept: str | None) -> str:
-    """The page's language for an Accept-Language header. Like the browser's side of Gradio it goes
-    by the first choice only, so that the answer is in the language of the page around it."""
+    """The page's language for an Accept-Language header. Only its first choice counts, as in
+    Gradio's browser code, so that the answer is in the language of the page around it."""
     first = (accept or "").split(",")[0].split(";")[0].split("-")[0].strip().lower()
     return first if first in TEXTS else ENGLISH
 
@@ -39,30 +42,12 @@ def number(value: float, language: str, digits: int = 0) -> str:
 
 
 def percent(share: float, language: str, digits: int = 0) -> str:
+    """0.432 as 43%."""
     return number(100 * share, language, digits) + "%"
 
 
 def probability(p: float, language: str, digits: int = 0) -> str:
-    """A probability without more certainty than a model has: never 0 % nor 100 %."""
+    """`percent`, but never 0 % or 100 %: no model is that certain."""
     if p > 0.99:
         return text(language, "over_99")
     return text(language, "under_1") if p < 0.01 else percent(p, language, digits)
-
-
-@cache
-def _sentences() -> list[tuple[re.Pattern, str]]:
-    found = []
-    for key, english in TEXTS[ENGLISH].items():
-        if key.startswith("error_"):
-            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(english))
-            found.append((re.compile(pattern, re.DOTALL), key))
-    return found
-
-
-def translated(sentence: str, language: str) -> str:
-    """A sentence that this package raises as an error, in `language`; an unknown one as it is."""
-    if language != ENGLISH:
-        for pattern, key in _sentences():
-            if match := pattern.fullmatch(sentence):
-                return text(language, key, **match.groupdict())
-    return sentence

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.cam import COLOURS, colours, overlay, shown, strengths, upright
-from model.preprocessing import to_array
+from model.cam import COLOURS, colours, overlay, shown, strengths
+from model.preprocessing import to_array, upright
 
 
 def spot(h, w, row, column, k=3, which=1):
