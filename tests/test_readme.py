@@ -75,6 +75,13 @@ def test_what_a_page_names_exists(page):
         assert f"## {anchor}" in HISTORY.lower(), anchor
 
 
+def test_the_snippet_without_a_server_runs(monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(from model\.classifier .*?)```", README, re.S)
+    monkeypatch.chdir(ROOT)
+    exec(code, {})
+    assert "mel" in capsys.readouterr().out
+
+
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 150
 
