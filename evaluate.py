@@ -36,6 +36,7 @@ from model.benchmark import timing
 from model.classifier import Classifier
 from model.data import dataset as data
 from model.evaluation.metrics import age_band, classification_metrics, subgroup_metrics
+from model.evaluation.outliers import generated, measure, some_pictures
 from model.evaluation.runs import write_row
 from model.folder import (
     METRICS,
@@ -56,7 +57,6 @@ from model.hub.published import LATENCY_CALLS
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
 from model.hub.report import print_report, write_report
 from model.hub.tables import summary_rows
-from model.network.outliers import generated, measure, some_pictures
 
 PIECE = 1024  # pictures
 

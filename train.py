@@ -67,15 +67,17 @@ import numpy as np
 
 from model.data import dataset as data
 from model.data.batches import Batches, InOrder
-from model.data.binary import classes_of, malignant_labels, to_binary
 from model.data.split import (
     add_extra,
     add_unlabelled,
     check_selected,
+    classes_of,
     count,
     hold_out,
     limit_rows,
+    malignant_labels,
     split_rows,
+    to_binary,
 )
 from model.evaluation.calibration import validated
 from model.evaluation.runs import commit, write_row

@@ -39,7 +39,7 @@ class Prediction:
     """`probabilities` {label: 0..1, summing to 1}, in the model's order of labels; `evidence`
     float32 [h, w, classes], whose mean over places is the calibrated logits; `milliseconds` of
     the network alone; `notices` the codes (model/quality.py's CODES) of what is wrong with the
-    picture; `familiarity` 0..1, how like the training pictures it is (model/network/familiarity.py), None
+    picture; `familiarity` 0..1, how like the training pictures it is (model/network/ood.py), None
     where the model does not tell."""
 
     probabilities: dict[str, float]

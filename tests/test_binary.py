@@ -15,7 +15,7 @@ import evaluate
 import train
 from model.classifier import Classifier
 from model.data import dataset as data
-from model.data.binary import classes_of, malignant_labels, to_binary
+from model.data.split import classes_of, malignant_labels, to_binary
 from model.evaluation.calibration import calibrate
 from model.labels import BINARY, LABELS
 from model.page import answer, batch, private

@@ -9,8 +9,8 @@ from made import drawing
 import convert
 from model import folder as f
 from model.data.artefacts import drawn
-from model.network.familiarity import familiarity, fit
 from model.network.network import load_network, predict_logits, softmax
+from model.network.ood import familiarity, fit
 
 
 def test_every_dimension_is_fixed_and_the_batch_is_one(trained):

@@ -3,9 +3,9 @@ import pytest
 from made import drawing
 from PIL import Image
 
+from model.evaluation.outliers import generate
 from model.labels import LABELS
-from model.network.familiarity import describe, familiarity, fit
-from model.network.outliers import generate
+from model.network.ood import describe, familiarity, fit
 from model.preprocessing import to_array
 
 SIZE = 48, 64

@@ -7,7 +7,7 @@ from made import drawing
 from model.folder import ModelFolderError
 from model.labels import LABELS
 from model.network import network as n
-from model.network.heads import with_evidence
+from model.network.network import with_evidence
 from model.training.weights import load_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore")

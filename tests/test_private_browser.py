@@ -23,8 +23,8 @@ from test_app import ROOT
 from model import cam as evidence
 from model import quality
 from model.classifier import Prediction
+from model.evaluation.outliers import KINDS, generate
 from model.folder import BUNDLED
-from model.network.outliers import KINDS, generate
 from model.page import answer
 from model.page.private import settings
 from model.page.texts import TEXTS, number, probability

@@ -1,5 +1,5 @@
-"""Who trains, validates and tests: the published split, pictures that are held out, trial runs,
-pictures of further sets."""
+"""Train, validation and test parts: the published split, held-out pictures, subsets for trial runs,
+pictures of further data sets, and the two labels benign and malignant."""
 
 import csv
 from collections import Counter
@@ -11,16 +11,16 @@ from sklearn.model_selection import train_test_split
 
 from model.data.dataset import DatasetError, Rows, load_rows, missing_column
 from model.folder import SPLIT, ModelFolderError, read_config, read_json
-from model.labels import LABELS, to_code
+from model.labels import BINARY, LABELS, suspicious_of, to_code
 
 
 def split_rows(rows: Rows, by: str = "lesion", seed: int = 101) -> dict[str, np.ndarray]:
-    """Row numbers {"train", "validation", "test"}, no lesion in two of them.
+    """Split into "train", "validation" and "test": row numbers, no lesion in two parts.
 
-    The split of the published work: the test part is a 15 % sample, stratified by `dx`, of the
-    lesions that have one image, drawn by scikit-learn with seed 101 from rows sorted by
-    `image_id`; on HAM10000, 828 images. Of the other lesions a stratified 10 % validates.
-    `by="image"` takes each image for a lesion of its own. Raises DatasetError.
+    This is the split of the published work. The test part is a 15 % sample, stratified by `dx`, of
+    the lesions with one image, drawn by scikit-learn with seed 101 from rows sorted by `image_id`;
+    on HAM10000 it has 828 images. A stratified 10 % of the other lesions validates.
+    `by="image"` treats each image as a lesion of its own. Raises DatasetError.
     """
     if by == "lesion" and rows.lesion_id is None:
         columns = ["image_id", "label", *rows.metadata]
@@ -55,14 +55,13 @@ def _sample(candidates, dx, share, seed, name):
 
 
 def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict, dict]:
-    """The split without the pictures that a CSV lists, and the record of it for config.json.
+    """Remove the pictures that a CSV lists in its column `image_id` from "train" and "validation",
+    with all other pictures of their lesions; "test" stays as it is. Prints how many.
 
-    The CSV has a column `image_id`. These pictures, and every other picture of their lesions where
-    `rows` has lesions, leave the parts "train" and "validation"; "test" stays as it is. Prints how
-    many. The record: {"file": its name, "images": those of the list that are in `rows`, "lesions":
-    how many they show (None without lesions), "left_out": {"train": n, "validation": m}}. Raises
-    DatasetError for a file that cannot be read, for a list without a picture of `rows`, and where
-    a part would be empty.
+    Returns the split and a record for config.json: {"file": the CSV's name, "images": how many of
+    the list are in `rows`, "lesions": how many lesions they show (None if `rows` has no lesions),
+    "left_out": {"train": n, "validation": m}}. Raises DatasetError if the file cannot be read, if
+    none of its pictures is in `rows`, and if a part would be empty.
     """
     ids = {row["image_id"] for row in read_table(path, ["image_id"])}
     listed = np.array([image_id in ids for image_id in rows.image_id])
@@ -101,8 +100,8 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
 
 
 def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
-    """The rows of a CSV with a heading, {column: text}, in its order. Raises DatasetError where it
-    cannot be read, lacks one of `columns`, or has a row without a value in one of them."""
+    """The rows of a CSV with a heading, as {column: text}. Raises DatasetError if it cannot be
+    read, lacks one of `columns`, or has a row without a value in one of them."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -122,7 +121,7 @@ def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
 
 
 def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
-    """About `limit` rows, 70/15/15 over the parts, the rare labels first: for a trial run."""
+    """A subset for a trial run: about `limit` rows, 70/15/15 over the parts, labels in turn."""
     shares = {"train": 0.70, "validation": 0.15, "test": 0.15}
     limited = {}
     for part, rows in split.items():
@@ -139,13 +138,13 @@ def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict
 def add_extra(
     rows: Rows, split: dict[str, np.ndarray], names: list[str], label_column: str = "label"
 ) -> tuple[Rows, list[dict]]:
-    """Further labelled sets for the training part: all rows, the new ones last, and the record.
+    """Append further labelled data sets, to train on: the rows, the new ones last, and a record of
+    each set.
 
-    A row of `rows` keeps its number. Left out, with a sentence printed: labels that `rows` does
-    not have, images that are in `rows` by their `image_id` (so none of its validation and test
-    parts comes in by another door), other views of a lesion that `rows` has outside its train part
-    (held out or not), and images that an earlier set brought. Raises DatasetError for a set without
-    `image_id`, or with nothing left.
+    Left out, with a message: images with a label that `rows` lacks, images that are in `rows` or an
+    earlier set by their `image_id`, and views of lesions that `rows` has outside its train part.
+    So no picture or lesion of the validation and test parts is trained on. Raises DatasetError for
+    a set without `image_id`, and for one that adds nothing.
     """
     others = np.setdiff1d(np.arange(len(rows)), split["train"])
     lesions = set() if rows.lesion_id is None else set(rows.lesion_id[others])
@@ -186,9 +185,9 @@ def add_extra(
 
 
 def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
-    """Further pictures whose labels, if any, are not read: all rows, the new ones last with the
-    label "", and the record. Pictures that are in `rows` by their `image_id` are left out. Raises
-    DatasetError for a set with nothing left.
+    """Append further pictures without their labels: the rows, the new ones last with the label "",
+    and a record of each set. Pictures that are in `rows` by their `image_id` are left out. Raises
+    DatasetError for a set that adds nothing.
     """
     records = []
     for name in names:
@@ -204,7 +203,7 @@ def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
 
 
 def _label(value, labels):
-    """`value` as one of `labels`, or "" where it is none."""
+    """`value` as one of `labels`, or "" if it is not among them."""
     if value in labels:
         return value
     try:
@@ -230,7 +229,7 @@ def _join(rows, extra, kept, dx):
 
 
 def check_selected(folder: str, rows, split: dict) -> dict:
-    """config.json of the selected run, whose parts must be those of this one."""
+    """The config of the run in `folder`. Raises ModelFolderError if its split is another one."""
     theirs = read_json(Path(folder) / SPLIT)
     for part, i in split.items():
         if rows.image_id[i].tolist() != theirs[part]:
@@ -242,9 +241,39 @@ def check_selected(folder: str, rows, split: dict) -> dict:
 
 
 def count(dx, labels, part) -> dict:
-    """How many images each label has in a part; prints it, up to twenty labels."""
+    """How many images of a part have each label. Prints the counts, of at most twenty labels."""
     counts = {label: int((dx == label).sum()) for label in labels}
     if len(dx):
         shown = "  ".join(f"{k} {v}" for k, v in counts.items()) if len(labels) <= 20 else ""
         print(f"{part:10} {len(dx):6} images  {shown}")
     return counts
+
+
+def malignant_labels(rows: Rows, named: list[str] | None) -> list[str]:
+    """The labels of `rows` that are malignant, sorted: those `named`; by default mel, bcc and akiec
+    of the seven diagnoses, or the label "malignant". Raises DatasetError if one is not a label of
+    `rows` or if no benign label is left."""
+    malignant = sorted(named or (suspicious_of(LABELS) if rows.labels == LABELS else BINARY[1:]))
+    if missing := [label for label in malignant if label not in rows.labels]:
+        raise DatasetError(
+            f"{rows.name} has no label {', '.join(missing)}: name those that are malignant with "
+            f"--malignant; its labels are {', '.join(rows.labels)}."
+        )
+    if set(malignant) == set(rows.labels):
+        raise DatasetError(f"{rows.name}: if all its labels are malignant, none is left as benign.")
+    return malignant
+
+
+def to_binary(rows: Rows, malignant: list[str]) -> Rows:
+    """The rows with the labels benign and malignant in place of their own."""
+    dx = np.where(np.isin(rows.dx, malignant), BINARY[1], BINARY[0])
+    return replace(rows, labels=list(BINARY), dx=dx)
+
+
+def classes_of(labels: list[str], malignant: list[str]) -> dict[str, list[str]]:
+    """The labels of a data set, grouped by what `to_binary` turns them into. config.json keeps it,
+    so that `load_rows` can read the data set again."""
+    return {
+        BINARY[0]: [label for label in labels if label not in malignant],
+        BINARY[1]: list(malignant),
+    }
