@@ -105,6 +105,7 @@ from model.network.network import (
     save_weights,
     set_batchnorm_momentum,
 )
+from model.network.tf_cpu import speed_up_on_cpu
 from model.preprocessing import PREPROCESSING
 from model.training.callbacks import Checkpoint, begin, write_history
 from model.training.devices import gather_alone, spread
@@ -184,6 +185,7 @@ def main(arguments=None) -> Path:
         print(f"starts from {start}: the backbone{' and the head' if with_head else ''}")
     if args.batchnorm_momentum:
         set_batchnorm_momentum(network, args.batchnorm_momentum)
+    network = speed_up_on_cpu(network)
     batches = Batches(
         images,
         truth[taught],
