@@ -27,18 +27,14 @@ def split_rows(rows: Rows, by: str = "lesion", seed: int = 101) -> dict[str, np.
         raise DatasetError(missing_column(rows.name, "lesion_id", columns))
     group = rows.lesion_id if by == "lesion" else rows.image_id
     views = Counter(group)
-    single = np.array([i for i, g in enumerate(group) if views[g] == 1], dtype=np.int64)
+    single = np.flatnonzero([views[g] == 1 for g in group])
     test = _sample(single, rows.dx, 0.15, seed, rows.name)
-    taken = set(test)
-    rest = np.array([i for i in range(len(rows)) if i not in taken], dtype=np.int64)
-    first = {}
-    for i in rest:
-        first.setdefault(group[i], i)
-    lesions = np.array(list(first.values()), dtype=np.int64)
-    validating = set(group[_sample(lesions, rows.dx, 0.10, seed, rows.name)])
-    validation = np.array([i for i in rest if group[i] in validating], dtype=np.int64)
-    train = np.array([i for i in rest if group[i] not in validating], dtype=np.int64)
-    return {"train": train, "validation": validation, "test": np.sort(test)}
+    rest = np.setdiff1d(np.arange(len(rows)), test)
+    _, first = np.unique(group[rest], return_index=True)
+    lesions = rest[np.sort(first)]  # one image of each
+    drawn = group[_sample(lesions, rows.dx, 0.10, seed, rows.name)]
+    validates = np.isin(group[rest], drawn)
+    return {"train": rest[~validates], "validation": rest[validates], "test": np.sort(test)}
 
 
 def _sample(candidates, dx, share, seed, name):
@@ -64,7 +60,7 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
     none of its pictures is in `rows`, and if a part would be empty.
     """
     ids = {row["image_id"] for row in read_table(path, ["image_id"])}
-    listed = np.array([image_id in ids for image_id in rows.image_id])
+    listed = np.isin(rows.image_id, list(ids))
     if not listed.any():
         raise DatasetError(
             f"{path} lists {len(ids)} images, and none is in {rows.name}: name a list of this data "
@@ -72,8 +68,8 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
         )
     held, lesions = listed, None
     if rows.lesion_id is not None:
-        lesions = set(rows.lesion_id[listed])
-        held = np.array([lesion in lesions for lesion in rows.lesion_id])
+        lesions = np.unique(rows.lesion_id[listed])
+        held = np.isin(rows.lesion_id, lesions)
     after, left_out = dict(split), {}
     for part in ("train", "validation"):
         out = held[split[part]]
@@ -82,15 +78,13 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
             raise DatasetError(
                 f"{path} leaves no image in the {part} part of {rows.name}: name a shorter list."
             )
-    count, absent = int(listed.sum()), len(ids) - int(listed.sum())
-    told = f"{path}: {count} images"
-    if lesions is not None:
-        told += f" of {len(lesions)} lesions, and all others of these,"
-    told += (
-        f" are held out: {left_out['train']} leave the train part and {left_out['validation']} "
-        "the validation part"
+    count = int(listed.sum())
+    of = "" if lesions is None else f" of {len(lesions)} lesions, and all others of these,"
+    more = f"; {len(ids) - count} more are not in {rows.name}" if len(ids) > count else ""
+    print(
+        f"{path}: {count} images{of} are held out: {left_out['train']} leave the train part and "
+        f"{left_out['validation']} the validation part{more}"
     )
-    print(f"{told}; {absent} more are not in {rows.name}" if absent else told)
     return after, {
         "file": Path(path).name,
         "images": count,
@@ -147,15 +141,14 @@ def add_extra(
     a set without `image_id`, and for one that adds nothing.
     """
     others = np.setdiff1d(np.arange(len(rows)), split["train"])
-    lesions = set() if rows.lesion_id is None else set(rows.lesion_id[others])
-    seen, joined, records = set(rows.image_id), rows, []
+    lesions = [] if rows.lesion_id is None else rows.lesion_id[others]
+    joined, records = rows, []
     for name in names:
         extra = load_rows(name, label_column, ("image_id",), as_is=True)
         dx = np.array([_label(value, rows.labels) for value in extra.dx])
-        unknown = dx == ""
-        known = np.array([image_id in seen for image_id in extra.image_id])
+        unknown, known = dx == "", np.isin(extra.image_id, joined.image_id)
         if extra.lesion_id is not None:
-            known |= np.array([lesion in lesions for lesion in extra.lesion_id])
+            known |= np.isin(extra.lesion_id, lesions)
         kept = np.flatnonzero(~unknown & ~known)
         if unknown.any():
             told = ", ".join(f"{k} ({n})" for k, n in sorted(Counter(extra.dx[unknown]).items()))
@@ -170,7 +163,6 @@ def add_extra(
                 f"{name} adds no image to {rows.name}: none is new and has one of the labels "
                 f"{', '.join(rows.labels)} in the column {label_column!r}."
             )
-        seen |= set(extra.image_id[kept])
         joined = _join(joined, extra, kept, dx)
         records.append(
             {
