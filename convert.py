@@ -57,7 +57,7 @@ AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
 # TensorFlow's guide to post-training quantisation asks for "a few hundred".
 CALIBRATION_IMAGES = 200
-# With their mirror images, some hundred for each number in a description (model/network/ood.py).
+# With their mirror images, about a hundred for each component that model/network/ood.py keeps.
 REFERENCE_IMAGES = 2000
 # The share of the validation pictures that counts as unfamiliar. At most 2 % of other real pictures
 # should; on HAM10000's 897 and 828 pictures this leaves a margin of three standard errors.
