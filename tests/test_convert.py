@@ -1,5 +1,8 @@
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,9 @@ from model import folder as f
 from model.data.artefacts import drawn
 from model.network import network as n
 from model.network.ood import familiarity, fit
+
+
+ROOT = Path(convert.__file__).parent
 
 
 def keras_probabilities(network, config, images):
@@ -44,6 +50,14 @@ def converted(network, smooth, noise, tmp_path_factory):
     for kind, path in paths.items():
         path.write_bytes(convert.to_tflite(*network, kind, noise, reference))
     return paths
+
+
+def test_arguments_are_read_without_tensorflow():
+    code = "import sys, convert; convert.parse(['runs/x']); print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    heavy = {"tensorflow", "keras", "datasets", "sklearn", "matplotlib"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_every_dimension_is_fixed_and_the_batch_is_one(trained):
