@@ -16,7 +16,6 @@ from model.data.artefacts import drawn
 from model.network import network as n
 from model.network.ood import familiarity, fit
 
-
 ROOT = Path(convert.__file__).parent
 
 

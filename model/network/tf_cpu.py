@@ -1,9 +1,9 @@
 """Faster layers for training with TensorFlow on a CPU.
 
 The fastest of 20 or more training steps of InceptionResNetV2 (144x192, 32 images, mixed_bfloat16,
-two cores of a Xeon with AMX, TensorFlow 2.21, Keras 3.15) took 2.71 s with Keras' own layers, 2.29 s
-with the batch normalisation below, 2.38 s with the convolution below, and 1.98 s with both: 27 %
-less.
+two cores of a Xeon with AMX, TensorFlow 2.21, Keras 3.15) took 2.71 s with Keras' own layers,
+2.29 s with the batch normalisation below, 2.38 s with the convolution below, and 1.98 s with both:
+27 % less.
 
 - Keras 3 computes mean, variance and result of a batch normalisation one after the other in
   float32, each in a pass over memory (https://github.com/keras-team/keras-core/issues/225, closed).
