@@ -42,9 +42,14 @@ def noise():
 
 
 @pytest.fixture(scope="module")
-def converted(network, smooth, noise, tmp_path_factory):
+def reference(smooth):
+    return fit(smooth)
+
+
+@pytest.fixture(scope="module")
+def converted(network, reference, noise, tmp_path_factory):
     """The network converted in every way, {quantisation: path}. `smooth` is what is familiar."""
-    folder, reference = tmp_path_factory.mktemp("converted"), fit(smooth)
+    folder = tmp_path_factory.mktemp("converted")
     paths = {kind: folder / f"{kind}.tflite" for kind in convert.QUANTIZATIONS}
     for kind, path in paths.items():
         path.write_bytes(convert.to_tflite(*network, kind, noise, reference))
@@ -113,16 +118,17 @@ def test_the_compact_model_is_converted_from_the_weights_it_ships_with(quantize,
     assert f.COMPACT.joinpath(f.TFLITE).stat().st_size <= 8e6
 
 
-@pytest.mark.parametrize("quantize, close", [("none", 1e-4), ("dynamic", 1e-4), ("float16", 0.01)])
-def test_familiarity_in_the_graph_is_that_of_keras(converted, smooth, noise, quantize, close):
-    reference = fit(smooth)
+def test_familiarity_in_the_graph_is_that_of_keras(converted, reference, smooth, noise):
     strange = np.stack([*noise, *np.full((2, 24, 32, 3), 128, np.uint8)])
-    found = []
-    for images in (smooth, strange):
-        found.append(convert.answers(converted[quantize], images)[1])
-        expected = np.asarray(familiarity(images.astype(np.float32), reference))
-        np.testing.assert_allclose(found[-1], expected, atol=close)
-    assert found[0].min() > 0.2 > 0.1 > found[1].max()
+    usual, odd = (
+        np.asarray(familiarity(images.astype(np.float32), reference))
+        for images in (smooth, strange)
+    )
+    assert usual.min() > 0.2 > 0.1 > odd.max()
+    for quantize, close in (("none", 1e-4), ("dynamic", 1e-4), ("float16", 0.01)):
+        for images, expected in ((smooth, usual), (strange, odd)):
+            found = convert.answers(converted[quantize], images)[1]
+            np.testing.assert_allclose(found, expected, atol=close, err_msg=quantize)
 
 
 def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_path):
