@@ -2,17 +2,21 @@
 
     python convert.py runs/NAME                        dynamic-range int8 weights (default)
     python convert.py runs/NAME --quantize none        float32, four times as large
-    python convert.py runs/NAME --dataset X            where the data set has moved
+    python convert.py runs/NAME --dataset X            if the data set has moved
     python convert.py USER/NAME --push-to-hub USER/NAME
                                                        a model on the Hub, copied to runs/USER--NAME
 
-The graph takes plain RGB pixels, float32 [1, height, width, 3] with values 0-255, and gives
-`probabilities` [1, classes], calibrated, `evidence` [1, h, w, classes], whose mean over places is
-the calibrated logits, and `familiarity` [1], how like the training pictures a picture is (see
-model/network/familiarity.py); the 0.75 % of the validation part that are least so bound what counts as
-unfamiliar, and the bound goes into config.json. All dimensions are fixed, since other runtimes
-(LiteRT.js, OpenVINO) stumble over a free batch. The result is compared with Keras on the validation
-part; below 98 % agreement in top-1 nothing is written.
+The graph takes RGB pixels, float32 [1, height, width, 3], 0-255. Its outputs are:
+
+    probabilities [1, classes]     calibrated
+    evidence [1, h, w, classes]    their mean over places is the calibrated logits
+    familiarity [1]                how much the picture resembles the training pictures, 0-1
+
+A picture counts as unfamiliar below a threshold, which is set so that 0.75 % of the validation
+pictures fall below it, and stored in config.json (see model/network/ood.py). All dimensions are
+fixed, since other runtimes (LiteRT.js, OpenVINO) do not handle a free batch size well. The result
+is compared with Keras on the validation part. If the two agree in top-1 on less than 98 % of it,
+nothing is written.
 """
 
 import argparse
@@ -26,14 +30,11 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter reads TensorFlow gra
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
-import keras
+# TensorFlow and Keras are imported where they are used, so that --help answers at once.
 import numpy as np
-import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 from tqdm import tqdm
 
 from model.data import dataset as data
-from model.data.artefacts import drawn
 from model.evaluation.runs import write_row
 from model.folder import (
     CONFIG,
@@ -51,18 +52,15 @@ from model.folder import (
 )
 from model.hub.card import write_card
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
-from model.network.familiarity import Reference, familiarity, fit
-from model.network.heads import with_evidence
-from model.network.network import load_network, predict_logits, softmax
 
 AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
-# As many as TensorFlow's guide to post-training quantisation asks for ("a few hundred").
+# TensorFlow's guide to post-training quantisation asks for "a few hundred".
 CALIBRATION_IMAGES = 200
-# With their mirror images some hundred for each figure of model/network/familiarity.py.
+# With their mirror images, about a hundred for each component that model/network/ood.py keeps.
 REFERENCE_IMAGES = 2000
-# Of the validation images this share counts as unfamiliar. Of other real images it is to be 2 % at
-# most, which with HAM10000's 897 and 828 images is three standard errors away.
+# The share of the validation pictures that counts as unfamiliar. At most 2 % of other real pictures
+# should; on HAM10000's 897 and 828 pictures this leaves a margin of three standard errors.
 UNFAMILIAR = 0.0075
 
 
@@ -81,15 +79,18 @@ def parse(arguments=None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def to_tflite(
-    network,
-    config: dict,
-    quantize: str,
-    calibration_images=None,
-    reference: Reference | None = None,
-) -> bytes:
-    """The bytes of the TF Lite file. `calibration_images` uint8 [n, h, w, 3], for int8 only;
-    without a `reference` there is no output `familiarity`."""
+def to_tflite(network, config: dict, quantize: str, calibration_images=None, reference=None):
+    """The bytes of the TF Lite file.
+
+    calibration_images: uint8 [n, h, w, 3], for int8 only. reference: the Reference of
+    model/network/ood.py; without one the graph has no output `familiarity`.
+    """
+    import keras
+    import tensorflow as tf
+
+    from model.network.network import with_evidence
+    from model.network.ood import familiarity
+
     model = with_evidence(network, config)
     temperature = config["calibration"]["temperature"]
     height, width = config["input"]["height"], config["input"]["width"]
@@ -106,26 +107,23 @@ def to_tflite(
         archive.track(model)
         archive.add_endpoint("serve", serve)
         archive.write_out(saved, verbose=False)
-        return _convert(saved, quantize, calibration_images)
-
-
-def _convert(saved: str, quantize: str, calibration_images) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-    if quantize != "none":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if quantize == "int8":
-        converter.representative_dataset = lambda: (
-            [image[None].astype(np.float32)] for image in calibration_images
-        )
-    return converter.convert()
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
+        if quantize != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if quantize == "int8":
+            converter.representative_dataset = lambda: (
+                [image[None].astype(np.float32)] for image in calibration_images
+            )
+        return converter.convert()
 
 
 def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A TF Lite file's probabilities [n, k] and familiarity [n] of `images` uint8 [n, h, w, 3]."""
-    interpreter = Interpreter(str(path), num_threads=os.cpu_count())
-    run = interpreter.get_signature_runner()
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
     outputs = [
         run(pixels=image[None].astype(np.float32))
         for image in tqdm(images, desc="comparing", file=sys.stdout)
@@ -138,22 +136,29 @@ def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:
     """Agreement of TF Lite's probabilities [n, k] with Keras'."""
+    differences = np.abs(ours - probabilities).max(axis=1)
     return {
         "images": len(ours),
         "top_1_agreement": float((ours.argmax(1) == probabilities.argmax(1)).mean()),
-        "largest_difference": float(np.abs(ours - probabilities).max()),
-        "mean_largest_difference": float(np.abs(ours - probabilities).max(axis=1).mean()),
+        "largest_difference": float(differences.max()),
+        "mean_largest_difference": float(differences.mean()),
     }
 
 
 def evenly(rows, count: int):
-    """At most `count` of the rows, at equal distances."""
+    """At most `count` of the rows, evenly spaced."""
     return rows[:: math.ceil(len(rows) / count)]
 
 
 def main(arguments=None) -> Path:
     args = parse(arguments)
     check_push(args)
+    from scipy.special import softmax
+
+    from model.data.artefacts import drawn
+    from model.network.network import load_network, predict_logits
+    from model.network.ood import fit
+
     folder = working_copy(args.folder)
     network, config = load_network(folder)
     split = read_json(folder / SPLIT)
@@ -165,23 +170,23 @@ def main(arguments=None) -> Path:
     )
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
-    # Evenly over the training part, whose ids are sorted and whose labels are mixed.
+    # The ids of the training part are sorted, so these are a mixture of all labels.
     ids = evenly(split["train"], REFERENCE_IMAGES)
     train = data.decode(rows, rows.find(ids), *size, args.cache)
-    # Artefacts that the network was taught to ignore are familiar too.
+    # Artefacts that the network has learned to ignore are familiar too.
     kinds = config["training"].get("artefacts") or []
     share = config["training"].get("artefact_share") or 0.0
     reference = fit(drawn(train, kinds, share, np.random.default_rng(0)))
 
     print(f"converting {folder} ({args.quantize}) ...")
     tflite = to_tflite(network, config, args.quantize, evenly(train, CALIBRATION_IMAGES), reference)
-    temperature = config["calibration"]["temperature"]
-    probabilities = softmax(predict_logits(network, validation), temperature)
+    logits = predict_logits(network, validation).astype(np.float64)
+    probabilities = softmax(logits / config["calibration"]["temperature"], axis=1)
     with changing(folder) as new:
         with replacing(new / TFLITE) as beside:
             beside.write_bytes(tflite)
-        result = {"quantize": args.quantize, "megabytes": round(len(tflite) / 1e6, 2)}
         ours, familiar = answers(new / TFLITE, validation)
+        result = {"quantize": args.quantize, "megabytes": round(len(tflite) / 1e6, 2)}
         result |= compare(ours, probabilities)
         print(
             f"{len(tflite) / 1e6:.1f} MB; top-1 agreement with Keras on {result['images']} "
@@ -201,8 +206,8 @@ def main(arguments=None) -> Path:
             "images": len(train),
         }
         write_json(new / CONFIG, config)
-        # What was measured on an earlier model.tflite does not hold for this one.
-        metrics = {k: v for k, v in read_metrics(new).items() if k == "keras" or k == "data"}
+        # Measurements of the previous model.tflite no longer hold.
+        metrics = {k: v for k, v in read_metrics(new).items() if k in ("keras", "data")}
         write_json(new / METRICS, metrics | {"conversion": result})
         write_card(new)
         write_checksums(new)

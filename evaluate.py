@@ -190,7 +190,7 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
     }
     if args.outliers and (folder / TFLITE).is_file():
         from model.classifier import Classifier
-        from model.network import outliers
+        from model.evaluation import outliers
 
         metrics["familiarity"] = outliers.measure(
             Classifier(folder),

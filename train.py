@@ -67,15 +67,17 @@ import numpy as np
 
 from model.data import dataset as data
 from model.data.batches import Batches, InOrder
-from model.data.binary import classes_of, malignant_labels, to_binary
 from model.data.split import (
     add_extra,
     add_unlabelled,
     check_selected,
+    classes_of,
     count,
     hold_out,
     limit_rows,
+    malignant_labels,
     split_rows,
+    to_binary,
 )
 from model.evaluation.calibration import validated
 from model.evaluation.figures import history_figure, write_figures
@@ -102,6 +104,7 @@ from model.network.network import (
     save_weights,
     set_batchnorm_momentum,
 )
+from model.network.tf_cpu import speed_up_on_cpu
 from model.preprocessing import PREPROCESSING
 from model.training.callbacks import Checkpoint, begin, write_history
 from model.training.devices import gather_alone, spread
@@ -181,6 +184,7 @@ def main(arguments=None) -> Path:
         print(f"starts from {start}: the backbone{' and the head' if with_head else ''}")
     if args.batchnorm_momentum:
         set_batchnorm_momentum(network, args.batchnorm_momentum)
+    network = speed_up_on_cpu(network)
     batches = Batches(
         images,
         truth[taught],

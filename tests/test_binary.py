@@ -15,20 +15,20 @@ import evaluate
 import train
 from model.classifier import Classifier
 from model.data import dataset as data
-from model.data.binary import classes_of, malignant_labels, to_binary
+from model.data.split import classes_of, malignant_labels, to_binary
 from model.evaluation.calibration import calibrate
 from model.labels import BINARY, LABELS
 from model.page import answer, batch, private
 from model.page.texts import name, percent, probability, text
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-# Malignant of the drawings that tests/made.py makes.
+# The malignant labels of HAM10000.
 MALIGNANT = ["akiec", "bcc", "mel"]
 
 
 @pytest.fixture(scope="module")
 def binary(made, tmp_path_factory):
-    """A model folder of --task binary with the head of P2, one sigmoid, from all three scripts."""
+    """A model folder of --task binary with P2's head, one sigmoid, made by all three scripts."""
     base = tmp_path_factory.mktemp("binary")
     more = ["--cache", str(base / "cache"), "--results", str(base / "runs.csv")]
     folder = train.main(
@@ -73,7 +73,7 @@ def test_labels_and_parts_of_a_binary_run(binary, trained):
         "benign": ["bkl", "df", "nv", "vasc"],
         "malignant": MALIGNANT,
     }
-    # The same pictures as of the seven diagnoses.
+    # The same pictures as with the seven diagnoses.
     assert read(binary, "split.json") == read(trained, "split.json")
     seven = read(trained, "config.json")["data"]["counts"]["test"]
     two = config["data"]["counts"]["test"]
@@ -107,6 +107,7 @@ def test_the_served_graph_gives_two_probabilities(binary):
     assert prediction.evidence.shape[-1] == 2 and prediction.evidence.std() > 0
 
 
+@pytest.mark.nightly
 def test_two_folders_of_pictures_are_a_binary_set(tmp_path):
     for i, dx in enumerate(["mel"] * 24 + ["nv"] * 24):
         folder = tmp_path / "set" / ("malignant" if dx == "mel" else "benign")
@@ -200,7 +201,7 @@ def test_operating_point_is_of_the_two_labels():
     assert "threshold" not in calibrate(logits, truth, ["no", "yes"])
 
 
-@pytest.mark.parametrize("kind", ["seven", "two"])
+@pytest.mark.parametrize("kind", [pytest.param("seven", marks=pytest.mark.nightly), "two"])
 def test_a_folder_goes_from_training_to_the_page(kind, request, tmp_path):
     folder = request.getfixturevalue("binary" if kind == "two" else "trained")
     labels = BINARY if kind == "two" else LABELS

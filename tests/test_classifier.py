@@ -9,9 +9,9 @@ from made import drawing
 from convert import to_tflite
 from model import folder as f
 from model.classifier import Classifier
+from model.evaluation.outliers import KINDS, generate
 from model.labels import LABELS
 from model.network.network import load_network
-from model.network.outliers import KINDS, generate
 from model.preprocessing import PictureError
 
 

@@ -1,16 +1,67 @@
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from made import drawing
+from scipy.special import softmax
 
 import convert
 from model import folder as f
 from model.data.artefacts import drawn
-from model.network.familiarity import familiarity, fit
-from model.network.network import load_network, predict_logits, softmax
+from model.network import network as n
+from model.network.ood import familiarity, fit
+
+ROOT = Path(convert.__file__).parent
+
+
+def keras_probabilities(network, config, images):
+    logits = n.predict_logits(network, images)
+    return softmax(logits / config["calibration"]["temperature"], axis=1)
+
+
+@pytest.fixture(scope="module")
+def network(trained):
+    return n.load_network(trained)
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """Pictures with a gradient from left to right, uint8 [20, 24, 32, 3]."""
+    gradient = np.linspace(90, 200, 32)[None, None, :, None] + np.zeros((20, 24, 1, 3))
+    return (gradient + np.random.default_rng(1).normal(0, 20, gradient.shape)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return np.random.default_rng(0).integers(0, 256, (8, 24, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def reference(smooth):
+    return fit(smooth)
+
+
+@pytest.fixture(scope="module")
+def converted(network, reference, noise, tmp_path_factory):
+    """The network converted in every way, {quantisation: path}. `smooth` is what is familiar."""
+    folder = tmp_path_factory.mktemp("converted")
+    paths = {kind: folder / f"{kind}.tflite" for kind in convert.QUANTIZATIONS}
+    for kind, path in paths.items():
+        path.write_bytes(convert.to_tflite(*network, kind, noise, reference))
+    return paths
+
+
+def test_arguments_are_read_without_tensorflow():
+    code = "import sys, convert; convert.parse(['runs/x']); print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    heavy = {"tensorflow", "keras", "datasets", "sklearn", "matplotlib"}
+    assert not heavy & set(done.stdout.split())
 
 
 def test_every_dimension_is_fixed_and_the_batch_is_one(trained):
@@ -37,55 +88,47 @@ def test_conversion_is_kept_in_the_metrics(trained):
     f.verify(trained)
 
 
-@pytest.mark.parametrize("quantize", ["none", "float16", "int8"])
-def test_other_quantisations_answer_as_keras_does(trained, quantize):
-    network, config = load_network(trained)
-    images = np.random.default_rng(0).integers(0, 256, (8, 24, 32, 3), dtype=np.uint8)
-    path = trained.parent / f"{quantize}.tflite"
-    path.write_bytes(convert.to_tflite(network, config, quantize, images))
-    expected = softmax(predict_logits(network, images), config["calibration"]["temperature"])
-    ours, _ = convert.answers(path, images)
-    largest = convert.compare(ours, expected)["largest_difference"]
-    assert largest < {"none": 1e-4, "float16": 0.01, "int8": 0.2}[quantize]
-    sizes = {"none": 1.0, "float16": 0.8, "int8": 0.7}
-    whole = len(convert.to_tflite(network, config, "none"))
-    assert path.stat().st_size <= whole * sizes[quantize]
+@pytest.mark.parametrize(
+    "quantize, close, size", [("none", 1e-4, 1.0), ("float16", 0.01, 0.8), ("int8", 0.2, 0.7)]
+)
+def test_other_quantisations_answer_as_keras_does(network, converted, noise, quantize, close, size):
+    ours, _ = convert.answers(converted[quantize], noise)
+    expected = keras_probabilities(*network, noise)
+    assert convert.compare(ours, expected)["largest_difference"] < close
+    whole = converted["none"].stat().st_size
+    assert converted[quantize].stat().st_size <= whole * size
 
 
-@pytest.mark.parametrize("quantize", ["none", "dynamic", "int8"])
-def test_the_compact_model_is_converted_from_the_weights_it_ships_with(quantize, tmp_path):
+@pytest.mark.nightly
+@pytest.mark.parametrize("quantize, close", [("none", 1e-3), ("dynamic", 0.1), ("int8", 0.25)])
+def test_the_compact_model_is_converted_from_the_weights_it_ships_with(quantize, close, tmp_path):
     """Depthwise convolutions and ReLU6, which no other backbone of these tests has."""
-    network, config = load_network(f.COMPACT)
+    network, config = n.load_network(f.COMPACT)
     size = config["input"]["height"], config["input"]["width"]
     pictures = [drawing(dx, i, size[::-1]) for i, dx in enumerate(config["labels"])]
     images = np.stack([np.asarray(picture) for picture in pictures])
     path = tmp_path / "model.tflite"
     path.write_bytes(convert.to_tflite(network, config, quantize, images))
-    expected = softmax(predict_logits(network, images), config["calibration"]["temperature"])
     probabilities, _ = convert.answers(path, images)
-    largest = np.abs(probabilities - expected).max()
-    assert largest < {"none": 1e-3, "dynamic": 0.1, "int8": 0.25}[quantize]
+    assert np.abs(probabilities - keras_probabilities(network, config, images)).max() < close
     run = Interpreter(str(path)).get_signature_runner()
     evidence = run(pixels=images[:1].astype(np.float32))["evidence"]
-    np.testing.assert_allclose(softmax(evidence.mean(axis=(1, 2))), probabilities[:1], atol=0.02)
+    logits = evidence.mean(axis=(1, 2))
+    np.testing.assert_allclose(softmax(logits, axis=1), probabilities[:1], atol=0.02)
     assert f.COMPACT.joinpath(f.TFLITE).stat().st_size <= 8e6
 
 
-def test_familiarity_in_the_graph_is_that_of_keras(trained):
-    _, config = load_network(trained)
-    images = np.random.default_rng(0).integers(0, 256, (8, 24, 32, 3), dtype=np.uint8)
-    images = np.stack([*images, *(np.full((2, 24, 32, 3), 128, np.uint8))])
-    smooth = np.linspace(90, 200, 32)[None, None, :, None] + np.zeros((20, 24, 1, 3))
-    smooth += np.random.default_rng(1).normal(0, 20, smooth.shape)
-    reference = fit(smooth.astype(np.uint8))
-    network, _ = load_network(trained)
-    path = trained.parent / "familiarity.tflite"
+def test_familiarity_in_the_graph_is_that_of_keras(converted, reference, smooth, noise):
+    strange = np.stack([*noise, *np.full((2, 24, 32, 3), 128, np.uint8)])
+    usual, odd = (
+        np.asarray(familiarity(images.astype(np.float32), reference))
+        for images in (smooth, strange)
+    )
+    assert usual.min() > 0.2 > 0.1 > odd.max()
     for quantize, close in (("none", 1e-4), ("dynamic", 1e-4), ("float16", 0.01)):
-        path.write_bytes(convert.to_tflite(network, config, quantize, None, reference))
-        for some in (images, smooth.astype(np.uint8)):
-            expected = np.asarray(familiarity(some.astype(np.float32), reference))
-            np.testing.assert_allclose(convert.answers(path, some)[1], expected, atol=close)
-    assert expected.min() > 0.2 > 0.1 > convert.answers(path, images)[1].max()
+        for images, expected in ((smooth, usual), (strange, odd)):
+            found = convert.answers(converted[quantize], images)[1]
+            np.testing.assert_allclose(found, expected, atol=close, err_msg=quantize)
 
 
 def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_path):
@@ -103,9 +146,8 @@ def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_pa
 def test_disagreement_fails_and_leaves_the_old_file(trained, tmp_path, monkeypatch):
     copy = shutil.copytree(trained, tmp_path / "copy")
     before = {p.name: p.read_bytes() for p in copy.iterdir()}
-    monkeypatch.setattr(
-        convert, "softmax", lambda logits, t: np.roll(softmax(logits, t), 1, axis=1)
-    )
+    right = n.predict_logits
+    monkeypatch.setattr(n, "predict_logits", lambda *given: np.roll(right(*given), 1, axis=1))
     with pytest.raises(f.ModelFolderError, match="nothing was written"):
         convert.main([str(copy), "--cache", str(tmp_path / "cache")])
     assert {p.name: p.read_bytes() for p in copy.iterdir()} == before

@@ -11,7 +11,12 @@ from model.network.network import BACKBONES, NetworkError, build_network
 SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}
 
 
-@pytest.mark.parametrize("name", SCALES)
+nightly = pytest.mark.nightly
+
+
+@pytest.mark.parametrize(
+    "name", ["lite0", pytest.param("lite1", marks=nightly), pytest.param("lite2", marks=nightly)]
+)
 def test_logits_are_those_of_the_packages_own_network(name):
     torch = pytest.importorskip("torch")
     published = pytest.importorskip("efficientnet_lite_pytorch")

@@ -12,7 +12,7 @@ from made import encode, made_rows, write_dataset
 import evaluate
 from model import folder as f
 from model.data.dataset import DatasetError
-from model.network.outliers import generate
+from model.evaluation.outliers import generate
 
 SHARED = Path(__file__).parents[2] / "shared" / "ham10000"
 

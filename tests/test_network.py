@@ -2,12 +2,12 @@ import shutil
 
 import numpy as np
 import pytest
+from keras import layers
 from made import drawing
 
 from model.folder import ModelFolderError
 from model.labels import LABELS
 from model.network import network as n
-from model.network.heads import with_evidence
 from model.training.weights import load_backbone
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -17,26 +17,25 @@ def images(count, height, width):
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def small(head="pooling", classes=7, **options):
-    network = n.build_network("mobilenet_v2", 32, 64, classes, head=head, **options)
-    config = {"architecture": "mobilenet_v2", "head": head}
-    return network, config
+def small(classes=7):
+    return n.build_network("mobilenet_v2", 32, 64, classes)
 
 
 @pytest.mark.parametrize("head", ["pooling", "flatten"])
 def test_mean_of_the_evidence_is_the_logits(head):
-    network, config = small(head)
-    # Biases start at zero; others would show.
+    network = n.build_network("cnn_16_32", 32, 64, 7, head=head)
+    # Biases start at zero, where they would not show.
     weights = network.get_layer("head").get_weights()
     network.get_layer("head").set_weights([weights[0], np.arange(7, dtype="float32")])
     pixels = images(3, 32, 64)
-    out = with_evidence(network, config).predict(pixels, verbose=0)
+    out = n.with_evidence(network, {"head": head}).predict(pixels, verbose=0)
     logits = n.predict_logits(network, pixels)
-    assert out["evidence"].shape == (3, 1, 2, 7)
+    assert out["evidence"].shape == (3, 8, 16, 7)
     np.testing.assert_allclose(out["evidence"].mean(axis=(1, 2)), logits, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(out["logits"], logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_published_network_has_its_parameters():
     network = n.build_network("inception_resnet_v2", 75, 75, 7)
     # keras.applications' InceptionResNetV2 without top, and Dense 1536 -> 7.
@@ -45,7 +44,13 @@ def test_published_network_has_its_parameters():
 
 
 @pytest.mark.parametrize(
-    "architecture", ["mobilenet", "mobilenet_v3_small", "efficientnet_v2_b0", "densenet121"]
+    "architecture",
+    [
+        "mobilenet",
+        pytest.param("mobilenet_v3_small", marks=pytest.mark.nightly),
+        pytest.param("efficientnet_v2_b0", marks=pytest.mark.nightly),
+        pytest.param("densenet121", marks=pytest.mark.nightly),
+    ],
 )
 def test_backbones_build_and_answer(architecture):
     network = n.build_network(architecture, 32, 32, 5)
@@ -55,7 +60,7 @@ def test_backbones_build_and_answer(architecture):
 def test_unknown_backbone_and_missing_weights_are_sentences(tmp_path):
     with pytest.raises(n.NetworkError, match="unknown backbone 'resnet'"):
         n.build_network("resnet", 32, 32, 7)
-    network, _ = small()
+    network = small()
     with pytest.raises(n.NetworkError, match="there is no"):
         load_backbone(network, "mobilenet_v2", tmp_path / "nothing")
     (tmp_path / "x.weights.h5").write_bytes(b"junk")
@@ -66,18 +71,18 @@ def test_unknown_backbone_and_missing_weights_are_sentences(tmp_path):
 
 
 def test_backbone_travels_through_a_weights_file(tmp_path):
-    first, _ = small(classes=3)
+    first = small(classes=3)
     path = tmp_path / "backbone.weights.h5"
     n.backbone_of(first).save_weights(path)
-    second, _ = small(classes=7)
+    second = small(classes=7)
     load_backbone(second, "mobilenet_v2", path)
     for a, b in zip(n.backbone_of(first).get_weights(), n.backbone_of(second).get_weights()):
         np.testing.assert_array_equal(a, b)
 
 
 def test_half_precision_rounds_kernels_and_leaves_the_rest(tmp_path):
-    first, _ = small()
-    # Batch statistics beyond float16's range and below its least number, as training leaves them.
+    first = small()
+    # Batch statistics outside float16's range, as training leaves them.
     normalisation = n.backbone_of(first).get_layer("bn_Conv1")
     gamma, beta, mean, variance = normalisation.get_weights()
     mean[0], variance[:2] = 1e5, (1e10, 1e-9)
@@ -87,7 +92,7 @@ def test_half_precision_rounds_kernels_and_leaves_the_rest(tmp_path):
     n.save_weights(first, half, "float16")
     assert half.stat().st_size < 0.6 * whole.stat().st_size
     assert sorted(p.name for p in tmp_path.iterdir()) == [half.name, whole.name]
-    second, _ = small()
+    second = small()
     second.load_weights(half)
     rounded = 0
     for before, after in zip(first.get_weights(), second.get_weights()):
@@ -128,16 +133,19 @@ def test_the_head_is_taken_where_it_is_for_the_same_labels(trained, change, take
 
 
 def test_batchnorm_momentum_reaches_every_layer():
-    from keras import layers
-
-    network, _ = small()
+    network = small()
     n.set_batchnorm_momentum(network, 0.5)
-    found = [
-        x.momentum
-        for x in n.backbone_of(network).layers
-        if isinstance(x, layers.BatchNormalization)
-    ]
+    inside = n.backbone_of(network).layers
+    found = [x.momentum for x in inside if isinstance(x, layers.BatchNormalization)]
     assert len(found) == 52 and set(found) == {0.5}
+
+
+def test_all_layers_include_those_of_the_backbone():
+    network = n.build_network("cnn_16_32", 24, 32, 3)
+    kinds = [type(layer).__name__ for layer in n.all_layers(network)]
+    backbone = ["Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D"]
+    head = ["Dropout", "Dense", "GlobalAveragePooling2D"]
+    assert kinds == ["InputLayer", "Rescaling", "Sequential", *backbone, *head]
 
 
 def test_softmax_with_temperature():

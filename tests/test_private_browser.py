@@ -24,8 +24,8 @@ from test_app import ROOT
 
 from model import cam, quality
 from model.classifier import Classifier, Prediction
+from model.evaluation.outliers import KINDS, generate
 from model.folder import BUNDLED
-from model.network.outliers import KINDS, generate
 from model.page import answer
 from model.page.answer import TEXTS, number, probability
 from model.page.private import settings

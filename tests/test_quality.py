@@ -5,8 +5,8 @@ import pytest
 from made import drawing, encode
 from PIL import Image, ImageFilter
 
+from model.evaluation.outliers import KINDS, generate, generated
 from model.labels import LABELS
-from model.network.outliers import KINDS, generate, generated
 from model.preprocessing import open_picture
 from model.quality import CODES, quality_notices
 

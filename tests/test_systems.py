@@ -17,7 +17,7 @@ from model.evaluation.runs import read_rows, row_of
 from model.folder import ModelFolderError, read_config
 from model.hub.card import PUBLISHED
 from model.network import network as n
-from model.network.heads import with_evidence
+from model.network.network import with_evidence
 from model.training.plateau import Plateau
 from model.training.recipe import parse
 from results import systems

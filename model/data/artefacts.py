@@ -1,8 +1,8 @@
-"""What a dermatoscope shows beside the skin, drawn on training pictures so that it is ignored.
+"""Artefacts of dermatoscopy, drawn on training pictures so that a network learns to ignore them.
 
     draw(picture, "ruler", np.random.default_rng(0))      # uint8 [h, w, 3] in and out
 
-All sizes are shares of the picture's, so that a small picture shows the same as a large one.
+All sizes are relative to the picture's, so a small picture shows the same as a large one.
 """
 
 from collections.abc import Sequence
@@ -10,24 +10,24 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-# From the lens down to the skin.
+# From the lens to the skin.
 KINDS = ("circle", "ruler", "ink", "hair", "light")
 
-# RGB 0-255, and how often: black, dark brown, brown, blond.
+# Black, dark brown, brown and blond, RGB 0-255, and how often each occurs.
 HAIR = ((24, 18, 20), (58, 36, 28), (96, 62, 42), (190, 158, 112))
 HAIR_SHARES = (0.45, 0.3, 0.15, 0.1)
-# RGB 0-255 on white: gentian violet, violet, blue, dark green.
+# Gentian violet, violet, blue and dark green on white, RGB 0-255.
 INK = ((70, 62, 150), (118, 70, 158), (50, 90, 165), (34, 112, 84))
 
 
 def draw(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
-    """A copy of `picture`, uint8 [h, w, 3] RGB, with one of KINDS drawn on it at random.
+    """A copy of `picture`, uint8 [h, w, 3] RGB, with a random artefact of one of KINDS.
 
-    "circle": the lens' round field; 2 to 40 % of the picture lie outside and are dark.
+    "circle": the lens's round field of view; 2 to 40 % of the picture lie outside and are dark.
     "ruler": a scale of ticks along an edge, dark or white.
     "ink": one to three marks of a skin marker, near the margins.
     "hair": 3 to 30 hairs of one person.
-    "light": the picture times a smooth field of 0.5 to 1.25, at times tinted by up to 4 %.
+    "light": uneven light, a smooth factor of 0.5 to 1.25, sometimes tinted by up to 4 %.
     """
     return DRAWERS[kind](picture, rng)
 
@@ -35,10 +35,10 @@ def draw(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
 def drawn(
     pictures: np.ndarray, kinds: Sequence[str], share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A copy of `pictures`, uint8 [n, h, w, 3] RGB, with `kinds` of KINDS drawn on them.
+    """A copy of `pictures`, uint8 [n, h, w, 3] RGB, with artefacts of `kinds`, some of KINDS.
 
-    Each kind is drawn on each picture with probability `share`, 0 to 1, independently, from the
-    skin up to the lens.
+    Each kind is drawn on each picture with probability `share`, 0 to 1, independently of the
+    others, in order from the skin to the lens.
     """
     order = sorted(kinds, key=KINDS.index, reverse=True)
     made = np.array(pictures)
@@ -51,12 +51,12 @@ def drawn(
 
 def circle(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     h, w = picture.shape[:2]
-    # A picture squeezed into another shape has its circle squeezed too.
+    # Pictures squeezed into another shape show an ellipse.
     ratio = np.exp(rng.uniform(-0.15, 0.15)) if rng.random() < 0.5 else 1.0
     y = (np.arange(h) + 0.5 - h * rng.normal(0.5, 0.03)) * ratio
     x = (np.arange(w) + 0.5 - w * rng.normal(0.5, 0.03)) / ratio
     distance = np.hypot(y[:, None].astype(np.float32), x.astype(np.float32))
-    # The radius follows from how much gets dark. Every fourth row and column tells it well enough.
+    # The radius that leaves a given share outside; every fourth row and column is enough.
     radius = float(np.quantile(distance[::4, ::4], 1 - rng.uniform(0.02, 0.4)))
     soft = max(1, w * rng.uniform(0.002, 0.01))
     seen = np.clip((radius - distance) / soft + 0.5, 0, 1)
@@ -70,7 +70,7 @@ def circle(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def ruler(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     h, w = picture.shape[:2]
-    # Drawn along the upper edge of a picture that is then turned.
+    # Drawn along the upper edge, then rotated by quarter turns.
     quarter = int(rng.integers(4))
     wide, high = (w, h) if quarter % 2 == 0 else (h, w)
     finer = fineness(w)
@@ -110,7 +110,7 @@ def ink(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         for x, y in points[[0, -1]] if joined else points:
             pen.circle((x, y), thick / 2, 255)
     mask = mask.filter(ImageFilter.GaussianBlur(w * rng.uniform(0.003, 0.008)))
-    # Ink gathers in the furrows of the skin and leaves its ridges light, so its edges are ragged.
+    # Ink gathers in the furrows of the skin, so its edges are ragged.
     rows = rng.integers(25, 75)
     grain = Image.fromarray(rng.integers(0, 256, (rows, rows * w // h), np.uint8)).resize((w, h))
     wet = 1.5 * np.asarray(mask, np.float32) - rng.uniform(0.3, 1.2) * np.asarray(grain, np.float32)
@@ -121,9 +121,9 @@ def ink(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def mark(rng: np.random.Generator) -> tuple[np.ndarray, bool]:
-    """The points [n, 2] of one mark, and whether they are joined: a stroke or an arc, or dots.
+    """The points [n, 2] of one mark, and whether they are joined (a stroke or an arc) or dots.
 
-    The picture's edges are at -0.5 and 0.5; no point is nearer to the middle than 0.37.
+    The picture's edges are at -0.5 and 0.5. No point is closer to the middle than 0.37.
     """
     start, joined = rng.uniform(0, 2 * np.pi), rng.random() < 0.7
     if joined:
@@ -142,7 +142,7 @@ def hair(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     finer = fineness(w)
     mask = Image.new("L", (w * finer, h * finer))
     pen, unit = ImageDraw.Draw(mask), w * finer
-    # One person's hairs are alike in direction, length, width and curl.
+    # Hairs of one person are similar in direction, length, width and curl.
     n = rng.integers(3, 31)
     angle = rng.uniform(0, 2 * np.pi) + rng.normal(0, rng.uniform(0.15, 0.8), n)
     length = unit * log_uniform(rng, 0.05, 0.9) * rng.uniform(0.6, 1.4, (n, 1))
@@ -156,7 +156,7 @@ def hair(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     points = (1 - t) ** 2 * root + 2 * t * (1 - t) * bend + t**2 * tip
     ahead = (1 - t) * (bend - root) + t * (tip - bend)
     aside = ahead[..., ::-1] * (-1, 1) / np.linalg.norm(ahead, axis=2, keepdims=True)
-    # PIL draws a polygon a pixel wider than it is.
+    # PIL draws polygons one pixel too wide.
     half = np.maximum(width * (1 - 0.7 * t**2) - 1, 0) / 2
     outline = np.concatenate([points + half * aside, (points - half * aside)[::-1]])
     opaque = 255 * rng.uniform(0.6, 0.95) * rng.uniform(0.8, 1, n)
@@ -181,16 +181,15 @@ def light(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def covered(picture: np.ndarray, colour: Sequence[int], mask: Image.Image) -> np.ndarray:
-    """`picture` under one colour, RGB 0-255, as far as `mask`, 0-255, is opaque."""
+    """`picture` with one colour, RGB 0-255, painted over it through `mask`, 0-255."""
     skin = Image.fromarray(picture)
     over = Image.new("RGB", skin.size, tuple(int(c) for c in colour))
     return np.array(Image.composite(over, skin, mask))
 
 
 def fineness(width: int) -> int:
-    """How many times finer than a picture masks are drawn: PIL does not antialias, and its lines
-    are whole pixels wide.
-    """
+    """The supersampling factor of masks. PIL does not antialias, and its lines are whole pixels
+    wide."""
     return max(2, round(900 / width))
 
 

@@ -1,20 +1,20 @@
-"""What happens to training pictures on the device: geometry, colour, and mixing two of them."""
+"""Augmentation of training pictures on the device: geometry, colour, MixUp and CutMix."""
 
 from keras import layers, ops
 
 
 def augmentation(strength: float, seed: int, colour: float | None = None) -> list:
-    """Keras layers on pixels 0-255: flips, rotation by any angle, scale and crop, colour.
+    """Keras layers for pixels 0-255: flips, rotation by any angle, zoom, translation, colour.
 
-    `strength` 0 is none, 1 the default; scale and shift grow with it, and colour with `colour`,
-    which is as `strength` where None.
+    `strength` scales zoom and translation: 0 is no geometry, 1 the default. `colour` scales the
+    colour jitter; by default it equals `strength`.
     """
     a, made = strength, []
     if strength > 0:
         made = [
             layers.RandomFlip("horizontal_and_vertical", seed=seed, dtype="float32"),
             layers.RandomRotation(0.5, fill_mode="reflect", seed=seed + 1, dtype="float32"),
-            # Height and width apart: stands for the shapes that pictures are squeezed from.
+            # Height and width separately: pictures of other shapes are squeezed to the input size.
             layers.RandomZoom(
                 (-0.3 * a, 0.1 * a),
                 (-0.3 * a, 0.1 * a),
@@ -42,11 +42,11 @@ def augmentation(strength: float, seed: int, colour: float | None = None) -> lis
 
 
 class Mix(layers.Layer):
-    """MixUp or CutMix of a batch in training, on the device; at rest in use.
+    """MixUp (Zhang et al., ICLR 2018) or CutMix (Yun et al., ICCV 2019) of a training batch.
 
-    `alpha` is that of the Beta distribution of the share (Zhang et al. 2018, Yun et al. 2019). The
-    arithmetic is that of Keras' own layers, which want pictures and labels together; a model's
-    call sees the pictures alone, so who was mixed with whom is kept in two variables for `labels`.
+    The mixing share is drawn from a Beta distribution with `alpha`. Keras' own layers do the work,
+    but they need pictures and labels together, and a model's call gets only the pictures. So the
+    partners and shares of the last call are kept in two variables, for `labels`.
     """
 
     def __init__(self, kind: str, alpha: float, batch: int, seed: int):
@@ -55,7 +55,7 @@ class Mix(layers.Layer):
         if kind == "mixup":
             self.mixing = layers.MixUp(alpha, seed=seed, dtype="float32")
         else:
-            # Keras draws alpha anew from a range; both ends alike make it the paper's.
+            # Keras draws alpha from a range; the paper's is fixed.
             self.mixing = layers.CutMix((alpha, alpha), seed=seed, dtype="float32")
 
     def build(self, shape):
@@ -73,7 +73,7 @@ class Mix(layers.Layer):
         return self.mixing.transform_images(images, drawn, training=True)
 
     def labels(self, one_hot):
-        """The labels [batch, classes] of the pictures that the last call mixed."""
+        """The labels [batch, classes], mixed as the pictures of the last call."""
         drawn = {"permutation_order": self.partner, "mix_weight": self.share}
         return self.mixing.transform_labels(one_hot, drawn, training=True)
 

@@ -1,4 +1,4 @@
-"""What an epoch shows: its order by class sizes, and whole batches of images, labels, weights."""
+"""Class-balanced batches of images, labels and weights for one epoch."""
 
 import math
 
@@ -13,13 +13,13 @@ BALANCES = ("none", "oversample", "class-weight", "under-over")
 def epoch_order(
     truth: np.ndarray, classes: int, balance: str, power: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Row numbers of one epoch, shuffled.
+    """The row numbers of one epoch, shuffled.
 
-    "oversample": every image, and those of rarer classes again until a class of n images counts
-    n * (largest / n) ** power; power 1 makes all classes equal (the published way), 0.5 is
-    repeat-factor sampling (Gupta et al. 2019). "under-over": every class is brought to the mean
-    class size, so the epoch keeps its length. Otherwise every image once. Images without a label
-    (truth -1) are shown once each.
+    "oversample": every image, and images of rarer classes repeatedly, so that a class of n images
+    appears n * (largest / n) ** power times. Power 1 makes all classes equal (the published way);
+    0.5 is repeat-factor sampling (Gupta et al., LVIS, CVPR 2019).
+    "under-over": every class is brought to the mean class size, so the epoch keeps its length.
+    Otherwise, and for images without a label (truth -1): every image once.
     """
     members = [np.flatnonzero(truth == c) for c in range(classes)]
     present = [m for m in members if len(m)]
@@ -44,12 +44,12 @@ def epoch_order(
 
 
 class Batches(keras.utils.PyDataset):
-    """uint8 images, one-hot labels and weights in whole batches, shuffled anew by seed and epoch.
+    """Training batches: uint8 images [b, h, w, 3], one-hot labels [b, classes], weights [b].
 
-    The order depends on seed and epoch alone, so that a resumed run sees what it would have seen.
-    Of several processes each gets its share of every batch: `share` is its number and theirs. An
-    image of truth -1 has no label, its row of labels is zeros. `artefacts` are drawn on a share
-    `artefact_share` of the images (model/data/artefacts.py).
+    The order depends only on the seed and the epoch, so a resumed run sees the same batches. An
+    incomplete last batch is dropped. An image without a label (truth -1) has a row of zeros.
+    share: (number of this process, number of processes); each gets its part of every batch.
+    artefacts, artefact_share: as `kinds` and `share` of `drawn` in model/data/artefacts.py.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Batches(keras.utils.PyDataset):
         self.images, self.truth, self.classes, self.share = images, truth, classes, share
         self.balance, self.power, self.seed = balance, power, seed
         self.artefacts, self.artefact_share = artefacts, artefact_share
-        # A last row, of zeros, for truth -1.
+        # The last row, of zeros, is for truth -1.
         self.one_hot = np.eye(classes + 1, classes, dtype=np.float32)[truth]
         labelled = truth[truth >= 0]
         counts = np.bincount(labelled, minlength=classes)
@@ -83,18 +83,18 @@ class Batches(keras.utils.PyDataset):
         self.batch = min(batch, len(self.order))
 
     def draw(self, epoch: int) -> None:
-        """Shuffle for this epoch, counted from 0."""
+        """Draw the order of an epoch, counted from 0."""
         self.epoch = epoch
         rng = np.random.default_rng([self.seed, self.epoch])
         self.order = epoch_order(self.truth, self.classes, self.balance, self.power, rng)
 
     def prior(self) -> np.ndarray:
-        """The share [classes] of each class in what an epoch shows, weights counted; a class that
-        does not occur counts as one image."""
+        """The weighted share of each class in an epoch, [classes]. An absent class counts as one
+        image."""
         order = self.order[self.truth[self.order] >= 0]
-        shown = np.bincount(self.truth[order], self.weight[order], self.classes)
-        shown = np.maximum(shown, 1.0)
-        return shown / shown.sum()
+        totals = np.bincount(self.truth[order], self.weight[order], self.classes)
+        totals = np.maximum(totals, 1.0)
+        return totals / totals.sum()
 
     def __len__(self):
         return len(self.order) // self.batch
@@ -112,10 +112,10 @@ class Batches(keras.utils.PyDataset):
 
 
 class InOrder(keras.utils.PyDataset):
-    """The same of a part to validate on, each image once, in whole batches.
+    """Validation batches, as those of `Batches`: each image once, in order.
 
-    The last batch is filled up with images of weight 0; the other weights are raised to match,
-    since Keras divides a loss by the images and not by their weights.
+    The last batch is padded with images of weight 0. The other weights are scaled up to match,
+    since Keras divides the loss by the number of images, not by the sum of their weights.
     """
 
     def __init__(self, images, truth, classes, batch, share=(0, 1)):
@@ -134,7 +134,7 @@ class InOrder(keras.utils.PyDataset):
 
 
 def _share(rows, share):
-    """This process' rows of a batch; share: (its number, how many processes)."""
+    """This process's rows of a batch."""
     number, processes = share
     size = len(rows) // processes
     return rows[number * size : (number + 1) * size]

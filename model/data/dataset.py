@@ -1,7 +1,7 @@
-"""Data sets: load, clean, decode once.
+"""Data sets: load and check the rows, decode the pictures once.
 
-`load_rows` reads a Hub id or a local folder through `datasets`; `decode` turns pictures into one
-uint8 array, cached on disk. model/data/split.py splits the rows.
+`load_rows` reads a Hub id or a local folder through `datasets`. `decode` turns pictures into one
+uint8 array, which is cached on disk. model/data/split.py splits the rows.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from model.folder import replacing
 from model.labels import LABELS, to_code
 from model.preprocessing import PREPROCESSING, PictureError, load_picture
 
-# A larger array stays on disk, memory-mapped; a smaller one is read into memory.
+# Bytes. A larger array is memory-mapped; a smaller one is read into memory.
 MEMORY_BOUND = 4 * 2**30
 
-# What the metadata may hold beside image, image_id, lesion_id and dx.
+# Optional columns that are read beside image, image_id, lesion_id and dx.
 METADATA = ("dataset", "sex", "age", "localization", "dx_type")
 
 
@@ -32,10 +32,11 @@ class DatasetError(ValueError):
 
 @dataclass
 class Rows:
-    """The rows of a data set, sorted by `image_id`.
+    """The rows of a data set, sorted by `image_id`. `dx` is each row's label, "" for none;
+    `repeated` counts the rows dropped because they repeat an image.
 
-    `index` points into `source`, a list of (datasets.Dataset, row number): pictures stay there,
-    encoded, until `decode`.
+    Pictures stay encoded in `tables`, a list of datasets.Dataset, until `decode`; `index` [n, 2]
+    holds each row's table and its row there.
     """
 
     name: str
@@ -53,12 +54,12 @@ class Rows:
 
     @property
     def truth(self) -> np.ndarray:
-        """int64 [n]: the position of each row's `dx` in `labels`; -1 where it is "", no label."""
+        """int64 [n]: the position of each row's label in `labels`, -1 for none."""
         place = {label: i for i, label in enumerate(self.labels)} | {"": -1}
         return np.array([place[dx] for dx in self.dx], dtype=np.int64)
 
     def encoded(self, i: int) -> bytes:
-        """The picture file of row `i`, as it is in the data set."""
+        """The picture file of row `i`, as it is in the data set. Raises DatasetError."""
         table, row = self.index[i]
         cell = self.tables[table][int(row)]["image"]
         if cell is None or (cell.get("bytes") is None and cell.get("path") is None):
@@ -71,7 +72,7 @@ class Rows:
             raise DatasetError(f"image {self.image_id[i]}: {error}.") from None
 
     def find(self, image_ids) -> np.ndarray:
-        """int64 row numbers of `image_ids`, in their order; raises DatasetError for one missing."""
+        """int64 row numbers of `image_ids`, in their order. Raises DatasetError."""
         place = {image_id: i for i, image_id in enumerate(self.image_id)}
         missing = [image_id for image_id in image_ids if image_id not in place]
         if missing:
@@ -82,31 +83,28 @@ class Rows:
         return np.array([place[image_id] for image_id in image_ids], dtype=np.int64)
 
 
-def load_tables(name: str):
-    """All splits of a Hub id or local folder, pictures left encoded: a list of datasets.Dataset."""
+def load_tables(name: str) -> list:
+    """All splits of a Hub id or local folder, pictures left encoded: a list of datasets.Dataset.
+    Raises DatasetError."""
     import datasets
-
-    from model.data import parquet
 
     datasets.disable_progress_bars()
     try:
-        found = parquet.load(str(name))
-    except Exception as error:  # the Hub, the network, the folder: many kinds
+        found = datasets.load_dataset(str(name))
+    except Exception as error:  # of the Hub, the network or the folder: there are many kinds
         where = "the folder" if Path(name).exists() else "the Hub id"
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DatasetError(
             f"The data set {name!r} could not be loaded ({lines[0]}). "
             f"Check {where}, or name a local folder in its place."
         ) from None
-    tables = []
     for split, table in found.items():
         if "image" not in table.column_names:
             raise DatasetError(
                 f"{name} (part {split}) has no column 'image'; "
                 f"its columns are {', '.join(table.column_names)}."
             )
-        tables.append(table.cast_column("image", datasets.Image(decode=False)))
-    return tables
+    return [table.cast_column("image", datasets.Image(decode=False)) for table in found.values()]
 
 
 def load_rows(
@@ -117,15 +115,19 @@ def load_rows(
     as_is: bool = False,
     classes: dict[str, list[str]] | None = None,
 ) -> Rows:
-    """Read the rows of a data set, all its splits merged, one row an `image_id`.
+    """Read the rows of a data set: all splits merged, one row per `image_id`.
 
-    The column `dx` holds HAM10000's codes or the public Hub copy's long names and gives the seven
-    labels in their order; any other `label_column` holds labels as they are, sorted, or `labels`
-    where given, and so does `dx` when read `as_is`; with `label_column` None each is "". `classes`,
-    of a binary model's config.json, says which labels stand for one of its own (model/data/binary.py).
-    `need` names columns that must be there; in a local folder of picture files, their paths in it
-    are the `image_id`, but not `as_is`. Without `image_id`, rows are numbered. Prints how many rows
-    repeat an image. Raises DatasetError.
+    label_column: "dx" holds the codes of HAM10000 or the long names of the public Hub copy and
+        yields the seven labels in their order. Any other column holds labels that are taken as they
+        are, sorted. With None, every label is "".
+    need: columns that must exist. If `image_id` is needed and missing in a local folder of picture
+        files, their relative paths take its place. Without `image_id`, rows are numbered.
+    labels: the labels that are allowed, in their order.
+    as_is: take the labels of "dx" as they are, and do not replace a missing `image_id`.
+    classes: for a model of two labels, {its label: labels that stand for it}, as `classes_of` in
+        model/data/split.py returns it.
+
+    Prints how many rows repeat an image. Raises DatasetError.
     """
     tables = load_tables(name)
     codes = label_column == "dx" and not as_is
@@ -143,7 +145,7 @@ def load_rows(
                 values.setdefault(key, [None] * len(index)).extend(table[key])
         values.setdefault("label", []).extend(labelled)
         index += [(t, row) for row in range(len(table))]
-        for key, column_values in values.items():
+        for column_values in values.values():
             column_values += [None] * (len(index) - len(column_values))
     n = len(index)
     if n == 0:
@@ -156,15 +158,15 @@ def load_rows(
     if label_column:
         dx = _clean_labels(dx, ids, label_column, codes, labels, name, classes)
 
-    order = sorted(range(n), key=lambda i: ids[i])
-    kept = [i for k, i in enumerate(order) if k == 0 or ids[i] != ids[order[k - 1]]]
-    seen: dict[str, str] = {}
-    for i in order:
-        if seen.setdefault(ids[i], dx[i]) != dx[i]:
+    first: dict[str, int] = {}
+    for i in sorted(range(n), key=lambda i: ids[i]):
+        same = first.setdefault(ids[i], i)
+        if dx[same] != dx[i]:
             raise DatasetError(
-                f"image {ids[i]} of {name} stands there twice with different labels: "
-                f"{seen[ids[i]]} and {dx[i]}."
+                f"image {ids[i]} appears twice in {name} with different labels: "
+                f"{dx[same]} and {dx[i]}."
             )
+    kept = list(first.values())
     if n > len(kept):
         print(
             f"{name}: {n} rows, {n - len(kept)} repeat an image and are dropped: {len(kept)} left"
@@ -198,20 +200,19 @@ def load_rows(
 
 
 def missing_column(name: str, column: str, columns: list[str]) -> str:
-    """The sentence for a data set without a column that is needed."""
+    """The message for a data set that lacks a column."""
     hint = {
         "image_id": " It tells pictures apart, so that none is in two parts.",
-        "lesion_id": " Without it, views of one lesion cannot be kept together; where every "
-        "picture is a lesion of its own, say --split-by image.",
+        "lesion_id": " Without it, views of one lesion cannot be kept together; if every "
+        "picture shows a lesion of its own, use --split-by image.",
         "dx": " Name the column that holds the labels with --label-column.",
     }
-    return f"{name} has no column {column!r}; its columns are {', '.join(columns)}." + hint.get(
-        column, ""
-    )
+    listed = ", ".join(columns)
+    return f"{name} has no column {column!r}; its columns are {listed}.{hint.get(column, '')}"
 
 
 def _with_ids(table, name):
-    """The table with the paths of its picture files as `image_id`, if it has files and no ids."""
+    """The table with its pictures' paths as `image_id`, if it lacks that and consists of files."""
     if "image_id" in table.column_names or not Path(name).is_dir():
         return table
     paths = [(cell or {}).get("path") for cell in table["image"]]
@@ -225,7 +226,7 @@ def _label_values(table, column, name):
     if column not in table.column_names:
         raise DatasetError(missing_column(name, column, table.column_names))
     feature = table.features[column]
-    if hasattr(feature, "int2str"):  # ClassLabel: an imagefolder's folder names
+    if hasattr(feature, "int2str"):  # a ClassLabel, as of an imagefolder
         return [None if v is None or v < 0 else feature.int2str(v) for v in table[column]]
     return table[column]
 
@@ -252,7 +253,7 @@ def _clean_labels(values, ids, label_column, codes, labels, name, classes):
 
 
 def default_cache() -> Path:
-    """Where decoded arrays are kept: LESION_CACHE, or ~/.cache/skin-lesion."""
+    """The folder of decoded arrays: LESION_CACHE, or ~/.cache/skin-lesion."""
     return Path(os.environ.get("LESION_CACHE", Path.home() / ".cache" / "skin-lesion"))
 
 
@@ -264,11 +265,11 @@ def decode(
     cache: Path | None = None,
     mapped: bool = False,
 ) -> np.ndarray:
-    """Pictures of `indices` as uint8 [n, height, width, 3], decoded in parallel, with a bar.
+    """Decode the pictures of `indices` in parallel: uint8 [n, height, width, 3].
 
-    Cached as `.npy` under a hash of the encoded pictures, the size and the preprocessing, so that
-    a second start only hashes; memory-mapped where larger than MEMORY_BOUND, or where `mapped`.
-    Raises DatasetError naming the `image_id` of a picture that cannot be decoded.
+    Cached as `.npy` under a hash of the encoded pictures, the size and the preprocessing.
+    Memory-mapped if `mapped` or larger than MEMORY_BOUND. Raises DatasetError with the `image_id`
+    of a picture that cannot be decoded.
     """
     cache = Path(cache or default_cache())
     cache.mkdir(parents=True, exist_ok=True)
@@ -294,7 +295,7 @@ def _decode_to(path, rows, indices, height, width):
             beside, mode="w+", dtype=np.uint8, shape=(len(indices), height, width, 3)
         )
         with tqdm(total=len(indices), desc=f"decoding to {height}x{width}", file=sys.stdout) as bar:
-            # In slices, so that a picture that fails stops the work at once.
+            # In chunks, so that decoding stops soon after a picture fails.
             for start in range(0, len(indices), 256):
                 chunk = indices[start : start + 256]
                 for k, image in enumerate(pool.map(one, chunk)):

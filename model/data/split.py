@@ -1,5 +1,5 @@
-"""Who trains, validates and tests: the published split, pictures that are held out, trial runs,
-pictures of further sets."""
+"""Train, validation and test parts: the published split, held-out pictures, subsets for trial runs,
+pictures of further data sets, and the two labels benign and malignant."""
 
 import csv
 from collections import Counter
@@ -11,34 +11,30 @@ from sklearn.model_selection import train_test_split
 
 from model.data.dataset import DatasetError, Rows, load_rows, missing_column
 from model.folder import SPLIT, ModelFolderError, read_config, read_json
-from model.labels import LABELS, to_code
+from model.labels import BINARY, LABELS, suspicious_of, to_code
 
 
 def split_rows(rows: Rows, by: str = "lesion", seed: int = 101) -> dict[str, np.ndarray]:
-    """Row numbers {"train", "validation", "test"}, no lesion in two of them.
+    """Split into "train", "validation" and "test": row numbers, no lesion in two parts.
 
-    The split of the published work: the test part is a 15 % sample, stratified by `dx`, of the
-    lesions that have one image, drawn by scikit-learn with seed 101 from rows sorted by
-    `image_id`; on HAM10000, 828 images. Of the other lesions a stratified 10 % validates.
-    `by="image"` takes each image for a lesion of its own. Raises DatasetError.
+    This is the split of the published work. The test part is a 15 % sample, stratified by `dx`, of
+    the lesions with one image, drawn by scikit-learn with seed 101 from rows sorted by `image_id`;
+    on HAM10000 it has 828 images. A stratified 10 % of the other lesions validates.
+    `by="image"` treats each image as a lesion of its own. Raises DatasetError.
     """
     if by == "lesion" and rows.lesion_id is None:
         columns = ["image_id", "label", *rows.metadata]
         raise DatasetError(missing_column(rows.name, "lesion_id", columns))
     group = rows.lesion_id if by == "lesion" else rows.image_id
     views = Counter(group)
-    single = np.array([i for i, g in enumerate(group) if views[g] == 1], dtype=np.int64)
+    single = np.flatnonzero([views[g] == 1 for g in group])
     test = _sample(single, rows.dx, 0.15, seed, rows.name)
-    taken = set(test)
-    rest = np.array([i for i in range(len(rows)) if i not in taken], dtype=np.int64)
-    first = {}
-    for i in rest:
-        first.setdefault(group[i], i)
-    lesions = np.array(list(first.values()), dtype=np.int64)
-    validating = set(group[_sample(lesions, rows.dx, 0.10, seed, rows.name)])
-    validation = np.array([i for i in rest if group[i] in validating], dtype=np.int64)
-    train = np.array([i for i in rest if group[i] not in validating], dtype=np.int64)
-    return {"train": train, "validation": validation, "test": np.sort(test)}
+    rest = np.setdiff1d(np.arange(len(rows)), test)
+    _, first = np.unique(group[rest], return_index=True)
+    lesions = rest[np.sort(first)]  # one image of each
+    drawn = group[_sample(lesions, rows.dx, 0.10, seed, rows.name)]
+    validates = np.isin(group[rest], drawn)
+    return {"train": rest[~validates], "validation": rest[validates], "test": np.sort(test)}
 
 
 def _sample(candidates, dx, share, seed, name):
@@ -55,17 +51,16 @@ def _sample(candidates, dx, share, seed, name):
 
 
 def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict, dict]:
-    """The split without the pictures that a CSV lists, and the record of it for config.json.
+    """Remove the pictures that a CSV lists in its column `image_id` from "train" and "validation",
+    with all other pictures of their lesions; "test" stays as it is. Prints how many.
 
-    The CSV has a column `image_id`. These pictures, and every other picture of their lesions where
-    `rows` has lesions, leave the parts "train" and "validation"; "test" stays as it is. Prints how
-    many. The record: {"file": its name, "images": those of the list that are in `rows`, "lesions":
-    how many they show (None without lesions), "left_out": {"train": n, "validation": m}}. Raises
-    DatasetError for a file that cannot be read, for a list without a picture of `rows`, and where
-    a part would be empty.
+    Returns the split and a record for config.json: {"file": the CSV's name, "images": how many of
+    the list are in `rows`, "lesions": how many lesions they show (None if `rows` has no lesions),
+    "left_out": {"train": n, "validation": m}}. Raises DatasetError if the file cannot be read, if
+    none of its pictures is in `rows`, and if a part would be empty.
     """
     ids = {row["image_id"] for row in read_table(path, ["image_id"])}
-    listed = np.array([image_id in ids for image_id in rows.image_id])
+    listed = np.isin(rows.image_id, list(ids))
     if not listed.any():
         raise DatasetError(
             f"{path} lists {len(ids)} images, and none is in {rows.name}: name a list of this data "
@@ -73,8 +68,8 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
         )
     held, lesions = listed, None
     if rows.lesion_id is not None:
-        lesions = set(rows.lesion_id[listed])
-        held = np.array([lesion in lesions for lesion in rows.lesion_id])
+        lesions = np.unique(rows.lesion_id[listed])
+        held = np.isin(rows.lesion_id, lesions)
     after, left_out = dict(split), {}
     for part in ("train", "validation"):
         out = held[split[part]]
@@ -83,15 +78,13 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
             raise DatasetError(
                 f"{path} leaves no image in the {part} part of {rows.name}: name a shorter list."
             )
-    count, absent = int(listed.sum()), len(ids) - int(listed.sum())
-    told = f"{path}: {count} images"
-    if lesions is not None:
-        told += f" of {len(lesions)} lesions, and all others of these,"
-    told += (
-        f" are held out: {left_out['train']} leave the train part and {left_out['validation']} "
-        "the validation part"
+    count = int(listed.sum())
+    of = "" if lesions is None else f" of {len(lesions)} lesions, and all others of these,"
+    more = f"; {len(ids) - count} more are not in {rows.name}" if len(ids) > count else ""
+    print(
+        f"{path}: {count} images{of} are held out: {left_out['train']} leave the train part and "
+        f"{left_out['validation']} the validation part{more}"
     )
-    print(f"{told}; {absent} more are not in {rows.name}" if absent else told)
     return after, {
         "file": Path(path).name,
         "images": count,
@@ -101,8 +94,8 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
 
 
 def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
-    """The rows of a CSV with a heading, {column: text}, in its order. Raises DatasetError where it
-    cannot be read, lacks one of `columns`, or has a row without a value in one of them."""
+    """The rows of a CSV with a heading, as {column: text}. Raises DatasetError if it cannot be
+    read, lacks one of `columns`, or has a row without a value in one of them."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -122,7 +115,7 @@ def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
 
 
 def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
-    """About `limit` rows, 70/15/15 over the parts, the rare labels first: for a trial run."""
+    """A subset for a trial run: about `limit` rows, 70/15/15 over the parts, labels in turn."""
     shares = {"train": 0.70, "validation": 0.15, "test": 0.15}
     limited = {}
     for part, rows in split.items():
@@ -139,24 +132,23 @@ def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict
 def add_extra(
     rows: Rows, split: dict[str, np.ndarray], names: list[str], label_column: str = "label"
 ) -> tuple[Rows, list[dict]]:
-    """Further labelled sets for the training part: all rows, the new ones last, and the record.
+    """Append further labelled data sets, to train on: the rows, the new ones last, and a record of
+    each set.
 
-    A row of `rows` keeps its number. Left out, with a sentence printed: labels that `rows` does
-    not have, images that are in `rows` by their `image_id` (so none of its validation and test
-    parts comes in by another door), other views of a lesion that `rows` has outside its train part
-    (held out or not), and images that an earlier set brought. Raises DatasetError for a set without
-    `image_id`, or with nothing left.
+    Left out, with a message: images with a label that `rows` lacks, images that are in `rows` or an
+    earlier set by their `image_id`, and views of lesions that `rows` has outside its train part.
+    So no picture or lesion of the validation and test parts is trained on. Raises DatasetError for
+    a set without `image_id`, and for one that adds nothing.
     """
     others = np.setdiff1d(np.arange(len(rows)), split["train"])
-    lesions = set() if rows.lesion_id is None else set(rows.lesion_id[others])
-    seen, joined, records = set(rows.image_id), rows, []
+    lesions = [] if rows.lesion_id is None else rows.lesion_id[others]
+    joined, records = rows, []
     for name in names:
         extra = load_rows(name, label_column, ("image_id",), as_is=True)
         dx = np.array([_label(value, rows.labels) for value in extra.dx])
-        unknown = dx == ""
-        known = np.array([image_id in seen for image_id in extra.image_id])
+        unknown, known = dx == "", np.isin(extra.image_id, joined.image_id)
         if extra.lesion_id is not None:
-            known |= np.array([lesion in lesions for lesion in extra.lesion_id])
+            known |= np.isin(extra.lesion_id, lesions)
         kept = np.flatnonzero(~unknown & ~known)
         if unknown.any():
             told = ", ".join(f"{k} ({n})" for k, n in sorted(Counter(extra.dx[unknown]).items()))
@@ -171,7 +163,6 @@ def add_extra(
                 f"{name} adds no image to {rows.name}: none is new and has one of the labels "
                 f"{', '.join(rows.labels)} in the column {label_column!r}."
             )
-        seen |= set(extra.image_id[kept])
         joined = _join(joined, extra, kept, dx)
         records.append(
             {
@@ -186,9 +177,9 @@ def add_extra(
 
 
 def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
-    """Further pictures whose labels, if any, are not read: all rows, the new ones last with the
-    label "", and the record. Pictures that are in `rows` by their `image_id` are left out. Raises
-    DatasetError for a set with nothing left.
+    """Append further pictures without their labels: the rows, the new ones last with the label "",
+    and a record of each set. Pictures that are in `rows` by their `image_id` are left out. Raises
+    DatasetError for a set that adds nothing.
     """
     records = []
     for name in names:
@@ -204,7 +195,7 @@ def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
 
 
 def _label(value, labels):
-    """`value` as one of `labels`, or "" where it is none."""
+    """`value` as one of `labels`, or "" if it is not among them."""
     if value in labels:
         return value
     try:
@@ -230,7 +221,7 @@ def _join(rows, extra, kept, dx):
 
 
 def check_selected(folder: str, rows, split: dict) -> dict:
-    """config.json of the selected run, whose parts must be those of this one."""
+    """The config of the run in `folder`. Raises ModelFolderError if its split is another one."""
     theirs = read_json(Path(folder) / SPLIT)
     for part, i in split.items():
         if rows.image_id[i].tolist() != theirs[part]:
@@ -242,9 +233,39 @@ def check_selected(folder: str, rows, split: dict) -> dict:
 
 
 def count(dx, labels, part) -> dict:
-    """How many images each label has in a part; prints it, up to twenty labels."""
+    """How many images of a part have each label. Prints the counts, of at most twenty labels."""
     counts = {label: int((dx == label).sum()) for label in labels}
     if len(dx):
         shown = "  ".join(f"{k} {v}" for k, v in counts.items()) if len(labels) <= 20 else ""
         print(f"{part:10} {len(dx):6} images  {shown}")
     return counts
+
+
+def malignant_labels(rows: Rows, named: list[str] | None) -> list[str]:
+    """The labels of `rows` that are malignant, sorted: those `named`; by default mel, bcc and akiec
+    of the seven diagnoses, or the label "malignant". Raises DatasetError if one is not a label of
+    `rows` or if no benign label is left."""
+    malignant = sorted(named or (suspicious_of(LABELS) if rows.labels == LABELS else BINARY[1:]))
+    if missing := [label for label in malignant if label not in rows.labels]:
+        raise DatasetError(
+            f"{rows.name} has no label {', '.join(missing)}: name those that are malignant with "
+            f"--malignant; its labels are {', '.join(rows.labels)}."
+        )
+    if set(malignant) == set(rows.labels):
+        raise DatasetError(f"{rows.name}: if all its labels are malignant, none is left as benign.")
+    return malignant
+
+
+def to_binary(rows: Rows, malignant: list[str]) -> Rows:
+    """The rows with the labels benign and malignant in place of their own."""
+    dx = np.where(np.isin(rows.dx, malignant), BINARY[1], BINARY[0])
+    return replace(rows, labels=list(BINARY), dx=dx)
+
+
+def classes_of(labels: list[str], malignant: list[str]) -> dict[str, list[str]]:
+    """The labels of a data set, grouped by what `to_binary` turns them into. config.json keeps it,
+    so that `load_rows` can read the data set again."""
+    return {
+        BINARY[0]: [label for label in labels if label not in malignant],
+        BINARY[1]: list(malignant),
+    }

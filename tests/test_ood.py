@@ -3,9 +3,9 @@ import pytest
 from made import drawing
 from PIL import Image
 
+from model.evaluation.outliers import generate
 from model.labels import LABELS
-from model.network.familiarity import describe, familiarity, fit
-from model.network.outliers import generate
+from model.network.ood import describe, familiarity, fit
 from model.preprocessing import to_array
 
 SIZE = 48, 64
@@ -20,13 +20,17 @@ def score(images, reference):
 
 
 @pytest.fixture(scope="module")
-def reference():
-    return fit(arrays([drawing(LABELS[i % 7], i, (400, 300)) for i in range(140)]))
+def pictures():
+    return arrays([drawing(LABELS[i % 7], i, (400, 300)) for i in range(140)])
 
 
-def test_training_pictures_are_as_familiar_as_stated(reference):
-    pictures = [drawing(LABELS[i % 7], i, (400, 300)) for i in range(140)]
-    distance = 2 / score(arrays(pictures), reference) - 2
+@pytest.fixture(scope="module")
+def reference(pictures):
+    return fit(pictures)
+
+
+def test_training_pictures_are_as_familiar_as_stated(pictures, reference):
+    distance = 2 / score(pictures, reference) - 2
     assert distance.mean() == pytest.approx(2, rel=0.1)
 
 
@@ -54,8 +58,8 @@ def test_the_description_hardly_depends_on_the_networks_input_size(size):
     found = np.asarray(describe(arrays([smooth], *size).astype(np.float32)))
     assert found.shape == (1, 596)
     apart = np.abs(found - expected)[0]
-    assert apart[20:].mean() < 0.02  # of 1: thumbnail
-    assert apart[:20].max() < 0.5  # mostly logarithms
+    assert apart[20:].mean() < 0.02  # the thumbnail, 0-1
+    assert apart[:20].max() < 0.5  # statistics, mostly logarithms
 
 
 def test_one_colour_throughout_gives_numbers(reference):

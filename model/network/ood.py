@@ -1,13 +1,14 @@
-"""How like its training pictures a picture is, as part of the TF Lite graph; Keras 3, any backend.
+"""Familiarity: how much a picture resembles the training pictures. Part of the TF Lite graph.
 
-A picture is described by 20 figures of colour, contrast and detail at four scales and by its
-12 x 16 thumbnail; the distance is Mahalanobis' to the training pictures, whitened within each of
-the two parts and the parts weighing the same (De Maesschalck et al., The Mahalanobis distance,
-Chemometrics 2000; for pictures far from the training data, Lee et al., NeurIPS 2018). It is taken
-of the pixels and not, as Lee et al. do, of the network's features: those told HAM10000's validation
-images from tiny-imagenet's with an AUROC of 0.947 and from made junk with 0.993 (EfficientNetV2B0
-after 7 epochs, last feature map, the best of 16 to 512 components), the pixels with 0.997 and
-0.999. And so it is the same for any backbone, and needs no outliers to learn from.
+A picture is described by 20 statistics of colour, contrast and detail at four scales, and by its
+12 x 16 thumbnail. Its distance to the training pictures is Mahalanobis', computed for the two parts
+of the description separately, with equal weight (De Maesschalck et al., The Mahalanobis distance,
+Chemometrics 2000). Lee et al. (NeurIPS 2018) measure it on the network's features; here it is
+measured on the pixels, which separate better: HAM10000's validation images from tiny-imagenet's
+with an AUROC of 0.997 (features: 0.947) and from generated pictures with 0.999 (features: 0.993).
+The features were those of EfficientNetV2B0 after 7 epochs: its last feature map, the best of 16 to
+512 components. Measured on pixels, familiarity is the same for every backbone and needs no outliers
+to learn from.
 """
 
 from dataclasses import dataclass
@@ -15,24 +16,24 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-GRID = 48, 64  # the size that everything is computed at
-COMPONENTS = 64  # of the thumbnail's 576 values
-COMMON = 20  # figures before the thumbnail in the description
-# One grey level: added where a logarithm, and its square where a variance, could be of nothing.
+GRID = 48, 64  # pictures are reduced to this height and width first
+COMPONENTS = 64  # kept of the thumbnail's 576 values
+STATISTICS = 20  # come before the thumbnail in a description
+# One grey level. It keeps logarithms finite, and its square keeps variances above zero.
 FLOOR = 1 / 255
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What `fit` learned: `mean` float32 [d], and `matrix` float32 [d, k], whose product with a
-    description less its mean has squares that sum to 2 for the average training picture."""
+    """What `fit` learned of the training pictures: the mean description, float32 [d], and a
+    whitening matrix, float32 [d, k]. The squared norm of a whitened description is 2 on average."""
 
     mean: np.ndarray
     matrix: np.ndarray
 
 
 def describe(pixels):
-    """float32 pixels [n, height, width, 3], 0-255, to descriptions [n, 596]."""
+    """Descriptions [n, 596] of float32 pixels [n, height, width, 3], 0-255."""
     x = pixels / 255.0
     stride = tuple(max(1, have // want) for have, want in zip(x.shape[1:3], GRID))
     if stride != (1, 1):
@@ -57,10 +58,13 @@ def _deviation(x):
 
 
 def familiarity(pixels, reference: Reference):
-    """float32 [n], 0 to 1 of pixels [n, height, width, 3]: 0.5 for a picture as far from the mean
-    of the training pictures as they are on average, towards 0 the further it is."""
+    """Familiarity, float32 [n], 0 to 1, of float32 pixels [n, height, width, 3], 0-255.
+
+    0.5 means as far from the mean of the training pictures as they are on average; farther
+    pictures approach 0.
+    """
     centred = describe(pixels) - reference.mean
-    # A product and a sum rather than a matmul, whose weights dynamic quantisation would round.
+    # Not a matmul: dynamic-range quantisation would round its weights.
     whitened = ops.sum(centred[:, :, None] * reference.matrix[None], axis=1)
     return 2.0 / (2.0 + ops.sum(ops.square(whitened), axis=1))
 
@@ -73,9 +77,9 @@ def fit(images: np.ndarray) -> Reference:
         for flipped in (batch, batch[:, ::-1], batch[:, :, ::-1], batch[:, ::-1, ::-1]):
             found.append(ops.convert_to_numpy(describe(ops.convert_to_tensor(flipped.copy()))))
     descriptions = np.concatenate(found).astype(np.float64)
-    matrix = np.zeros((descriptions.shape[1], COMMON + COMPONENTS))
-    matrix[:COMMON, :COMMON] = _whitening(descriptions[:, :COMMON], COMMON)
-    matrix[COMMON:, COMMON:] = _whitening(descriptions[:, COMMON:], COMPONENTS)
+    matrix = np.zeros((descriptions.shape[1], STATISTICS + COMPONENTS))
+    matrix[:STATISTICS, :STATISTICS] = _whitening(descriptions[:, :STATISTICS], STATISTICS)
+    matrix[STATISTICS:, STATISTICS:] = _whitening(descriptions[:, STATISTICS:], COMPONENTS)
     return Reference(descriptions.mean(axis=0).astype(np.float32), matrix.astype(np.float32))
 
 

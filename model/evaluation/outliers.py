@@ -1,7 +1,4 @@
-"""How well a model tells pictures that are no lesions from those that are, for evaluate.py.
-
-Two kinds: any data set of other pictures, and generated ones, which every machine makes alike.
-"""
+"""How well a model tells other pictures from lesions: a data set of them, and generated ones."""
 
 import sys
 from collections.abc import Iterable
@@ -18,13 +15,13 @@ from model.evaluation.metrics import interval
 from model.preprocessing import PictureError
 
 KINDS = ("noise", "gradient", "flat", "text", "checkerboard", "blobs")
-GENERATED = 300  # of all kinds together
-SOME = 1500  # of a data set's pictures, at equal distances: some minutes with a large model
-SIZE = 400, 300
+GENERATED = 300  # pictures of all kinds together
+SOME = 1500  # pictures of a data set, evenly spaced: some minutes with a large model
+SIZE = 400, 300  # width, height
 
 
 def some_pictures(name: str) -> list[bytes]:
-    """At most SOME pictures, encoded, of a Hub id or folder. Raises DatasetError."""
+    """At most SOME encoded pictures of a Hub id or folder. Raises DatasetError."""
     tables = load_tables(name)
     rows = [(table, row) for table in tables for row in range(len(table))]
     cells = [table[row]["image"] for table, row in rows[:: -(-len(rows) // SOME)]]
@@ -32,12 +29,12 @@ def some_pictures(name: str) -> list[bytes]:
 
 
 def generated(count: int = GENERATED) -> list[Image.Image]:
-    """Pictures of each of KINDS in turn, the same on every call."""
+    """Pictures of each of KINDS in turn, the same on every call and machine."""
     return [generate(KINDS[i % len(KINDS)], i) for i in range(count)]
 
 
 def generate(kind: str, seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    """One RGB picture of a kind, of `size` (width, height)."""
+    """An RGB picture of one of KINDS, of `size` (width, height)."""
     rng = np.random.default_rng(seed)
     width, height = size
     colour, other = rng.integers(0, 256, (2, 3))
@@ -73,7 +70,7 @@ def generate(kind: str, seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def _text(rng, size, colour):
-    """A screen: lines of letters, light on dark or dark on light, at times a bar and a box."""
+    """A screen: lines of letters, light on dark or dark on light, sometimes a bar and a box."""
     width, height = size
     paper, ink = (
         ((255, 255, 255), (20, 20, 20)) if rng.random() < 0.7 else ((30, 30, 35), (220,) * 3)
@@ -94,8 +91,8 @@ def _text(rng, size, colour):
     return picture
 
 
-class Said(NamedTuple):
-    """What is kept of a Prediction: without its evidence map, of as many as one likes."""
+class Answer(NamedTuple):
+    """A Prediction without its evidence map, which would fill the memory."""
 
     confident: bool
     notices: list[str]
@@ -105,24 +102,24 @@ class Said(NamedTuple):
 def measure(
     classifier: Classifier, real: Iterable, lesions, outliers: dict[str, list], resamples: int
 ) -> dict:
-    """Figures for metrics.json: of the real pictures the share `refused`, that is given no
-    confident label, `noticed`, given any notice, and each notice's; of each set of outliers the
-    share refused and `roc_auc`, of telling them from the real ones by familiarity alone, left out
-    where the model has no such output.
+    """Figures for metrics.json, each with its interval.
 
-    real, outliers: encoded or PIL pictures; those that cannot be read are left out. lesions: [n]
-    ids of the real ones. Intervals as in model/evaluation/metrics.py; outliers are drawn picture by
-    picture.
+    Of the real pictures: the shares `refused` (no confident label), `noticed` (any notice) and of
+    each notice. Of each set of outliers: the share `refused`, and `roc_auc`, how well familiarity
+    alone tells them from the real pictures (missing if the model has no familiarity).
+
+    real, outliers: encoded or PIL pictures; those that cannot be read are skipped. lesions: ids [n]
+    of the real ones, which are resampled by lesion; outliers are resampled by picture.
     """
     rng = np.random.default_rng(0)
     ours = _ask(classifier, real, "real pictures", len(lesions))
     _, place, counts = np.unique(lesions, return_inverse=True, return_counts=True)
     units = np.split(np.argsort(place, kind="stable"), np.cumsum(counts)[:-1])
-    codes = sorted({code for said in ours for code in said.notices})
+    codes = sorted({code for answer in ours for code in answer.notices})
     flags = [
-        np.array([not said.confident for said in ours], np.float64),
-        np.array([bool(said.notices) for said in ours], np.float64),
-        *(np.array([c in said.notices for said in ours], np.float64) for c in codes),
+        np.array([not answer.confident for answer in ours], np.float64),
+        np.array([bool(answer.notices) for answer in ours], np.float64),
+        *(np.array([c in answer.notices for answer in ours], np.float64) for c in codes),
     ]
     shares = [[each[i].mean() for each in flags] for i in _drawn(units, len(ours), resamples, rng)]
     refused, noticed, *notices = (interval(values) for values in np.array(shares).T)
@@ -137,14 +134,14 @@ def measure(
     for name, pictures in outliers.items():
         theirs = _ask(classifier, pictures, name, len(pictures))
         again = [np.arange(len(theirs)), *rng.integers(0, len(theirs), (resamples, len(theirs)))]
-        refused = np.array([not said.confident for said in theirs], np.float64)
+        refused = np.array([not answer.confident for answer in theirs], np.float64)
         entry = {
             "images": len(theirs),
             "refused": interval(np.array([refused[i].mean() for i in again])),
         }
         if ours[0].familiarity is not None:
-            scores = [np.array([said.familiarity for said in side]) for side in (ours, theirs)]
-            drawn = _drawn(units, len(ours), resamples, np.random.default_rng(0))  # once more
+            scores = [np.array([answer.familiarity for answer in side]) for side in (ours, theirs)]
+            drawn = _drawn(units, len(ours), resamples, np.random.default_rng(0))
             areas = [_area(scores[0][i], scores[1][j]) for i, j in zip(drawn, again)]
             entry["roc_auc"] = interval(np.array(areas))
         result["outliers"][name] = entry
@@ -152,8 +149,8 @@ def measure(
 
 
 def _drawn(units, count, resamples, rng):
-    """All images, and those of as many lesions drawn, `resamples` times: made as they are asked
-    for, since all of them together take 8 KB an image."""
+    """The numbers of all images, then `resamples` times those of as many lesions, drawn with
+    replacement. Yielded one by one, since all together would take 8 KB an image."""
     yield np.arange(count)
     for _ in range(resamples):
         yield np.concatenate([units[i] for i in rng.integers(0, len(units), len(units))])
@@ -163,10 +160,10 @@ def _ask(classifier, pictures, name, total):
     found = []
     for picture in tqdm(pictures, desc=name, total=total, file=sys.stdout, mininterval=1):
         try:
-            prediction = classifier(picture)
+            prediction = classifier.predict(picture)
         except PictureError:
             continue
-        found.append(Said(prediction.confident, prediction.notices, prediction.familiarity))
+        found.append(Answer(prediction.confident, prediction.notices, prediction.familiarity))
     return found
 
 
