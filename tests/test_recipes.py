@@ -63,10 +63,10 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
     "options, sentence",
     [
         ("--set mixup=0.2 cutmix=1", "mixup and cutmix exclude each other"),
-        ("--set mixup=0.2 balance=class-weight", "do not go with"),
+        ("--set mixup=0.2 balance=class-weight", "exclude balance=class-weight"),
         ("--set cutmix=1.5", "at most 1"),
         ("--devices 0", "at least 1"),
-        ("--batch 30 --devices 4", "shared evenly by 4"),
+        ("--batch 30 --devices 4", "4 devices cannot share batch 30"),
         ("--set steps_per_execution=-1", "steps_per_execution must be at least 0"),
         ("--unlabelled pictures", "--unlabelled needs a --teacher"),
         ("--teacher runs/a --set label_share=1.2", "between 0 and 1"),

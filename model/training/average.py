@@ -49,16 +49,7 @@ from model.training.weights import recover, served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"
 # What one run's record holds that is not true of the mean.
-ITS_OWN = (
-    "epochs_run",
-    "best_epoch",
-    "minutes",
-    "images_per_second",
-    "speed",
-    "device",
-    "machine",
-    "mean_of",
-)
+ITS_OWN = "epochs_run best_epoch minutes images_per_second speed device machine mean_of".split()
 
 
 def parse(arguments=None) -> argparse.Namespace:

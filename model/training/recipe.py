@@ -206,47 +206,35 @@ def _settings(said) -> argparse.Namespace:
 
 def _check(args):
     """Raise RecipeError for values that do not go together."""
-    wrong = [
-        (
-            min(args.height, args.width, args.batch, args.epochs, args.devices) < 1,
-            "size, batch, epochs and devices must be at least 1",
-        ),
-        (args.limit is not None and args.limit < 20, "limit must be at least 20"),
-        (args.steps_per_execution < 0, "steps_per_execution must be at least 0"),
-        (
-            min(args.mixup, args.cutmix, args.augment, args.colour) < 0 or args.cutmix > 1,
-            "mixup, cutmix, augment and colour are at least 0, cutmix at most 1",
-        ),
-        (args.mixup and args.cutmix, "mixup and cutmix exclude each other"),
-        (
-            (args.mixup or args.cutmix) and args.balance == "class-weight",
-            "mixup and cutmix do not go with balance=class-weight",
-        ),
-        (
-            not all(0 <= (share or 0) <= 1 for share in (args.label_share, args.artefact_share)),
-            "label_share and artefact_share lie between 0 and 1",
-        ),
-        (
-            args.distill_temperature is not None and args.distill_temperature <= 0,
-            "distill_temperature must be above 0",
-        ),
-        (
-            args.unlabelled and not args.teacher,
-            "--unlabelled needs a --teacher: these images have no labels to learn from",
-        ),
-        (args.malignant and not args.task, "malignant is for --task binary"),
-        (
-            (args.private or args.revision) and not args.push_to_hub,
-            "private and revision are for --push-to-hub USER/NAME",
-        ),
-        (
-            args.devices > 0 and args.batch % args.devices,
-            f"batch {args.batch} cannot be shared evenly by {args.devices} devices",
-        ),
-    ]
-    for is_wrong, sentence in wrong:
-        if is_wrong:
+
+    def refuse(wrong, sentence):
+        if wrong:
             raise RecipeError(sentence)
+
+    counts = args.height, args.width, args.batch, args.epochs, args.devices
+    strengths = args.mixup, args.cutmix, args.augment, args.colour
+    shares = args.label_share or 0, args.artefact_share or 0
+    mixed = args.mixup or args.cutmix
+    refuse(min(counts) < 1, "size, batch, epochs and devices must be at least 1")
+    refuse(
+        args.batch % args.devices, f"{args.devices} devices cannot share batch {args.batch} evenly"
+    )
+    refuse(args.steps_per_execution < 0, "steps_per_execution must be at least 0")
+    refuse(args.limit is not None and args.limit < 20, "limit must be at least 20")
+    refuse(min(strengths) < 0, "mixup, cutmix, augment and colour must be at least 0")
+    refuse(args.cutmix > 1, "cutmix must be at most 1")
+    refuse(args.mixup and args.cutmix, "mixup and cutmix exclude each other")
+    refuse(
+        mixed and args.balance == "class-weight", "mixup and cutmix exclude balance=class-weight"
+    )
+    refuse(not 0 <= min(shares) <= max(shares) <= 1, "label_share, artefact_share: between 0 and 1")
+    refuse(args.teacher and args.distill_temperature <= 0, "distill_temperature must be above 0")
+    refuse(
+        args.unlabelled and not args.teacher, "--unlabelled needs a --teacher: no labels to learn"
+    )
+    refuse(args.malignant and not args.task, "malignant is for --task binary")
+    hub = args.private or args.revision
+    refuse(hub and not args.push_to_hub, "private and revision are for --push-to-hub USER/NAME")
 
 
 def _types(recipe) -> dict:
