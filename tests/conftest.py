@@ -41,34 +41,12 @@ def trained(made, tmp_path_factory):
     base = tmp_path_factory.mktemp("runs")
     cache = ["--cache", str(base / "cache")]
     results = ["--results", str(base / "runs.csv")]
-    folder = train.main(
-        [
-            "--dataset",
-            str(made),
-            "--output",
-            str(base / "made"),
-            "--backbone",
-            "cnn_16_32",
-            "--head",
-            "pooling",
-            "--size",
-            "24x32",
-            "--weights",
-            "none",
-            "--batch",
-            "16",
-            "--epochs",
-            "40",
-            "--learning-rate",
-            "0.01",
-            "--augment",
-            "0.3",
-            "--average",
-            "0.9",
-            *results,
-            *cache,
-        ]
+    options = (
+        f"--dataset {made} --output {base / 'made'} --backbone cnn_16_32 --size 24x32 "
+        f"--weights none --batch 16 --epochs 40 --learning-rate 0.01 --set cache={base / 'cache'} "
+        "head=pooling augment=0.3 average=0.9"
     )
+    folder = train.main([*options.split(), *results])
     convert.main([str(folder), *results, *cache])
     evaluate.main([str(folder), "--resamples", "50", *results, *cache])
     return folder

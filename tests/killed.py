@@ -84,6 +84,9 @@ def many(work, check, kills: int, rng: random.Random) -> dict:
 
 
 def training(base, arguments):
+    import model.hub.push
+    import model.training.record
+    import model.training.trainer  # noqa: F401 - here, and not in each fork
     import train
 
     number = 0

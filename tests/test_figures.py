@@ -1,4 +1,4 @@
-"""train.py --figures: classes before and after balancing, nine pictures, nine augmented ones."""
+"""train.py --set figures=true: class sizes before and after balancing, nine images, augmented too."""
 
 from types import SimpleNamespace
 
@@ -88,10 +88,9 @@ def test_pictures_of_the_data_set_are_not_part_of_what_travels(made, tmp_path):
             "16",
             "--epochs",
             "1",
-            "--no-peak",
-            "--figures",
-            "--cache",
-            str(tmp_path / "cache"),
+            "--set",
+            "figures=true",
+            f"cache={tmp_path / 'cache'}",
         ]
     )
     assert {p.name for p in (folder / "pictures").iterdir()} == {"samples.png", "augmented.png"}

@@ -477,10 +477,11 @@ def test_training_starts_from_a_model_on_the_hub(hub, tmp_path):
     commit = seed(hub, tmp_path)
     code = """
 import train
-start = train.start_weights("ann/skin@main")
+from model.training.weights import start_weights, weights_record
+start = start_weights("ann/skin@main")
 print(sorted(path.name for path in start.iterdir()))
-print(train.weights_record("ann/skin@main", start))
-print(train.start_weights("imagenet"), train.start_weights("nothing.h5"))
+print(weights_record("ann/skin@main", start))
+print(start_weights("imagenet"), start_weights("nothing.h5"))
 train.main(["--output", "runs/new", "--weights", "ann/skin@v9"])
 """
     done = subprocess.run(

@@ -45,7 +45,7 @@ def killed(work, kills, base, *arguments, **environment):
 
 @pytest.mark.timeout(3000)
 def test_training(made, tmp_path):
-    arguments = ["--dataset", made, *SMALL, "--epochs", 4, "--cache", tmp_path / "cache"]
+    arguments = ["--dataset", made, *SMALL, "--epochs", 4, "--set", f"cache={tmp_path / 'cache'}"]
     kills = 20 if NIGHTLY else 3
     result = killed("train", kills, tmp_path / "runs", *arguments, KERAS_BACKEND="jax")
     assert result["kills"] == kills
@@ -183,7 +183,7 @@ def ends_with_a_sentence(script, *arguments, limit=None, **environment):
 
 def test_training_on_a_full_disk(made, tmp_path, small_disk):
     disk = small_disk(60)
-    arguments = ["--dataset", made, *SMALL, "--epochs", 2, "--cache", tmp_path / "cache"]
+    arguments = ["--dataset", made, *SMALL, "--epochs", 2, "--set", f"cache={tmp_path / 'cache'}"]
     arguments += ["--output", disk / "run"]
     ends_with_a_sentence("train", *arguments, KERAS_BACKEND="jax")
     assert not (disk / "run").exists()

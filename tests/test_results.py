@@ -38,7 +38,7 @@ def test_the_three_scripts_write_one_row_with_the_figures_of_the_folder(trained)
     assert float(row["tflite_ms"]) == measured["latency_ms"]["mean"]
     size = (trained / "model.tflite").stat().st_size
     assert float(row["tflite_mb"]) == pytest.approx(size / 1e6, abs=0.005)
-    assert float(row["images_per_second"]) > 0 and float(row["share_of_peak"]) > 0
+    assert float(row["images_per_second"]) > 0
 
 
 def test_a_run_that_was_not_tested_has_no_test_figures(trained, tmp_path):

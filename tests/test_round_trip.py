@@ -92,7 +92,8 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
         "--output",
         "runs/first",
         *push,
-        "--private",
+        "--set",
+        "private=true",
         env=env,
         cwd=tmp_path,
     )
