@@ -12,11 +12,13 @@ from tiny_runs import arguments, history
 import train
 from model.folder import read_config, verify
 
-CODE = """import sys, train
+# Our own modules never import TensorFlow on another backend; Keras may, once it trains.
+CODE = """import sys
+import train, model.hub.push, model.training.record, model.training.trainer
+assert not {"tensorflow", "tf_keras"} & set(sys.modules)
 at = sys.argv.index("then")
 train.main(sys.argv[1:at])
 train.main(sys.argv[at + 1:])
-assert not {"tensorflow", "tf_keras"} & set(sys.modules)
 """
 
 
