@@ -18,7 +18,6 @@ on this machine too and take their share of it.
 
 import argparse
 import os
-import sys
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -30,9 +29,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 import numpy as np
 
 from model.benchmark import measures
-from model.benchmark.load import LoadError
 from model.benchmark.measures import row, timed
-from model.folder import BUNDLED, TFLITE, WEIGHTS, ModelFolderError, new_folder
+from model.folder import BUNDLED, TFLITE, WEIGHTS, errors_in_words, new_folder
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = "inception_resnet_v2", 299, 299
@@ -191,7 +189,5 @@ def main(arguments=None) -> list[dict]:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_words("benchmark.py"):
         main()
-    except (ModelFolderError, LoadError) as error:
-        sys.exit(f"benchmark.py: {error}")

@@ -43,7 +43,7 @@ from model.folder import (
     TFLITE,
     ModelFolderError,
     changing,
-    disk_error,
+    errors_in_words,
     read_json,
     read_metrics,
     replacing,
@@ -219,9 +219,5 @@ def main(arguments=None) -> Path:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_words("convert.py"):
         main()
-    except (data.DatasetError, ModelFolderError) as error:
-        sys.exit(f"convert.py: {error}")
-    except OSError as error:
-        sys.exit(f"convert.py: {disk_error(error)}")

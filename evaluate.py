@@ -33,7 +33,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import numpy as np
 
-from model.data.dataset import DatasetError, decode, load_rows
+from model.data.dataset import decode, load_rows
 from model.folder import (
     METRICS,
     SPLIT,
@@ -41,7 +41,7 @@ from model.folder import (
     WEIGHTS,
     ModelFolderError,
     changing,
-    disk_error,
+    errors_in_words,
     read_config,
     read_json,
     read_metrics,
@@ -273,9 +273,5 @@ def latency(call, image: np.ndarray) -> dict:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_words("evaluate.py"):
         main()
-    except (DatasetError, ModelFolderError) as error:
-        sys.exit(f"evaluate.py: {error}")
-    except OSError as error:
-        sys.exit(f"evaluate.py: {disk_error(error)}")

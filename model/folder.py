@@ -55,7 +55,7 @@ def errors_in_words(script: str):
 
 @contextlib.contextmanager
 def replacing(path: "str | Path"):
-    """A path beside `path` to write to; it takes `path`'s place when the block ends without an error.
+    """A path beside `path` to write to; it replaces `path` when the block ends without an error.
 
     Both names end alike, because Keras and matplotlib go by the ending.
     """

@@ -13,6 +13,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from model.folder import UserError
+
 # Stored in config.json and part of the cache key: change it whenever the output changes.
 PREPROCESSING = {"resize": "bilinear, antialiased", "portrait": "turned to landscape", "version": 1}
 
@@ -58,7 +60,7 @@ SENTENCES = {
 }
 
 
-class PictureError(ValueError):
+class PictureError(UserError):
     """A picture that cannot be used. `code` is a key of SENTENCES, `values` fill its places, and
     the message is that sentence, for the person who sent the picture."""
 

@@ -1,12 +1,10 @@
 """What the pages of this folder share: options, writing, and the end of a script."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from model.data.dataset import DatasetError
-from model.folder import ModelFolderError, disk_error, write_text
+from model.folder import errors_in_words, write_text
 
 
 def parser(description: str, output: str) -> argparse.ArgumentParser:
@@ -32,9 +30,5 @@ def write_page(path: "str | Path", lines: list[str]) -> str:
 
 def run(name: str, main: Callable[[], str]) -> None:
     """Print what `main` returns; exit with a sentence on an expected error."""
-    try:
+    with errors_in_words(name):
         print(main())
-    except (DatasetError, ModelFolderError) as error:
-        sys.exit(f"{name}: {error}")
-    except OSError as error:
-        sys.exit(f"{name}: {disk_error(error)}")

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The systems of the sources (../model/hub/published.json), all trained at one small budget from random
-# weights on the same parts of HAM10000, each converted and measured; then systems.md and the plot.
+# The systems of the sources, all trained from random weights at the same small budget on the same
+# parts of HAM10000, converted and measured; then systems.md and the plot.
 #
-#     sh results/systems.sh                              everything; what is finished is left alone
-#     SIZE=48x64 EPOCHS=2 sh results/systems.sh cnn_192  one system, its input and epochs
+#     sh results/systems.sh                              all systems; finished runs are skipped
+#     SIZE=48x64 EPOCHS=2 sh results/systems.sh cnn_192  one system, its input size and epochs
 #
-# DATA names the data set, RUNS the folder of the model folders, MORE further settings of train.py
-# for all. The input is the least that all of these networks take.
+# DATA names the data set, RUNS the folder of the model folders, MORE further options of train.py
+# for all. The default size is the smallest that all of these networks accept.
 set -eu
 cd "$(dirname "$0")/.."
 DATA=${DATA:-../shared/ham10000} RUNS=${RUNS:-runs} PYTHON=${PYTHON:-python}
@@ -22,8 +22,8 @@ system() {
             --weights none --size "$SIZE" --epochs "$EPOCHS" --resume --results "$TABLE" ${MORE:-}
     fi
     if [ ! -e "$RUNS/$name/report.md" ]; then
-        # Weights of 8 bits change too many answers of a network that has learned little; convert.py
-        # refuses then, and 16 bits are taken.
+        # 8-bit weights change too many predictions of a network that has learned little. convert.py
+        # refuses them then, and 16 bits are used.
         $PYTHON convert.py "$RUNS/$name" --dataset "$DATA" --results "$TABLE" ||
             $PYTHON convert.py "$RUNS/$name" --dataset "$DATA" --quantize float16 --results "$TABLE"
         $PYTHON evaluate.py "$RUNS/$name" --dataset "$DATA" --results "$TABLE"

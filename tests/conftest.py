@@ -62,9 +62,9 @@ def train_made(made, base):
     import train
 
     files = f"--results {base}/runs.csv --cache {base}/cache".split()
-    network = "--backbone cnn_16_32 --head pooling --size 24x32 --weights none".split()
-    recipe = "--batch 16 --epochs 40 --learning-rate 0.01 --augment 0.3 --average 0.9".split()
-    place = f"--dataset {made} --output {base}/made".split()
-    folder = str(train.main([*place, *network, *recipe, *files]))
+    network = "--backbone cnn_16_32 --size 24x32 --weights none --batch 16 --epochs 40".split()
+    recipe = "--learning-rate 0.01 --set head=pooling augment=0.3 average=0.9".split()
+    place = f"--dataset {made} --output {base}/made --results {base}/runs.csv".split()
+    folder = str(train.main([*place, *network, *recipe, f"cache={base}/cache"]))
     convert.main([folder, *files])
     evaluate.main([folder, "--resamples", "50", *files])

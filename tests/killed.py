@@ -100,6 +100,9 @@ def at_random(work, kills: int, length: float):
 
 
 def training(base, arguments):
+    import model.hub.push
+    import model.training.record
+    import model.training.trainer  # noqa: F401 - here, and not in each fork
     import train
 
     number = 0

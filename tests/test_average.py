@@ -1,7 +1,10 @@
+"""The mean of runs: its weights, its record, what takes part and what is refused."""
+
 import shutil
 
 import numpy as np
 import pytest
+from tiny_runs import arguments
 
 import train
 from model.evaluation.runs import row_of
@@ -21,50 +24,22 @@ from model.training import average
 
 @pytest.fixture(scope="module")
 def further(made, trained, tmp_path_factory):
-    """A run that went on from `trained`."""
+    """A run that continued `trained`."""
     base = tmp_path_factory.mktemp("further")
-    return train.main(
-        [
-            "--dataset",
-            str(made),
-            "--output",
-            str(base / "further"),
-            "--backbone",
-            "cnn_16_32",
-            "--head",
-            "pooling",
-            "--size",
-            "24x32",
-            "--weights",
-            str(trained),
-            "--batch",
-            "16",
-            "--epochs",
-            "1",
-            "--average",
-            "0",
-            "--cache",
-            str(base / "cache"),
-            "--no-peak",
-        ]
-    )
+    options = f"--weights {trained} --epochs 1 --set average=0"
+    return train.main(arguments(made, base / "further", options))
+
+
+def mean_of(*runs, made, output, more=""):
+    cache = output.parent / "cache"
+    command = f"--output {output} --dataset {made} --cache {cache} {more}"
+    return average.main([*map(str, runs), *command.split()])
 
 
 def test_the_mean_of_two_runs_is_a_model_folder(made, trained, further, tmp_path):
     results = tmp_path / "runs.csv"
-    folder = average.main(
-        [
-            str(trained),
-            str(further),
-            "--output",
-            str(tmp_path / "mean"),
-            "--dataset",
-            str(made),
-            "--cache",
-            str(tmp_path / "cache"),
-            "--results",
-            str(results),
-        ]
+    folder = mean_of(
+        trained, further, made=made, output=tmp_path / "mean", more=f"--results {results}"
     )
     verify(folder)
     network, config = load_network(folder)
@@ -86,18 +61,7 @@ def test_a_folder_that_is_only_served_takes_part(made, trained, tmp_path):
     served = shutil.copytree(trained, tmp_path / "served")
     (served / WEIGHTS).unlink()
     write_checksums(served)
-    folder = average.main(
-        [
-            str(served),
-            str(trained),
-            "--output",
-            str(tmp_path / "mean"),
-            "--dataset",
-            str(made),
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    folder = mean_of(served, trained, made=made, output=tmp_path / "mean")
     before = load_network(trained)[0].get_weights()
     for mean, weight in zip(load_network(folder)[0].get_weights(), before, strict=True):
         np.testing.assert_allclose(mean, weight, atol=0.01 * np.abs(weight).max())
@@ -105,18 +69,7 @@ def test_a_folder_that_is_only_served_takes_part(made, trained, tmp_path):
 
 def test_a_file_of_weights_takes_part(made, trained, further, tmp_path):
     file = shutil.copy(further / WEIGHTS, tmp_path / "further-1.weights.h5")
-    folder = average.main(
-        [
-            str(file),
-            str(trained),
-            "--output",
-            str(tmp_path / "mean"),
-            "--dataset",
-            str(made),
-            "--cache",
-            str(tmp_path / "cache"),
-        ]
-    )
+    folder = mean_of(file, trained, made=made, output=tmp_path / "mean")
     assert read_config(folder)["training"]["mean_of"] == ["further-1.weights.h5", "made"]
     runs = [load_network(run)[0].get_weights() for run in (trained, further)]
     for mean, one, other in zip(load_network(folder)[0].get_weights(), *runs, strict=True):
@@ -128,18 +81,7 @@ def test_a_file_that_holds_no_such_weights_is_named(made, trained, tmp_path, con
     file = tmp_path / "other.weights.h5"
     file.write_bytes(content)
     with pytest.raises(NetworkError, match="other.weights.h5 does not fit the other runs"):
-        average.main(
-            [
-                str(file),
-                str(trained),
-                "--output",
-                str(tmp_path / "mean"),
-                "--dataset",
-                str(made),
-                "--cache",
-                str(tmp_path / "cache"),
-            ]
-        )
+        mean_of(file, trained, made=made, output=tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
 
 
@@ -165,7 +107,7 @@ def _final(folder):
     "change, told",
     [
         (_other_size, "differ in input"),
-        (_other_parts, "other parts of their data"),
+        (_other_parts, "different parts of their data"),
         (_final, "trained on the validation part too"),
     ],
 )

@@ -49,12 +49,13 @@ def binary(made, tmp_path_factory):
             "16",
             "--epochs",
             "12",
-            "--average",
-            "0.9",
-            "--augment",
-            "0.3",
-            "--no-peak",
-            *more,
+            "--set",
+            "average=0.9",
+            "--set",
+            "augment=0.3",
+            f"cache={base / 'cache'}",
+            "--results",
+            str(base / "runs.csv"),
         ]
     )
     convert.main([str(folder), "--quantize", "none", *more])
@@ -136,8 +137,8 @@ def test_two_folders_of_pictures_are_a_binary_set(tmp_path):
             "8",
             "--epochs",
             "2",
-            "--no-peak",
-            *more,
+            "--set",
+            f"cache={tmp_path / 'cache'}",
         ]
     )
     config = read(folder, "config.json")

@@ -1,4 +1,4 @@
-"""train.py --figures: classes before and after balancing, nine pictures, nine augmented ones."""
+"""train.py --set figures=true: class sizes before and after balancing, nine images, augmented."""
 
 from types import SimpleNamespace
 
@@ -72,9 +72,9 @@ def test_no_augmentation_no_augmented_pictures(batches, tmp_path):
 
 
 def test_pictures_of_the_data_set_are_not_part_of_what_travels(made, tmp_path):
-    network = "--backbone cnn_16_32 --size 24x32 --weights none --batch 16 --epochs 1 --no-peak"
-    places = f"--dataset {made} --output {tmp_path}/run --cache {tmp_path}/cache --figures"
-    folder = train.main([*places.split(), *network.split()])
+    network = "--backbone cnn_16_32 --size 24x32 --weights none --batch 16 --epochs 1"
+    places = f"--dataset {made} --output {tmp_path}/run --set figures=true cache={tmp_path}/cache"
+    folder = train.main([*network.split(), *places.split()])
     assert {p.name for p in (folder / "pictures").iterdir()} == {"samples.png", "augmented.png"}
     sums = read_checksums(folder)
     assert "distribution.png" in sums and "history.png" in sums

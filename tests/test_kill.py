@@ -41,7 +41,7 @@ def killed(work, kills, base, *arguments, **environment):
 @pytest.mark.nightly
 @pytest.mark.timeout(3000)
 def test_training(made, tmp_path):
-    arguments = ["--dataset", made, *SMALL, "--epochs", 4, "--cache", tmp_path / "cache"]
+    arguments = ["--dataset", made, *SMALL, "--epochs", 4, "--set", f"cache={tmp_path / 'cache'}"]
     result = killed("train", 20, tmp_path / "runs", *arguments, KERAS_BACKEND="jax")
     assert result["kills"] == 20
     whole = [path for path in (tmp_path / "runs").glob("run-*") if path.suffix != ".training"]
@@ -144,7 +144,7 @@ def ends_with_a_sentence(script, *arguments, **environment):
 @pytest.mark.nightly
 def test_training_on_a_full_disk(made, tmp_path, small_disk):
     disk = small_disk(60)
-    arguments = ["--dataset", made, *SMALL, "--epochs", 2, "--cache", tmp_path / "cache"]
+    arguments = ["--dataset", made, *SMALL, "--epochs", 2, "--set", f"cache={tmp_path / 'cache'}"]
     arguments += ["--output", disk / "run"]
     ends_with_a_sentence("train", *arguments, KERAS_BACKEND="jax")
     assert not (disk / "run").exists()

@@ -7,7 +7,7 @@ import pytest
 from model.data.augmentation import Mix
 from model.data.batches import Batches
 from model.training.distillation import Teachers
-from model.training.learner import Learner
+from model.training.trainer import Learner
 
 TRUTH = np.eye(3, dtype="float32")[[0, 1, 2, 2]]
 LOGITS = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
@@ -40,7 +40,7 @@ def cross_entropy(truth, logits):
     return -(truth * log_softmax(logits)).sum(axis=1)
 
 
-def test_logits_are_adjusted_in_training_alone():
+def test_logits_are_adjusted_in_training_only():
     adjust = np.log([0.7, 0.2, 0.1])
     model = learner(adjust=adjust)
     trained = model.compute_loss(None, TRUTH, LOGITS, None, training=True)
@@ -76,7 +76,7 @@ def test_with_teachers_the_loss_is_a_share_of_labels_and_the_divergence():
     assert float(used) == pytest.approx(cross_entropy(TRUTH, LOGITS).mean(), rel=1e-5)
 
 
-def test_a_picture_without_a_label_counts_through_the_teachers_alone():
+def test_an_image_without_a_label_counts_through_the_teachers_only():
     model = learner(teachers=Teachers([network()], [1.0]), label_share=0.5, temperature=1.0)
     truth = TRUTH * [[1], [1], [0], [0]]
     apart = (ANSWER * (np.log(ANSWER) - log_softmax(LOGITS))).sum(axis=1)
@@ -89,8 +89,8 @@ def test_a_picture_without_a_label_counts_through_the_teachers_alone():
     assert float(figures["accuracy"]) == 1.0
 
 
-def test_the_teachers_see_the_augmented_picture_and_stay_as_they_are():
-    """The student is a copy of its teacher: on the same crop they agree, and nothing is learned."""
+def test_teachers_see_the_augmented_image_and_do_not_change():
+    """A student that copies its teacher agrees with it on the same crop and learns nothing."""
     flip = keras.layers.RandomFlip("horizontal_and_vertical", seed=1, dtype="float32")
     teacher = network()
     model = learner(

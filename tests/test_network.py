@@ -5,6 +5,7 @@ import pytest
 from keras import layers
 from made import drawing
 
+from model.evaluation.calibration import calibrated
 from model.folder import ModelFolderError
 from model.labels import LABELS
 from model.network import network as n
@@ -110,9 +111,9 @@ def test_a_folder_in_half_precision_answers_nearly_the_same(trained, tmp_path):
     folder = shutil.copytree(trained, tmp_path / "half")
     n.save_weights(network, folder / "model.weights.h5", "float16")
     pixels = np.stack([np.asarray(drawing(dx, i, (32, 24))) for i, dx in enumerate(LABELS)])
-    expected = n.softmax(n.predict_logits(network, pixels))
+    expected = calibrated(n.predict_logits(network, pixels))
     loaded, _ = n.load_network(folder)
-    answers = n.softmax(n.predict_logits(loaded, pixels))
+    answers = calibrated(n.predict_logits(loaded, pixels))
     assert expected.max() > 0.5 and 0 < np.abs(answers - expected).max() < 0.01
     start = n.build_network("cnn_16_32", 24, 32, 3)
     load_backbone(start, "cnn_16_32", folder)
@@ -150,6 +151,6 @@ def test_all_layers_include_those_of_the_backbone():
 
 def test_softmax_with_temperature():
     logits = np.array([[1000.0, 1000.0, 0.0]])
-    np.testing.assert_allclose(n.softmax(logits), [[0.5, 0.5, 0.0]])
-    two = n.softmax(np.log([[0.8, 0.2]]), 2.0)
+    np.testing.assert_allclose(calibrated(logits), [[0.5, 0.5, 0.0]])
+    two = calibrated(np.log([[0.8, 0.2]]), 2.0)
     np.testing.assert_allclose(two, [[2 / 3, 1 / 3]])

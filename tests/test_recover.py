@@ -6,12 +6,12 @@ from huggingface_hub import HfApi
 from made import drawing
 
 import convert
-from model.folder import BUNDLED, WEIGHTS, write_checksums
+from model.folder import BUNDLED, WEIGHTS, read_config, write_checksums, write_json
 from model.hub.pull import START, pull
 from model.labels import LABELS
 from model.network import network as n
-from model.training.recover import _products, recover
-from model.training.weights import load_backbone
+from model.training import weights
+from model.training.weights import load_backbone, recover
 
 
 def pictures(height, width):
@@ -58,16 +58,22 @@ def test_training_starts_from_a_model_on_the_hub_that_is_only_served(hub, served
     assert load_backbone(start, "cnn_16_32", pulled.folder, list(LABELS), pictures(24, 32))
 
 
-def test_what_does_not_answer_as_the_file_is_refused(trained, served, monkeypatch):
-    found = _products(served / "model.tflite")
-    other = [(-kernel, bias) for kernel, bias in found]
-    monkeypatch.setattr("model.training.recover._products", lambda path: other)
-    with pytest.raises(n.NetworkError, match="cannot be had back from its model.tflite"):
+def test_a_file_that_predicts_something_else_is_refused(trained, served, monkeypatch):
+    """Such as one whose layers were taken for others of the same shapes."""
+    monkeypatch.setattr(weights, "predict_logits", lambda network, x: np.eye(7)[[0, 1, 2, 3]] * 9)
+    with pytest.raises(n.NetworkError, match="cannot be recovered from its model.tflite: its pred"):
+        recover(served, pictures(24, 32))
+
+
+def test_a_file_of_another_network_is_refused(served):
+    config = read_config(served)
+    write_json(served / "config.json", config | {"architecture": "cnn_32_32_64"})
+    with pytest.raises(n.NetworkError, match="its layers are not those of the network"):
         recover(served, pictures(24, 32))
 
 
 def test_the_bundled_model_can_be_trained_on():
-    """Its normalisations are folded, its blocks scaled; `recover` compares the answers itself."""
+    """Its normalisations are folded, its blocks scaled; `recover` compares the predictions."""
     network, _ = recover(BUNDLED, pictures(144, 192))
     norm = n.backbone_of(network).get_layer("conv_7b_bn")
     assert np.abs(np.asarray(norm.moving_mean)).max() > 0.1

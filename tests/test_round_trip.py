@@ -136,7 +136,7 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
     def command(line):
         return run(printed, f"{line} {push}", env, tmp_path)
 
-    trained = command(f"train.py {network} --output runs/first --private")
+    trained = command(f"train.py {network} --output runs/first --set private=true")
     assert f"repeat an image and are dropped: {images} left" in trained
     assert hub.repo("ann/skin").private
     # Two epochs leave near ties, which a coarser grid of weights than float16 may turn.

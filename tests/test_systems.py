@@ -18,7 +18,7 @@ from model.folder import ModelFolderError, read_config
 from model.hub.card import PUBLISHED
 from model.network import network as n
 from model.network.network import with_evidence
-from model.training.plateau import Plateau
+from model.training.callbacks import Plateau
 from model.training.recipe import parse
 from results import systems
 
@@ -69,10 +69,10 @@ def test_defaults_are_the_published_sizes_and_heads():
         assert args.dropout == {"cnn_192": 0.25}.get(backbone, 0.0 if backbone in PLAIN else 0.3)
     args = parse(
         "A test.",
-        ["--output", "x", "--backbone", "cnn_192", "--recipe", "paper", "--dropout", "0.4"],
+        ["--output", "x", "--backbone", "cnn_192", "--recipe", "paper", "--set", "dropout=0.4"],
     )
     assert (args.head, args.dropout) == ("published", 0.4)
-    args = parse("A test.", ["--output", "x", "--backbone", "cnn_192", "--head", "pooling"])
+    args = parse("A test.", ["--output", "x", "--backbone", "cnn_192", "--set", "head=pooling"])
     assert (args.head, args.dropout) == ("pooling", 0.3)
 
 
@@ -179,24 +179,23 @@ def test_the_settings_of_p4(made, tmp_path):
         "24x32",
         "--batch",
         "16",
-        "--no-peak",
-        "--cache",
-        str(tmp_path / "cache"),
+        "--set",
+        f"cache={tmp_path / 'cache'}",
     ]
     run = [
         *base,
-        "--schedule",
-        "plateau",
-        "--monitor",
-        "val_top_3",
-        "--balance",
-        "under-over",
+        "--set",
+        "schedule=plateau",
+        "--set",
+        "monitor=val_top_3",
+        "--set",
+        "balance=under-over",
         "--epochs",
         "5",
         "--learning-rate",
         "0.01",
-        "--average",
-        "0",
+        "--set",
+        "average=0",
     ]
     folder = train.main([*run, "--output", str(tmp_path / "run")])
     with open(folder / "history.csv", newline="") as file:
@@ -213,9 +212,8 @@ def test_the_settings_of_p4(made, tmp_path):
             str(folder),
             "--output",
             str(tmp_path / "final"),
-            "--no-peak",
-            "--cache",
-            str(tmp_path / "cache"),
+            "--set",
+            f"cache={tmp_path / 'cache'}",
             "--dataset",
             str(made),
             "--weights",
@@ -225,7 +223,7 @@ def test_the_settings_of_p4(made, tmp_path):
     with open(final / "history.csv", newline="") as file:
         taken = [float(row["learning_rate"]) for row in csv.DictReader(file)]
     np.testing.assert_allclose(taken, rates[: len(taken)], rtol=1e-4)
-    with pytest.raises(n.NetworkError, match="tells nothing of 2 labels"):
+    with pytest.raises(n.NetworkError, match="says nothing about 2 labels"):
         train.main([*run, "--task", "binary", "--output", str(tmp_path / "two")])
 
 

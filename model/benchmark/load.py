@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from model.folder import UserError
 from model.labels import LABELS
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 JSON = {"Content-Type": "application/json"}
 
 
-class LoadError(RuntimeError):
+class LoadError(UserError):
     """A page or script that fails; the message is what it said."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.folder import replacing
+from model.folder import UserError, replacing
 from model.labels import LABELS, to_code
 from model.preprocessing import PREPROCESSING, PictureError, load_picture
 
@@ -26,7 +26,7 @@ MEMORY_BOUND = 4 * 2**30
 METADATA = ("dataset", "sex", "age", "localization", "dx_type")
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A data set that cannot be used; the message names the column, row or id, and what to do."""
 
 

@@ -249,7 +249,7 @@ def malignant_labels(rows: Rows, named: list[str] | None) -> list[str]:
     if missing := [label for label in malignant if label not in rows.labels]:
         raise DatasetError(
             f"{rows.name} has no label {', '.join(missing)}: name those that are malignant with "
-            f"--malignant; its labels are {', '.join(rows.labels)}."
+            f"--set malignant=LABEL; its labels are {', '.join(rows.labels)}."
         )
     if set(malignant) == set(rows.labels):
         raise DatasetError(f"{rows.name}: if all its labels are malignant, none is left as benign.")

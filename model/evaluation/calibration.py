@@ -58,7 +58,7 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
     return calibration
 
 
-def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
+def calibrated(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """float64 probabilities [n, k] of logits [n, k] (temperature scaling, Guo et al. 2017)."""
     return softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 

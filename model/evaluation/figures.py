@@ -1,6 +1,6 @@
 """Figures as PNG files: a training run, its data, and what evaluate.py measured.
 
-train.py --figures writes distribution.png and the pictures; the latter into `pictures/`, which
+The setting `figures` of train.py writes distribution.png and the pictures; the latter into `pictures/`, which
 stays on this machine: neither SHA256SUMS nor a push to the Hub includes it, since the pictures
 belong to the data set, under its licence.
 """
@@ -65,7 +65,7 @@ def history_figure(rows: list[dict], path: Path) -> None:
 def distribution_figure(before: dict, after: dict, balance: str, path: Path) -> None:
     """Write how many images each label has, and how many an epoch shows.
 
-    before, after: {label: images}; balance: the setting of --balance, for the title.
+    before, after: {label: images}; balance: the setting `balance`, for the title.
     """
     labels = list(before)
     many = len(labels) > MANY
@@ -222,7 +222,7 @@ def reliability_figure(metrics: dict, before: dict | None, title: str, path: Pat
 
 
 def write_figures(folder: Path, settings, batches, labels: list[str]) -> None:
-    """Write the figures of a run's data into a model folder: train.py --figures.
+    """Write the figures of a run's data into a model folder: train.py --set figures=true.
 
     distribution.png: images of each label, before and after balancing; pictures/samples.png: nine
     training pictures; pictures/augmented.png: the same nine, augmented, if the run augments.

@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from model.classifier import Classifier
-from model.data.dataset import load_tables
 from model.evaluation.metrics import interval
 from model.preprocessing import PictureError
 
@@ -22,6 +21,8 @@ SIZE = 400, 300  # width, height
 
 def some_pictures(name: str) -> list[bytes]:
     """At most SOME encoded pictures of a Hub id or folder. Raises DatasetError."""
+    from model.data.dataset import load_tables
+
     tables = load_tables(name)
     rows = [(table, row) for table in tables for row in range(len(table))]
     cells = [table[row]["image"] for table, row in rows[:: -(-len(rows) // SOME)]]

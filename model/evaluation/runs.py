@@ -12,7 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from model.folder import TFLITE, ModelFolderError, read_config, read_metrics, replacing
+from model.folder import (
+    TFLITE,
+    ModelFolderError,
+    errors_in_words,
+    read_config,
+    read_metrics,
+    replacing,
+)
 
 # Column, path in the figures of metrics.py.
 FIGURES = (
@@ -171,7 +178,5 @@ def _chain(weights):
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    try:
+    with errors_in_words("runs"):
         write_row(*sys.argv[1:])
-    except ModelFolderError as error:
-        sys.exit(f"results: {error}")

@@ -1,6 +1,6 @@
 """Push a model folder to the Hugging Face Hub in one commit, and work in a copy of one from there.
 
-    python train.py --output runs/NAME --push-to-hub USER/NAME [--private] [--revision BRANCH]
+    python train.py --output runs/NAME --push-to-hub USER/NAME
     python convert.py runs/NAME --push-to-hub USER/NAME
     python evaluate.py USER/NAME --push-to-hub USER/NAME
 
@@ -115,7 +115,7 @@ def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
     """Raise HubError, before hours of work, where the push at the end could not succeed."""
     if not args.push_to_hub:
         if args.private or args.revision:
-            raise HubError("--private and --revision are for --push-to-hub USER/NAME.")
+            raise HubError("--private and --revision go with --push-to-hub USER/NAME.")
         return
     api = api or HfApi()
     _check_target(args.push_to_hub, args.revision or "main", api)

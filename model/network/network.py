@@ -9,15 +9,14 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
-import scipy.special
 from keras import layers, ops
 
-from model.folder import CONFIG, WEIGHTS, ModelFolderError, read_config, replacing
+from model.folder import CONFIG, WEIGHTS, ModelFolderError, UserError, read_config, replacing
 from model.network.backbones import BACKBONES, SCALINGS, Backbone
 from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
 
 
-class NetworkError(ValueError):
+class NetworkError(UserError):
     """Weights or settings that do not make a network; the message says what to do."""
 
 
@@ -254,11 +253,6 @@ def set_batchnorm_momentum(network: keras.Model, momentum: float) -> None:
 def predict_logits(network: keras.Model, images: np.ndarray, batch: int = 32) -> np.ndarray:
     """float32 logits [n, k] of uint8 images [n, height, width, 3]."""
     return np.asarray(network.predict(images, batch_size=batch, verbose=0), dtype=np.float32)
-
-
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float64 probabilities [n, k] of logits, divided by `temperature` (Guo et al. 2017)."""
-    return scipy.special.softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
 
 
 def on_gpu() -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.folder import replacing
+from model.folder import UserError, replacing
 from model.labels import LABELS
 from model.page.texts import ENGLISH, text
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
@@ -30,7 +30,7 @@ FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 ZIP_STARTS = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty zip
 
 
-class BatchError(ValueError):
+class BatchError(UserError):
     """Files, or one of them, that cannot be used. The message is the text `error_CODE`, with
     `values` in its places, for the person who sent the files."""
 

@@ -1,20 +1,19 @@
 """The mean of several runs' weights, as a model folder of its own.
 
     python -m model.training.average runs/A runs/B runs/C --output runs/NAME
-    python -m model.training.average runs/A runs/B --output runs/NAME --dataset X --results results/runs.csv
+    python -m model.training.average runs/A runs/B --output runs/NAME --dataset X --results CSV
     python -m model.training.average runs/A A-1.weights.h5 runs/B --output runs/NAME
 
-Runs that went on from one another, or started from the same weights, lie close enough for the mean
-of their weights to be a network too, and often a better one than each of them (Izmailov et al.
-2018, "Averaging weights leads to wider optima"; Wortsman et al. 2022, "Model soups"). The moving
-statistics of the normalisations are averaged like all else.
+Runs that continued one another, or started from the same weights, lie so close that the mean of
+their weights is a network too, and often a better one than each (Izmailov et al. 2018, "Averaging
+weights leads to wider optima"; Wortsman et al. 2022, "Model soups"). The moving statistics of the
+normalisations are averaged like the other weights.
 
-All must have been trained on the same parts, for the same labels, size and preprocessing. The
-validation part sets temperature and operating point anew and says what the mean is worth: runs that
-do not belong together make a network that knows nothing. A folder with nothing but a `model.tflite`
-takes part too (model/training/recover.py), and so does a file of the same network's weights, as the one that
-train.py keeps of its best epoch so far in runs/NAME.training. The settings that are recorded are
-those of the last run named. Then: convert.py, evaluate.py.
+All runs must share parts, labels, size and preprocessing. The validation part calibrates the mean
+and measures it: the mean of runs that do not belong together knows nothing. A folder with only a
+`model.tflite` takes part too (model/training/weights.py), and so does a weights file of the same
+network, such as the best epoch so far that train.py keeps in runs/NAME.training. The recorded
+settings are those of the last run named. Next: convert.py, evaluate.py.
 """
 
 import argparse
@@ -30,14 +29,13 @@ from model.folder import (
     SPLIT,
     WEIGHTS,
     ModelFolderError,
-    disk_error,
+    errors_in_words,
     new_folder,
     read_config,
     read_json,
     write_checksums,
     write_json,
 )
-from model.hub.card import write_card
 from model.network.network import (
     NetworkError,
     first_line,
@@ -46,21 +44,12 @@ from model.network.network import (
     predict_logits,
     save_weights,
 )
-from model.training.recover import recover
-from model.training.weights import served_only
+from model.training.record import figures_text
+from model.training.weights import recover, served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"
-# Of one run's record, what is not true of the mean.
-ITS_OWN = (
-    "epochs_run",
-    "best_epoch",
-    "minutes",
-    "images_per_second",
-    "speed",
-    "device",
-    "machine",
-    "mean_of",
-)
+# What one run's record holds that is not true of the mean.
+ITS_OWN = "epochs_run best_epoch minutes images_per_second speed device machine mean_of".split()
 
 
 def parse(arguments=None) -> argparse.Namespace:
@@ -80,6 +69,8 @@ def parse(arguments=None) -> argparse.Namespace:
 
 
 def main(arguments=None) -> Path:
+    from model.hub.card import write_card  # only the finished folder needs it
+
     args = parse(arguments)
     output, runs = Path(args.output), [Path(run) for run in args.runs]
     folders = [run for run in runs if run.suffix != ".h5"]
@@ -131,10 +122,7 @@ def main(arguments=None) -> Path:
         write_json(folder / CONFIG, config)
         write_card(folder)
         write_checksums(folder)
-    print(
-        f"validation top-1 {figures['top_1']['value']:.2%}, balanced accuracy "
-        f"{figures['balanced_accuracy']['value']:.3f}"
-    )
+    print(figures_text(figures))
     print(f"{output} is ready; next: python convert.py {output}")
     if args.results:
         write_row(output, args.results)
@@ -149,7 +137,7 @@ def _load(network, path):
 
 
 def _common_split(folders, configs) -> dict:
-    """split.json, which all of them share, once they are seen to be of one kind."""
+    """The split.json that all runs share. Raises ModelFolderError where they do not go together."""
     for folder, config in zip(folders, configs):
         if other := [key for key in ALIKE if config.get(key) != configs[0].get(key)]:
             raise ModelFolderError(
@@ -157,21 +145,17 @@ def _common_split(folders, configs) -> dict:
             )
         if "final" in config["training"]:
             raise ModelFolderError(
-                f"{folder} was trained on the validation part too, which could not say what the "
-                "mean is worth."
+                f"{folder} was trained on the validation part too, so that part could not measure "
+                "the mean."
             )
         if read_json(folder / SPLIT) != read_json(folders[0] / SPLIT):
             raise ModelFolderError(
-                f"{folder} and {folders[0]} were trained on other parts of their data: what one "
-                "was trained on would validate the other."
+                f"{folder} and {folders[0]} were trained on different parts of their data: the "
+                "images that trained one would validate the other."
             )
     return read_json(folders[0] / SPLIT)
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_words("average"):
         main()
-    except (data.DatasetError, ModelFolderError, NetworkError) as error:
-        sys.exit(f"average: {error}")
-    except OSError as error:
-        sys.exit(f"average: {disk_error(error)}")

@@ -1,4 +1,4 @@
-"""What a stopped run goes on from: its folder, the state after each epoch, the best weights."""
+"""What happens between epochs: state saved for --resume, the best weights kept, the rate halved."""
 
 import csv
 import math
@@ -15,17 +15,18 @@ from model.network.network import NetworkError
 
 
 def begin(work: Path, settings: dict, resume: bool) -> None:
-    """Make the folder of the unfinished run, or see that it was started by the same command."""
+    """Make the folder of an unfinished run, or check that the same command started it. Raises
+    ModelFolderError."""
     if work.exists() and not resume:
         raise ModelFolderError(
-            f"{work} holds an unfinished run: go on with --resume, or remove that folder."
+            f"{work} holds an unfinished run: continue it with --resume, or remove that folder."
         )
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "settings.json").exists():
         write_json(work / "settings.json", settings)
         return
     before = read_json(work / "settings.json")
-    changed = sorted(k for k in settings if before.get(k) != settings[k])
+    changed = sorted(key for key in settings if before.get(key) != settings[key])
     if changed:
         raise ModelFolderError(
             f"{work} was started with other settings of: {', '.join(changed)}. "
@@ -34,38 +35,36 @@ def begin(work: Path, settings: dict, resume: bool) -> None:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Best weights, training state and history, kept so that a kill at any moment loses an epoch
-    at most.
+    """Saves weights, optimiser and history after each epoch, so that a kill loses one at most.
 
-    `state.json` is the one pointer: it names the state file (weights and optimiser), the best
-    weights and all rows of the history, and is replaced in one step after the files it names are
-    whole. Stops the training when `patience` epochs brought no lower validation loss. Stands
-    before SwapEMAWeights in the list of callbacks: at the end of a validation the averaged weights
-    are in the network, and at the end of an epoch the raw ones. Raises NetworkError, and keeps what
-    it had, where an epoch leaves weights that are no numbers.
+    `state.json` names the state file, the best weights and all rows of the history. It is replaced
+    in one step once the files it names are complete. Stops the training when the validation loss
+    has not improved for `patience` epochs. Without a `monitor` nothing is validated and the last
+    epoch is the best.
 
-    Without a `monitor` nothing is validated and the last epoch is the best; `average`, the run's
-    SwapEMAWeights or None, then brings the averaged weights.
+    Must come before `average`, the run's SwapEMAWeights or None, in the list of callbacks: at the
+    end of a validation the averaged weights are in the network, and at the end of an epoch the raw
+    ones. `images`: how many an epoch shows. Raises NetworkError, and keeps the previous epoch,
+    where an epoch leaves a loss or weights that are not finite.
     """
 
     def __init__(
         self,
         folder: Path,
-        network,
+        network: keras.Model,
         monitor: str | None,
         patience: int | None,
         images: int,
         *,
-        average=None,
+        average: keras.callbacks.SwapEMAWeights | None = None,
     ):
         super().__init__()
         self.folder, self.network, self.monitor = Path(folder), network, monitor
-        self.patience, self.images = patience, images
-        self.average = average
+        self.patience, self.images, self.average = patience, images, average
         self.state = {"rows": [], "state": None, "best": None, "best_epoch": None}
 
     def load(self) -> int:
-        """Take up a state from disk if there is one; returns the epoch to go on from."""
+        """Read the state on disk, if any; returns the number of complete epochs."""
         if (self.folder / "state.json").exists():
             self.state = read_json(self.folder / "state.json")
         return len(self.state["rows"])
@@ -76,22 +75,20 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        if not self.monitor:
+        if not (self.monitor and self.patience and self.state["rows"]):
             return False
         losses = [row["val_loss"] for row in self.state["rows"]]
-        return bool(
-            losses and self.patience and len(losses) - 1 - int(np.argmin(losses)) >= self.patience
-        )
+        return len(losses) - 1 - int(np.argmin(losses)) >= self.patience
 
-    def restore(self, model) -> None:
-        """Load weights and optimiser of the last whole epoch into the compiled `model`."""
+    def restore(self, model: keras.Model) -> None:
+        """Load weights and optimiser of the last complete epoch into the compiled `model`."""
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self.folder / self.state["state"])
         for variable, value in zip(_seeds(model), self.state["seeds"]):
             variable.assign(np.array(value, dtype=variable.dtype))
 
     def on_train_begin(self, logs=None):
-        optimizer = self.model.optimizer
+        optimizer = _guarded(self.model)
         self.left_out = int(ops.convert_to_numpy(optimizer.left_out)) if optimizer.built else 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -107,42 +104,45 @@ class Checkpoint(keras.callbacks.Callback):
         self.network.save_weights(self.folder / "candidate.weights.h5")
 
     def on_epoch_end(self, epoch, logs=None):
+        logs = {} if logs is None else logs
         if not self.monitor:
             self.trained = time.perf_counter()
             if self.average:
-                self.average.on_test_begin()
+                self.average.on_test_begin()  # swaps the averaged weights in
             self._save_candidate()
             if self.average:
                 self.average.on_test_end()
-        if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in self.network.weights):
-            raise NetworkError(
-                f"epoch {epoch + 1} left weights that are not numbers. What the one before it left "
-                "is kept, to go on from with --resume; or start anew with a lower --learning-rate."
-            )
-        if left_out := int(ops.convert_to_numpy(self.model.optimizer.left_out)) - self.left_out:
-            print(f"{left_out} steps of this epoch had gradients that are no numbers: left out")
-        self.left_out += left_out
-        logs = {} if logs is None else logs
-        if not math.isfinite(logs.get("loss", 0.0)):
-            raise NetworkError(
-                "the loss is not a number: lower --learning-rate, or use float32. What the epoch "
-                "before left is kept, to go on from with --resume."
-            )
+        self._check_finite(epoch, logs)
         # Into `logs`, so that Keras prints it with the epoch.
         logs["images_per_second"] = self.images / (self.trained - self.started)
         row = {"epoch": epoch + 1} | {k: float(v) for k, v in logs.items()}
         row["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = time.perf_counter() - self.started
         rows = self.state["rows"] + [row]
-        best_epoch = len(rows) - 1
+        best = len(rows) - 1
         if self.monitor:
             scores = [r[self.monitor] for r in rows]
-            better = np.argmin if self.monitor.endswith("loss") else np.argmax
-            best_epoch = int(better(scores))
-        self.state |= {"rows": rows, "best_epoch": best_epoch + 1}
-        self._write(epoch + 1, best_epoch == len(rows) - 1)
+            best = int((np.argmin if self.monitor.endswith("loss") else np.argmax)(scores))
+        self.state |= {"rows": rows, "best_epoch": best + 1}
+        self._write(epoch + 1, best == len(rows) - 1)
         if self.finished:
             self.model.stop_training = True
+
+    def _check_finite(self, epoch, logs):
+        if not all(np.isfinite(ops.convert_to_numpy(w)).all() for w in self.network.weights):
+            raise NetworkError(
+                f"epoch {epoch + 1} left weights that are not finite. The epoch before it is kept: "
+                "continue from it with --resume, or start again with a lower --learning-rate."
+            )
+        left_out = int(ops.convert_to_numpy(_guarded(self.model).left_out)) - self.left_out
+        if left_out:
+            print(f"{left_out} steps of this epoch had gradients that are not finite: left out")
+        self.left_out += left_out
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise NetworkError(
+                "the loss is not finite: lower --learning-rate, or use float32. The epoch before "
+                "is kept: continue from it with --resume."
+            )
 
     def _write(self, epoch, is_best):
         best = self.state["best"]
@@ -160,15 +160,51 @@ class Checkpoint(keras.callbacks.Callback):
         write_history(self.state["rows"], self.folder / "history.csv")
 
 
+def _guarded(model):
+    """The optimiser that counts the steps left out; mixed_float16 wraps it in a loss scale."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
 def _seeds(model) -> list:
     """The state of each random layer, which Keras leaves out of a weights file."""
     return [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
 
 
 def write_history(rows: list[dict], path: Path) -> None:
-    """One line an epoch; numbers with six digits, which is more than they are good for."""
+    """Write one line an epoch, numbers with six digits."""
     with replacing(path) as beside, open(beside, "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Halves the learning rate, down to 1e-5, when `monitor` has not improved for two epochs.
+
+    In a resumed run it first goes through `rows`, the history of the epochs before. Must come
+    after Checkpoint, which records the rate that the epoch was trained with.
+    """
+
+    def __init__(self, monitor: str, rate: float, rows: list[dict]):
+        mode = "min" if monitor.endswith("loss") else "max"
+        super().__init__(monitor, factor=0.5, patience=2, min_lr=1e-5, mode=mode)
+        self.rate, self.rows = rate, list(rows)
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.model.optimizer.learning_rate = self.rate
+        for row in self.rows:
+            self.on_epoch_end(row["epoch"] - 1, {self.monitor: row[self.monitor]})
+
+
+def plateau(settings, rows: list[dict]) -> list[keras.callbacks.Callback]:
+    """The callbacks of `settings.schedule` "plateau". A final run, which monitors nothing, takes
+    the rates of the selected one."""
+    if settings.schedule != "plateau":
+        return []
+    if not settings.final:
+        return [Plateau(settings.monitor, settings.learning_rate, rows)]
+    with open(Path(settings.final) / "history.csv", newline="") as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    return [keras.callbacks.LearningRateScheduler(lambda epoch: rates[epoch])]

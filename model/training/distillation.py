@@ -1,9 +1,9 @@
-"""Teachers: trained networks whose answers a smaller or later one learns beside the labels.
+"""Teachers: trained networks whose predictions another network learns beside the labels.
 
 Hinton et al., Distilling the knowledge in a neural network, 2015. As in Beyer et al., Knowledge
 distillation: a good teacher is patient and consistent, CVPR 2022, teachers and student see the
-very same augmented crop. So no answers are stored: they would be answers to other crops. (The
-teacher of `keras.distillation` sees the picture before the student's augmentation.)
+same augmented crop, so predictions cannot be stored. (The teacher of `keras.distillation` sees the
+image before the student's augmentation.)
 """
 
 from pathlib import Path
@@ -19,10 +19,10 @@ from model.training.weights import read_network
 
 
 class Teachers(keras.layers.Layer):
-    """The mean of the probabilities [n, k] of several networks, none of which learns.
+    """The mean probabilities [n, k] of several networks, which are not trained.
 
-    `networks`: pixels [n, height, width, 3], 0-255, each of its own size, to logits [n, k]; a
-    picture of another size is resized for each. `temperatures`: what calibrates each one's logits.
+    `networks`: pixels [n, height, width, 3], 0-255, each of its own size, to logits [n, k]; images
+    of another size are resized. `temperatures`: the calibration of each network.
     """
 
     def __init__(self, networks: list[keras.Model], temperatures: list[float]):
@@ -45,8 +45,8 @@ class Teachers(keras.layers.Layer):
 def divergence(answer, logits, temperature: float = 1.0):
     """The Kullback-Leibler divergence [n] of softmax(logits / T) from the teachers' `answer`.
 
-    answer: probabilities [n, k], which a temperature T softens as it does logits; logits: [n, k].
-    Times T squared, so that its gradient keeps its size (Hinton et al. 2015).
+    answer: probabilities [n, k], softened by the temperature T like the logits; logits: [n, k].
+    Multiplied by T squared, so that the gradient keeps its scale (Hinton et al. 2015).
     """
     log_answer = ops.log(ops.maximum(answer, 1e-7))
     log_answer = ops.log_softmax(log_answer / temperature, axis=-1)
@@ -58,11 +58,11 @@ def divergence(answer, logits, temperature: float = 1.0):
 def read_teachers(
     folders: list[str], labels: list[str], held: np.ndarray, images: np.ndarray
 ) -> tuple[Teachers | None, list[dict]]:
-    """The teachers of --teacher and their record for config.json; None and [] for no folder.
+    """The teachers of --teacher and their record for config.json; None and [] without folders.
 
-    labels: those of the student, which each teacher must have. held: ids of the pictures that are
-    not in the student's training part, none of which a teacher may have been trained on. images:
-    as in `read_network`. Raises NetworkError and ModelFolderError.
+    labels: those of the student, which each teacher must share. held: ids of the images outside
+    the student's training part; no teacher may have been trained on any of them. images: as in
+    `recover`. Raises NetworkError and ModelFolderError.
     """
     networks, temperatures, records = [], [], []
     for folder in map(Path, folders):
@@ -94,7 +94,7 @@ def _refuse_leak(folder, config, held):
         taught |= set(split["validation"])
     if seen := taught & set(held.tolist()):
         raise NetworkError(
-            f"--teacher {folder} was trained on {len(seen)} pictures that this run is to validate, "
-            f"test or hold out (by its {SPLIT}): through it the student would know them. Take a "
-            "teacher of the same parts."
+            f"--teacher {folder} was trained on {len(seen)} images that this run validates with, "
+            f"tests with or holds out (by its {SPLIT}), so the student would learn them from it. "
+            "Choose a teacher trained on the same parts."
         )

@@ -1,312 +1,291 @@
-"""The settings of a training run: two recipes, and the command line that train.py takes."""
+"""The settings of a training run: train.py's options, a recipe file (recipes/*.toml), --set."""
 
 import argparse
+import tomllib
+from pathlib import Path
 
 from model.data.artefacts import KINDS
-from model.data.batches import BALANCES
-from model.folder import ModelFolderError, read_config
-from model.hub.push import add_push_arguments
-from model.network.backbones import BACKBONES, HEADS, WEIGHTS_DTYPES
+from model.folder import ModelFolderError, UserError, read_config
+from model.network.backbones import BACKBONES, HEADS, SCALINGS, WEIGHTS_DTYPES
 
-RECIPES = {
-    # Harahap and Zulkifli, IJECBE 1(2) 2023: Adam 0.01 with epsilon 0.1, flatten and softmax.
-    "paper": {
-        "head": "flatten",
-        "scaling": "unit",
-        "optimizer": "adam",
-        "learning_rate": 0.01,
-        "epsilon": 0.1,
-        "weight_decay": 0.0,
-        "schedule": "constant",
-        "warmup_epochs": 0.0,
-        "label_smoothing": 0.0,
-        "dropout": 0.0,
-        "average": 0.0,
-        "batchnorm_momentum": 0.0,
-        "augment": 0.7,
-        "balance": "oversample",
-        "oversample_power": 1.0,
-        "batch": 64,
-        "epochs": 200,
-        "patience": 20,
-        "monitor": "val_accuracy",
-        "logit_adjust": 0.0,
-        "mixup": 0.0,
-        "cutmix": 0.0,
-        "backbone_rate": 1.0,
-    },
-    # batchnorm_momentum: Keras' own 0.99 and more would measure stale statistics in a short run.
-    "default": {
-        "head": "pooling",
-        "scaling": None,
-        "optimizer": "adamw",
-        "learning_rate": 1e-3,
-        "epsilon": 1e-7,
-        "weight_decay": 0.02,
-        "schedule": "cosine",
-        "warmup_epochs": 1.0,
-        "label_smoothing": 0.05,
-        "dropout": 0.3,
-        "average": 0.99,
-        "batchnorm_momentum": 0.9,
-        "augment": 1.0,
-        "balance": "oversample",
-        "oversample_power": 0.5,
-        "batch": 32,
-        "epochs": 30,
-        "patience": None,
-        "monitor": "val_balanced_accuracy",
-        "logit_adjust": 0.0,
-        "mixup": 0.0,
-        "cutmix": 0.0,
-        "backbone_rate": 1.0,
-    },
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+# The options that no recipe sets, and their defaults.
+RUN = {
+    "dataset": "marmal88/skin_cancer",
+    "label_column": "dx",
+    "task": None,
+    "split_by": "lesion",
+    "limit": None,
+    "extra": [],
+    "hold_out": None,
+    "output": None,
+    "resume": False,
+    "recipe": "default",
+    "final": None,
+    "weights": "imagenet",
+    "seed": 0,
+    "devices": 1,
+    "teacher": [],
+    "unlabelled": [],
+    "results": None,
+    "push_to_hub": None,
+}
+# The settings of a recipe without a default value, and their types.
+OPTIONAL = {
+    "size": str,
+    "scaling": str,
+    "patience": int,
+    "colour": float,
+    "malignant": list,
+    "cache": str,
+    "revision": str,
+}
+CHOICES = {
+    "backbone": tuple(BACKBONES),
+    "head": HEADS,
+    "scaling": tuple(SCALINGS),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("constant", "cosine", "plateau"),
+    "monitor": ("val_balanced_accuracy", "val_accuracy", "val_top_3", "val_loss"),
+    "balance": ("none", "oversample", "class-weight", "under-over"),
+    "artefacts": KINDS,
+    "weights_dtype": WEIGHTS_DTYPES,
+}
+# Where a run works and what it writes; not recorded, since the network does not depend on it.
+NOT_RECORDED = {
+    *("output", "resume", "final", "results", "push_to_hub", "private", "revision"),
+    *("cache", "figures", "size", "stop_after"),
+}
+# What --final leaves free: not recorded, or dependent on the machine.
+FREE_IN_FINAL = NOT_RECORDED - {"size"} | {
+    *("dataset", "weights", "seed", "devices", "steps_per_execution")
 }
 
-# What these settings are where there is a --teacher, or --artefacts; otherwise they are none.
-TEACHING = {"label_share": 0.3, "distill_temperature": 1.0}
-DRAWING = {"artefact_share": 0.2}
 
-MONITORS = ("val_balanced_accuracy", "val_accuracy", "val_top_3", "val_loss")
-# What says where a run works and where it writes, not how it learns; left out of its record.
-ASIDE = (
-    "resume",
-    "output",
-    "cache",
-    "size",
-    "final",
-    "results",
-    "no_peak",
-    "push_to_hub",
-    "private",
-    "revision",
-    "figures",
-)
-# What may be said beside --final: it changes no setting, or follows the machine.
-BESIDE_FINAL = {*ASIDE, "dataset", "weights", "seed", "devices", "steps_per_execution"} - {"size"}
-
-
-def parser(description: str) -> argparse.ArgumentParser:
-    """train.py's arguments, under `description`."""
-    made = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = made.add_argument
-    add("--dataset", default="marmal88/skin_cancer", help="Hub id or local folder")
-    add("--label-column", default="dx", help="column of the labels (default: dx)")
-    add("--task", choices=("binary",), help="benign against malignant, in place of the labels")
-    add(
-        "--malignant",
-        nargs="+",
-        metavar="LABEL",
-        help="labels that --task binary counts as malignant (default: mel, bcc and akiec; of other "
-        "labels, malignant)",
-    )
-    add("--split-by", choices=("lesion", "image"), default="lesion")
-    add("--limit", type=int, help="use about this many pictures, for a trial")
-    add(
-        "--extra",
-        action="append",
-        default=[],
-        metavar="FOLDER_OR_ID",
-        help="further labelled pictures for the training part; may be said again",
-    )
-    add("--extra-label-column", default="label", help="their column of labels (default: label)")
-    add(
-        "--hold-out",
-        metavar="CSV",
-        help="pictures (its column image_id) to keep out of training and validation, with all "
-        "others of their lesions",
-    )
-    add("--output", required=True, help="the model folder to make, as runs/NAME")
-    add("--resume", action="store_true", help="go on from the last whole epoch")
-    add("--recipe", choices=RECIPES, default="default")
-    add("--final", metavar="FOLDER", help="train as this selected run did, on validation too")
-    add("--backbone", choices=BACKBONES, default="inception_resnet_v2")
-    add(
-        "--weights",
-        default="imagenet",
-        help="imagenet (default), none, a model folder, a model on the "
-        "Hub (USER/NAME[@REVISION]) or a weights file",
-    )
-    add("--size", help="input as HxW, e.g. 224x299 (default: the backbone's published size)")
-    add("--seed", type=int, default=0)
-    add("--precision", default="float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
-    add(
-        "--weights-dtype",
-        default="float32",
-        choices=WEIGHTS_DTYPES,
-        help="of model.weights.h5; float16 halves it",
-    )
-    add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
-    add(
-        "--steps-per-execution",
-        type=_steps,
-        default=1,
-        metavar="N",
-        help="steps in one call of the compiled function, or epoch for all of one",
-    )
-    add("--devices", type=int, default=1, help="train on this many devices (JAX)")
-    add("--results", metavar="CSV", help="write the run's row there, as results/runs.csv")
-    add("--figures", action="store_true", help="draw the classes and nine pictures too")
-    add("--no-peak", action="store_true", help="do not measure what the device can do")
-    teach = made.add_argument_group("teachers")
-    teach.add_argument(
-        "--teacher",
-        nargs="+",
-        default=[],
-        metavar="FOLDER",
-        help="model folders whose mean answer to the same crop is learned too",
-    )
-    teach.add_argument(
-        "--label-share",
-        type=float,
-        metavar="SHARE",
-        help="of the loss that the labels have beside the teachers (default: 0.3)",
-    )
-    teach.add_argument(
-        "--distill-temperature",
-        type=float,
-        metavar="T",
-        help="softens the answers of teachers and student (default: 1)",
-    )
-    teach.add_argument(
-        "--unlabelled",
-        action="append",
-        default=[],
-        metavar="FOLDER_OR_ID",
-        help="pictures to learn from through the teachers alone; may be said again",
-    )
-    over = made.add_argument_group("settings of the recipe; without them, the recipe's")
-    over.add_argument("--balance", choices=BALANCES)
-    over.add_argument("--oversample-power", type=float, help="1 equal classes, 0.5 square root")
-    over.add_argument("--logit-adjust", type=float, metavar="TAU", help="0 is none, 1 balances")
-    over.add_argument("--head", choices=HEADS, help="of the plain networks (cnn_...): published")
-    over.add_argument("--batch", type=int)
-    over.add_argument("--epochs", type=int)
-    over.add_argument("--patience", type=int)
-    over.add_argument("--learning-rate", type=float)
-    over.add_argument("--weight-decay", type=float)
-    over.add_argument(
-        "--schedule",
-        choices=("constant", "cosine", "plateau"),
-        help="of the learning rate; plateau halves it when --monitor got no better for two epochs",
-    )
-    over.add_argument("--warmup-epochs", type=float)
-    over.add_argument("--label-smoothing", type=float)
-    over.add_argument("--dropout", type=float)
-    over.add_argument("--augment", type=float, help="strength; 0 is none")
-    over.add_argument("--colour", type=float, help="its strength in colour (default: as --augment)")
-    over.add_argument("--mixup", type=float, metavar="ALPHA", help="0 is none")
-    over.add_argument("--cutmix", type=float, metavar="ALPHA", help="0 is none, 1 the most")
-    over.add_argument(
-        "--average", type=float, help="momentum of the moving average of weights; 0 none"
-    )
-    over.add_argument("--batchnorm-momentum", type=float, help="0 leaves Keras' own")
-    over.add_argument(
-        "--backbone-rate",
-        type=float,
-        metavar="SHARE",
-        help="the backbone's share of the learning rate (default: 1)",
-    )
-    over.add_argument(
-        "--artefacts",
-        nargs="+",
-        choices=KINDS,
-        default=[],
-        metavar="KIND",
-        help=f"draw what dermatoscopes show on the pictures: {', '.join(KINDS)}",
-    )
-    over.add_argument(
-        "--artefact-share",
-        type=float,
-        metavar="SHARE",
-        help="of the pictures, on which each is drawn (default: 0.2)",
-    )
-    over.add_argument("--monitor", choices=MONITORS, help="what the kept epoch is the best in")
-    add_push_arguments(made)
-    return made
+class RecipeError(UserError):
+    """A setting that does not exist or does not go with the others."""
 
 
 def parse(description: str, arguments=None) -> argparse.Namespace:
-    """train.py's arguments, with the recipe's values where none was said, `height` and `width`,
-    and `stop_after`: the epochs to run, which --final takes from the best of the selected run."""
-    made = parser(description)
-    args = made.parse_args(arguments)
-    best = _take_from_selected(made, args, arguments) if args.final else None
-    if args.head is None and BACKBONES[args.backbone].filters:
-        args.head = "published"
-    if args.head == "published" and args.dropout is None:
-        args.dropout = BACKBONES[args.backbone].dropout
-    for key, value in RECIPES[args.recipe].items():
-        if getattr(args, key, None) is None:
-            setattr(args, key, value)
-    if args.colour is None:
-        args.colour = args.augment
-    for wanted, defaults in ((args.teacher, TEACHING), (args.artefacts, DRAWING)):
-        for key, value in defaults.items() if wanted else ():
-            if getattr(args, key) is None:
-                setattr(args, key, value)
-    size = args.size or "x".join([str(BACKBONES[args.backbone].size)] * 2)
+    """train.py's settings from the command line; ends the program with a sentence where they are
+    wrong.
+
+    Beside the options and the recipe's settings there are `height` and `width`, and `stop_after`,
+    the number of epochs to run: with --final those to the best epoch of the selected run.
+    """
+    made = _parser(description)
+    said = vars(made.parse_args(arguments))
     try:
-        args.height, args.width = (int(side) for side in size.lower().split("x"))
-    except ValueError:
-        made.error(f"--size {size}: say HxW, as 224x299")
-    if min(args.height, args.width, args.batch, args.epochs, args.devices) < 1:
-        made.error("--size, --batch, --epochs and --devices must be at least 1")
-    if args.limit is not None and args.limit < 20:
-        made.error("--limit must be at least 20")
-    if min(args.mixup, args.cutmix, args.augment, args.colour) < 0 or args.cutmix > 1:
-        made.error("--mixup, --cutmix, --augment and --colour are at least 0, --cutmix at most 1")
-    if args.mixup and args.cutmix:
-        made.error("--mixup and --cutmix exclude each other")
-    if (args.mixup or args.cutmix) and args.balance == "class-weight":
-        made.error("--mixup and --cutmix do not go with --balance class-weight")
-    shares = args.label_share, args.artefact_share, args.backbone_rate
-    if not all(0 <= share <= 1 for share in shares if share is not None):
-        made.error("--label-share, --artefact-share and --backbone-rate lie between 0 and 1")
-    if args.distill_temperature is not None and args.distill_temperature <= 0:
-        made.error("--distill-temperature must be above 0")
-    if args.unlabelled and not args.teacher:
-        made.error("--unlabelled needs a --teacher: the pictures have no labels to learn from")
-    if args.malignant and not args.task:
-        made.error("--malignant is for --task binary")
-    if args.batch % args.devices:
-        made.error(f"--batch {args.batch} cannot be shared evenly by {args.devices} devices")
-    args.stop_after = best or args.epochs
-    return args
+        return _settings(said)
+    except (RecipeError, ModelFolderError) as error:
+        made.error(str(error))
 
 
 def settings_of(args: argparse.Namespace) -> dict:
-    """What config.json records of the arguments, and what --resume compares."""
-    return {k: v for k, v in vars(args).items() if k not in (*ASIDE, "stop_after")}
+    """The settings that config.json records and that --resume compares."""
+    return {key: value for key, value in vars(args).items() if key not in NOT_RECORDED}
 
 
-def _take_from_selected(made, args, arguments):
-    """Put the selected run's settings into `args`; returns its best epoch."""
+def read_recipe(name: str = "default") -> dict:
+    """The settings of a recipe, by the name of a file in recipes/ or by its path. What it leaves
+    out is that of recipes/default.toml. Raises RecipeError."""
+    default = tomllib.loads((RECIPES / "default.toml").read_text(encoding="utf-8"))
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
-        selected = read_config(args.final)["training"]
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise RecipeError(
+            f"--recipe {name}: there is no {path}. Name a TOML file or one of {known}."
+        ) from None
+    except ValueError as error:
+        raise RecipeError(f"--recipe {name}: {path} is not TOML: {error}") from None
+    types = _types(default)
+    checked = {key: _checked(key, value, types, path) for key, value in own.items()}
+    return dict.fromkeys(OPTIONAL) | default | checked
+
+
+def _parser(description):
+    defaults = RUN | read_recipe()
+    made = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,  # so that what was said can be told from defaults
+    )
+
+    def add(option, text, **more):
+        default = defaults.get(option[2:].replace("-", "_"))
+        if isinstance(default, (str, int, float)) and default is not False:
+            text += f" (default: {default})"
+        made.add_argument(option, help=text, **more)
+
+    add("--dataset", "Hub id or local folder")
+    add("--output", "model folder to make, such as runs/NAME", required=True)
+    add("--recipe", "recipe in recipes/, or path of a TOML file")
+    add(
+        "--set",
+        "set any other setting; recipes/default.toml lists them. A list is written a,b",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+    )
+    add("--backbone", "network", choices=BACKBONES)
+    add(
+        "--weights",
+        "imagenet, none, a model folder, a model on the Hub (USER/NAME[@REVISION]) or a weights "
+        "file",
+    )
+    add("--size", "input as HxW, such as 224x299 (default: the backbone's published size)")
+    add("--epochs", "number of epochs", type=int)
+    add("--batch", "images in a batch", type=int)
+    add("--learning-rate", "learning rate", type=float)
+    add("--precision", "arithmetic", choices=CHOICES["precision"])
+    add("--seed", "seed of the random numbers", type=int)
+    add("--devices", "train on this many devices (JAX)", type=int)
+    add("--label-column", "column of the labels")
+    add("--task", "benign against malignant instead of the labels", choices=("binary",))
+    add("--split-by", "what no two parts share", choices=("lesion", "image"))
+    add("--limit", "use about this many images, for a trial (default: all)", type=int)
+    more = {"action": "append", "metavar": "FOLDER_OR_ID"}
+    add("--extra", "more labelled images for the training part; may be repeated", **more)
+    add(
+        "--hold-out",
+        "images (column image_id) to keep out of training and validation, with all others of their "
+        "lesions",
+        metavar="CSV",
+    )
+    add(
+        "--teacher",
+        "model folders whose mean prediction for the same crop is learned too",
+        nargs="+",
+        metavar="FOLDER",
+    )
+    add("--unlabelled", "images to learn from the teachers alone; may be repeated", **more)
+    add("--resume", "continue after the last complete epoch", action="store_true")
+    add("--final", "train like this selected run, on the validation part too", metavar="FOLDER")
+    add("--results", "table to write the run's row to, such as results/runs.csv", metavar="CSV")
+    add("--push-to-hub", "model on the Hub to push the folder to", metavar="USER/NAME")
+    return made
+
+
+def _settings(said) -> argparse.Namespace:
+    recipe = read_recipe(said.get("recipe", RUN["recipe"]))
+    types = _types(recipe)
+    for assignment in said.pop("set", []):
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {assignment}: write KEY=VALUE")
+        said[key] = _checked(key, text, types, "--set")
+    values = RUN | recipe | said
+    best = None
+    if values["final"]:
+        best = _take_from_selected(values, said)
+    else:
+        backbone = BACKBONES[values["backbone"]]
+        if backbone.filters and "head" not in said:  # a plain network
+            values["head"] = "published"
+        if values["head"] == "published" and "dropout" not in said:
+            values["dropout"] = backbone.dropout
+    if values["colour"] is None:
+        values["colour"] = values["augment"]
+    if not values["teacher"]:
+        values["label_share"] = values["distill_temperature"] = None
+    if not values["artefacts"]:
+        values["artefact_share"] = None
+    size = values["size"] or "x".join([str(BACKBONES[values["backbone"]].size)] * 2)
+    try:
+        values["height"], values["width"] = (int(side) for side in size.lower().split("x"))
+    except ValueError:
+        raise RecipeError(f"size {size}: write HxW, such as 224x299") from None
+    args = argparse.Namespace(**values, stop_after=best or values["epochs"])
+    _check(args)
+    return args
+
+
+def _check(args):
+    """Raise RecipeError for values that do not go together."""
+
+    def refuse(wrong, sentence):
+        if wrong:
+            raise RecipeError(sentence)
+
+    counts = args.height, args.width, args.batch, args.epochs, args.devices
+    strengths = args.mixup, args.cutmix, args.augment, args.colour
+    shares = args.label_share or 0, args.artefact_share or 0
+    mixed = args.mixup or args.cutmix
+    refuse(min(counts) < 1, "size, batch, epochs and devices must be at least 1")
+    refuse(
+        args.batch % args.devices, f"{args.devices} devices cannot share batch {args.batch} evenly"
+    )
+    refuse(args.steps_per_execution < 0, "steps_per_execution must be at least 0")
+    refuse(args.limit is not None and args.limit < 20, "limit must be at least 20")
+    refuse(min(strengths) < 0, "mixup, cutmix, augment and colour must be at least 0")
+    refuse(args.cutmix > 1, "cutmix must be at most 1")
+    refuse(args.mixup and args.cutmix, "mixup and cutmix exclude each other")
+    refuse(
+        mixed and args.balance == "class-weight", "mixup and cutmix exclude balance=class-weight"
+    )
+    refuse(not 0 <= min(shares) <= max(shares) <= 1, "label_share, artefact_share: between 0 and 1")
+    refuse(args.teacher and args.distill_temperature <= 0, "distill_temperature must be above 0")
+    refuse(
+        args.unlabelled and not args.teacher, "--unlabelled needs a --teacher: no labels to learn"
+    )
+    refuse(args.malignant and not args.task, "malignant is for --task binary")
+    hub = args.private or args.revision
+    refuse(hub and not args.push_to_hub, "private and revision are for --push-to-hub USER/NAME")
+
+
+def _types(recipe) -> dict:
+    return OPTIONAL | {key: type(value) for key, value in recipe.items() if key not in OPTIONAL}
+
+
+def _checked(key, value, types, where):
+    """A setting's value as its type, from the text of --set or from TOML. Raises RecipeError."""
+    if key not in types:
+        raise RecipeError(f"{where}: no setting {key!r}; they are {', '.join(sorted(types))}")
+    kind = types[key]
+    try:
+        if isinstance(value, str):
+            convert = {bool: _true_or_false, list: lambda text: list(filter(None, text.split(",")))}
+            value = convert.get(kind, kind)(value)
+        elif kind is float and type(value) is int:
+            value = float(value)
+        elif type(value) is not kind:
+            raise ValueError
+    except ValueError:
+        named = {int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
+        raise RecipeError(
+            f"{where}: {key} takes {named.get(kind, 'text')}, not {value!r}"
+        ) from None
+    for each in value if kind is list else [value]:
+        if key in CHOICES and each not in CHOICES[key]:
+            raise RecipeError(f"{where}: {key} {each!r} is none of {', '.join(CHOICES[key])}")
+    return value
+
+
+def _true_or_false(text):
+    if text not in ("true", "false"):
+        raise ValueError
+    return text == "true"
+
+
+def _take_from_selected(values, said) -> int:
+    """Put the settings of the run that --final selects into `values`; returns its best epoch."""
+    final = said["final"]
+    try:
+        selected = read_config(final)["training"]
         size, best = f"{selected['height']}x{selected['width']}", selected["best_epoch"]
     except (ModelFolderError, KeyError) as error:
-        made.error(f"--final {args.final}: no run that can be repeated ({error})")
+        raise RecipeError(f"--final {final}: no run that can be repeated ({error})") from None
     if "final" in selected:
-        made.error(f"--final {args.final}: that one is final; name the run that was selected")
-    unsaid = {key: [] for key in vars(args)}  # values that no argument has, each itself alone
-    said = made.parse_args(arguments, argparse.Namespace(**unsaid))
-    named = {key for key, value in vars(said).items() if value is not unsaid[key]}
-    if other := sorted(named - BESIDE_FINAL):
-        told = ", ".join("--" + key.replace("_", "-") for key in other)
-        made.error(f"--final takes the settings of {args.final}; leave out {told}")
-    for key in vars(args).keys() - named - set(ASIDE):
-        if key in selected:
-            setattr(args, key, selected[key])
-    args.size = size
+        raise RecipeError(f"--final {final}: that run is final; name the run that was selected")
+    if selected.get("backbone_rate", 1) != 1:
+        raise RecipeError(f"--final {final}: its backbone_rate is no longer a setting")
+    if other := sorted(set(said) - FREE_IN_FINAL):
+        raise RecipeError(f"--final takes the settings of {final}; leave out {', '.join(other)}")
+    kept = set(said) | NOT_RECORDED
+    values |= {key: selected[key] for key in values if key in selected and key not in kept}
+    values["size"] = size
     return best
-
-
-def _steps(text: str) -> int:
-    """A number of steps, or "epoch", which is kept as 0."""
-    steps = 0 if text == "epoch" else int(text)
-    if steps < 0:
-        raise argparse.ArgumentTypeError("must be a number of steps, or epoch")
-    return steps

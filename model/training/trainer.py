@@ -1,88 +1,85 @@
-"""The network as what Keras trains: augmentation, loss, optimiser and a metric."""
+"""What Keras trains: augmentation, network, loss, optimiser and metrics; the loop; the devices."""
+
+import os
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from model.data.augmentation import Mix, augmentation
-from model.data.batches import Batches
-from model.network.network import NetworkError, backbone_of, on_gpu
-from model.training.distillation import Teachers
-from model.training.learner import Learner
-from model.training.optimizers import Adam, AdamW
+from model.data.batches import Batches, InOrder
+from model.network.network import NetworkError, backend_device, on_gpu
+from model.training.callbacks import Checkpoint, plateau
+from model.training.distillation import Teachers, divergence
 
 
-def compile_model(
-    settings, network, classes: int, batches: Batches, teachers: Teachers | None = None
-) -> keras.Model:
-    """Augmentation and network, with its teachers, as one compiled Keras model on uint8 pixels.
+class Learner(keras.Model):
+    """Pixels [n, height, width, 3] through `augmentation` (layers) and `network` to logits [n, k].
 
-    `settings`: the arguments of train.py (model/training/recipe.py).
+    `adjust` [k] is added to the logits in training only: tau * log(prior), the logit adjustment of
+    Menon et al., Long-tail learning via logit adjustment, ICLR 2021, equation 10.
+
+    `teachers` see the same augmented crop. The loss is then `label_share` times that of the labels
+    plus, for the rest, the divergence from the teachers' mean prediction at `temperature`. Images
+    whose label is all zeros have none, and count through the teachers only.
+
+    Metrics compare the labels before mixing with the logits before adjustment.
     """
-    steps, rate = len(batches), settings.learning_rate
-    top_3 = settings.monitor == "val_top_3"
-    if keras.backend.backend() == "torch" and settings.steps_per_execution != 1:
-        raise NetworkError(
-            "Keras on PyTorch takes one step a call: leave out --steps-per-execution."
-        )
-    if settings.schedule == "cosine":
-        warmup = max(1, int(settings.warmup_epochs * steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            rate / 100,
-            max(1, steps * settings.epochs - warmup),
-            alpha=0.0,
-            warmup_target=rate,
-            warmup_steps=warmup,
-        )
-    average = {"use_ema": settings.average > 0, "ema_momentum": settings.average or 0.99}
-    if settings.optimizer == "adamw":
-        optimizer = AdamW(
-            rate, epsilon=settings.epsilon, weight_decay=settings.weight_decay, **average
-        )
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    else:
-        optimizer = Adam(rate, epsilon=settings.epsilon, **average)
-    if settings.backbone_rate != 1:
-        slow = backbone_of(network).trainable_variables
-        optimizer.slow_down([v.path for v in slow], settings.backbone_rate)
-    mixing = [
-        Mix(kind, getattr(settings, kind), batches.batch, settings.seed + 5)
-        for kind in ("mixup", "cutmix")
-        if getattr(settings, kind)
-    ]
-    model = Learner(
-        [
-            layers.Rescaling(1.0, dtype="float32", name="pixels_as_float"),
-            *augmentation(settings.augment, settings.seed, settings.colour),
-            *mixing,
-        ],
-        network,
-        adjust=settings.logit_adjust * np.log(batches.prior()) if settings.logit_adjust else None,
-        teachers=teachers,
-        label_share=settings.label_share,
-        temperature=settings.distill_temperature,
-    )
-    model.build((batches.batch, settings.height, settings.width, 3))
-    if keras.backend.backend() == "jax":
-        # Keras' geometric layers say no, for XLA in TensorFlow; one such layer keeps the whole
-        # step from being compiled, and JAX compiles all of them.
-        for layer in model.data.augmentation:
-            layer.supports_jit = True
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=settings.label_smoothing
-        ),
-        weighted_metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            BalancedAccuracy(classes),
-            *([keras.metrics.TopKCategoricalAccuracy(3, "top_3")] if top_3 else []),
-        ],
-        steps_per_execution=settings.steps_per_execution or steps,
-        # TensorFlow's own kernels beat XLA's on a CPU.
-        jit_compile=True if keras.backend.backend() == "jax" else "auto" if on_gpu() else False,
-    )
-    return model
+
+    def __init__(
+        self,
+        augmentation: list,
+        network: keras.Model,
+        *,
+        adjust=None,
+        teachers: Teachers | None = None,
+        label_share: float | None = None,
+        temperature: float | None = None,
+    ):
+        super().__init__()
+        self.augmentation, self.network, self.teachers = augmentation, network, teachers
+        self.adjust, self.label_share, self.temperature = adjust, label_share, temperature
+
+    def build(self, shape):
+        for layer in self.augmentation:
+            layer.build(shape)
+
+    def call(self, pictures, training=False):
+        for layer in self.augmentation:
+            pictures = layer(pictures, training=training)
+        logits = self.network(pictures, training=training)
+        if self.teachers is None or not training:
+            return logits
+        return {"logits": logits, "answer": self.teachers(pictures)}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if not training:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        for layer in self.augmentation:
+            if isinstance(layer, Mix):
+                y = layer.labels(y)
+        logits = adjusted = y_pred if self.teachers is None else y_pred["logits"]
+        if self.adjust is not None:
+            adjusted = logits + ops.convert_to_tensor(self.adjust, "float32")
+        loss = super().compute_loss(x, y, adjusted, _of_labelled(y, sample_weight), training)
+        if self.teachers is None:
+            return loss
+        apart = divergence(y_pred["answer"], logits, self.temperature)
+        if sample_weight is not None:
+            apart = apart * ops.cast(sample_weight, "float32")
+        return self.label_share * loss + (1 - self.label_share) * ops.mean(apart)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
+        return super().compute_metrics(x, y, logits, _of_labelled(y, sample_weight))
+
+
+def _of_labelled(y, weight):
+    """The weight [n] of each image, 0 of those without a label."""
+    labelled = ops.cast(ops.sum(y, axis=-1) > 0, "float32")
+    return labelled if weight is None else labelled * ops.cast(weight, "float32")
 
 
 class BalancedAccuracy(keras.metrics.Metric):
@@ -109,3 +106,207 @@ class BalancedAccuracy(keras.metrics.Metric):
         present = ops.cast(self.all > 0, "float32")
         recall = self.right / ops.maximum(self.all, 1.0)
         return ops.sum(recall * present) / ops.maximum(ops.sum(present), 1.0)
+
+
+class _Guarded:
+    """An optimiser that treats all gradients of a step as zero if one of them is not finite, and
+    counts the step in `left_out`.
+
+    Once, on TensorFlow's CPU in bfloat16, a step gave NaN to the first convolutions of
+    InceptionResNetV2; max pooling hid it from the loss, and every weight would have become NaN.
+    Keras skips such a step only under the loss scale of mixed_float16:
+    https://github.com/tensorflow/community/pull/293 (RFC: Keras Mixed Precision API).
+    """
+
+    def build(self, variables):
+        if not self.built:
+            super().build(variables)
+            self.left_out = self.add_variable((), dtype="int32", name="left_out")
+
+    def apply(self, grads, trainable_variables=None):
+        if not self.built:
+            self.build(list(trainable_variables))
+        finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in grads if g is not None]))
+        self.left_out.assign_add(1 - ops.cast(finite, "int32"))
+        grads = [None if g is None else ops.where(finite, g, ops.zeros_like(g)) for g in grads]
+        super().apply(grads, trainable_variables)
+
+
+class Adam(_Guarded, keras.optimizers.Adam):
+    """keras.optimizers.Adam, guarded against gradients that are not finite."""
+
+
+class AdamW(_Guarded, keras.optimizers.AdamW):
+    """keras.optimizers.AdamW, guarded against gradients that are not finite."""
+
+
+def compile_model(
+    settings, network: keras.Model, batches: Batches, teachers: Teachers | None = None
+) -> keras.Model:
+    """Augmentation and network, with its teachers, as one compiled Keras model on uint8 pixels.
+
+    `settings`: the arguments of train.py (model/training/recipe.py). Raises NetworkError.
+    """
+    classes, top_3 = batches.classes, settings.monitor == "val_top_3"
+    if top_3 and classes <= 3:
+        raise NetworkError(
+            f"monitor=val_top_3 says nothing about {classes} labels; choose another monitor."
+        )
+    if batches.batch % settings.devices:
+        raise NetworkError(
+            f"{batches.batch} images cannot be shared evenly by {settings.devices} devices."
+        )
+    if keras.backend.backend() == "torch" and settings.steps_per_execution != 1:
+        raise NetworkError("Keras on PyTorch runs one step a call: leave steps_per_execution at 1.")
+    mixing = [
+        Mix(kind, alpha, batches.batch, settings.seed + 5)
+        for kind, alpha in (("mixup", settings.mixup), ("cutmix", settings.cutmix))
+        if alpha
+    ]
+    model = Learner(
+        [
+            layers.Rescaling(1.0, dtype="float32", name="pixels_as_float"),
+            *augmentation(settings.augment, settings.seed, settings.colour),
+            *mixing,
+        ],
+        network,
+        adjust=settings.logit_adjust * np.log(batches.prior()) if settings.logit_adjust else None,
+        teachers=teachers,
+        label_share=settings.label_share,
+        temperature=settings.distill_temperature,
+    )
+    model.build((batches.batch, settings.height, settings.width, 3))
+    on_jax = keras.backend.backend() == "jax"
+    if on_jax:
+        # Keras' geometric layers refuse compilation on every backend, since XLA in TensorFlow lacks
+        # an operation: https://github.com/tensorflow/tensorflow/issues/100865. One such layer keeps
+        # the whole step from being compiled, and JAX compiles them all.
+        for layer in model.augmentation:
+            layer.supports_jit = True
+    metrics = [keras.metrics.CategoricalAccuracy(name="accuracy"), BalancedAccuracy(classes)]
+    if top_3:
+        metrics.append(keras.metrics.TopKCategoricalAccuracy(3, "top_3"))
+    model.compile(
+        _optimizer(settings, len(batches)),
+        keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=settings.label_smoothing
+        ),
+        weighted_metrics=metrics,
+        steps_per_execution=settings.steps_per_execution or len(batches),
+        # TensorFlow's own kernels beat XLA's on a CPU.
+        jit_compile=True if on_jax else "auto" if on_gpu() else False,
+    )
+    return model
+
+
+def _optimizer(settings, steps):
+    rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        warmup = max(1, int(settings.warmup_epochs * steps))
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / 100,
+            max(1, steps * settings.epochs - warmup),
+            alpha=0.0,
+            warmup_target=rate,
+            warmup_steps=warmup,
+        )
+    options = {
+        "epsilon": settings.epsilon,
+        "use_ema": settings.average > 0,
+        "ema_momentum": settings.average or 0.99,
+    }
+    if settings.optimizer == "adam":
+        return Adam(rate, **options)
+    optimizer = AdamW(rate, weight_decay=settings.weight_decay, **options)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def fit(
+    settings, model: Learner, batches: Batches, validation: InOrder | None, work: Path, quiet: bool
+) -> Checkpoint:
+    """Train `model` up to epoch `settings.stop_after`, from the state that `work` holds, if any.
+    Returns the checkpoint, which knows the history and the best weights. Raises NetworkError."""
+    average = keras.callbacks.SwapEMAWeights() if settings.average else None
+    print(
+        f"{settings.backbone} {settings.height}x{settings.width}: "
+        f"{model.network.count_params():,} parameters, {len(batches)} steps of {batches.batch} "
+        f"an epoch, on {backend_device()}"
+    )
+    checkpoint = Checkpoint(
+        work,
+        model.network,
+        settings.monitor if validation else None,
+        settings.patience,
+        len(batches) * batches.batch,
+        average=average,
+    )
+    done = checkpoint.load()
+    if done:
+        checkpoint.restore(model)
+        batches.draw(done)
+        print(f"resumed after epoch {done}")
+    if done < settings.stop_after and not checkpoint.finished:
+        model.fit(
+            batches,
+            validation_data=validation,
+            initial_epoch=done,
+            epochs=settings.stop_after,
+            callbacks=[
+                checkpoint,
+                keras.callbacks.TerminateOnNaN(),
+                *filter(None, [average]),
+                *plateau(settings, checkpoint.state["rows"]),
+            ],
+            verbose=0 if quiet else 1 if sys.stdout.isatty() else 2,
+        )
+    return checkpoint
+
+
+def spread(devices: int) -> tuple[int, int]:
+    """Train on the first `devices` of all hosts from here on; call it before anything is computed.
+
+    Data-parallel, by Keras' distribution interface, which JAX supports: every device holds the
+    whole network and takes its share of each batch. Gradients and the statistics of batch
+    normalisation are those of the whole batch, so the losses are those of one device. Several
+    hosts find each other by Keras' environment variables:
+
+        KERAS_DISTRIBUTION_JOB_ADDRESSES=HOST_0:PORT   where the first process listens
+        KERAS_DISTRIBUTION_NUM_PROCESSES=2             how many there are
+        KERAS_DISTRIBUTION_PROCESS_ID=0                which one this is, from 0
+
+    Returns this process' number and how many there are: (0, 1) on one host. Raises NetworkError
+    where there are fewer devices, or where the backend is not JAX.
+    """
+    hosts = int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1"))
+    if devices == 1 and hosts == 1:
+        return 0, 1
+    backend = keras.backend.backend()
+    if backend != "jax":
+        raise NetworkError(
+            f"--devices {devices} needs JAX, and Keras runs on {backend}: set KERAS_BACKEND=jax."
+        )
+    import jax
+
+    if hosts > 1:
+        keras.distribution.initialize()
+    found = keras.distribution.list_devices()
+    if len(found) < devices:
+        raise NetworkError(
+            f"--devices {devices}: JAX finds {len(found)} ({', '.join(found)}). Ask for no more."
+        )
+    processes = jax.process_count()
+    if processes > 1 and devices != len(found):
+        raise NetworkError(
+            f"--devices {devices}: on several hosts all devices take part, and they have "
+            f"{len(found)}."
+        )
+    # model/data/batches.py gives each process its share of a batch.
+    parallel = keras.distribution.DataParallel(devices=found[:devices], auto_shard_dataset=False)
+    keras.distribution.set_distribution(parallel)
+    return jax.process_index(), processes
+
+
+def gather() -> None:
+    """Compute on one device from here on."""
+    keras.distribution.set_distribution(None)

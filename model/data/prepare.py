@@ -1,0 +1,108 @@
+"""What a run learns from: the parts of its data set, further images, all decoded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.data.dataset import decode, load_rows
+from model.data.split import (
+    add_extra,
+    add_unlabelled,
+    check_selected,
+    classes_of,
+    count,
+    hold_out,
+    limit_rows,
+    malignant_labels,
+    split_rows,
+    to_binary,
+)
+
+
+@dataclass
+class Prepared:
+    """The images and labels of a run.
+
+    `labels`: their names; `split`: {part: image ids}; `images` (uint8 [n, height, width, 3]) and
+    `truth` (int64 [n], -1 without a label) to train on; the `validation_...` arrays, of which a
+    final run has none, with the lesion of each image; `held_ids`: the image ids that the run must
+    not know; `record`: `data` in config.json.
+    """
+
+    labels: list[str]
+    split: dict[str, list[str]]
+    images: np.ndarray
+    truth: np.ndarray
+    validation_images: np.ndarray | None
+    validation_truth: np.ndarray | None
+    validation_lesions: np.ndarray | None
+    held_ids: np.ndarray
+    record: dict
+
+
+def prepare(settings) -> Prepared:
+    """Load, split and decode the data sets that `settings`, train.py's arguments, name. Prints
+    what each part holds. Raises DatasetError, and ModelFolderError where a final run's parts are
+    not those of the selected one."""
+    by_lesion = settings.split_by == "lesion"
+    needed = ("image_id", "lesion_id") if by_lesion else ("image_id",)
+    rows = load_rows(settings.dataset, settings.label_column, needed)
+    split, held_out = split_rows(rows, settings.split_by), None
+    if settings.hold_out:
+        split, held_out = hold_out(rows, split, settings.hold_out)
+    joined, extra = add_extra(rows, split, settings.extra, settings.extra_label_column)
+    further = np.arange(len(rows), len(joined))
+    held_ids = rows.image_id[np.setdiff1d(np.arange(len(rows)), split["train"])]
+    if settings.limit:
+        split = limit_rows(split, rows.dx, settings.limit)
+        further = limit_rows({"train": further}, joined.dx, settings.limit)["train"]
+    if settings.final:
+        check_selected(settings.final, rows, split)
+    classes = {}
+    if settings.task == "binary":
+        malignant = malignant_labels(rows, settings.malignant)
+        classes = {"classes": classes_of(rows.labels, malignant)}
+        rows, joined = to_binary(rows, malignant), to_binary(joined, malignant)
+    counts = {part: count(joined.dx[i], rows.labels, part) for part, i in split.items()}
+    count(joined.dx[further], rows.labels, "extra")
+    joined, unlabelled = add_unlabelled(joined, settings.unlabelled)
+    alone = np.flatnonzero(joined.dx == "")[: settings.limit]
+    validation = split["validation"]
+    taught = [split["train"], *([validation] if settings.final else []), further, alone]
+    taught = np.concatenate(taught).astype(np.int64)
+    place = settings.height, settings.width, settings.cache
+    lesions = rows.lesion_id if by_lesion else rows.image_id
+    return Prepared(
+        labels=rows.labels,
+        split={part: rows.image_id[i].tolist() for part, i in split.items()},
+        images=decode(joined, taught, *place),
+        truth=joined.truth[taught],
+        validation_images=None if settings.final else decode(rows, validation, *place),
+        validation_truth=None if settings.final else rows.truth[validation],
+        validation_lesions=None if settings.final else lesions[validation],
+        held_ids=held_ids,
+        record={
+            "dataset": data_name(settings.dataset),
+            "label_column": settings.label_column,
+            "images": len(rows),
+            "repeated_rows_dropped": rows.repeated,
+            "split_by": settings.split_by,
+            "split_seed": 101,
+            "counts": counts,
+            "extra": _named(extra),
+            **({"held_out": held_out} if held_out else {}),
+            **({"unlabelled": _named(unlabelled)} if unlabelled else {}),
+            "trained_on": len(taught),
+            **classes,
+        },
+    )
+
+
+def data_name(dataset: str) -> str:
+    """A Hub id as it is; of a local folder its name, since its path means nothing elsewhere."""
+    return Path(dataset).name if Path(dataset).exists() else dataset
+
+
+def _named(records):
+    return [record | {"dataset": data_name(record["dataset"])} for record in records]

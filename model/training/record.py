@@ -1,0 +1,131 @@
+"""What a trained run leaves in its model folder: weights, config.json, history, figures."""
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from model.data.batches import Batches
+from model.data.prepare import Prepared
+from model.evaluation.calibration import validated
+from model.evaluation.figures import history_figure, write_figures
+from model.evaluation.runs import commit
+from model.folder import CONFIG, FORMAT, SPLIT, WEIGHTS, read_config, write_json
+from model.network.backbones import BACKBONES
+from model.network.network import backend_device, predict_logits, save_weights
+from model.preprocessing import PREPROCESSING
+from model.training.callbacks import Checkpoint, write_history
+from model.training.recipe import settings_of
+
+
+def write_run(
+    folder: Path,
+    settings,
+    data: Prepared,
+    batches: Batches,
+    network: keras.Model,
+    checkpoint: Checkpoint,
+    config: dict,
+) -> None:
+    """Write the files of a run into its model folder, all but README.md and SHA256SUMS.
+
+    `settings`: the arguments of train.py; `network`: with the weights to keep; `config`: that of
+    `config_of`.
+    """
+    history = checkpoint.state["rows"]
+    save_weights(network, folder / WEIGHTS, settings.weights_dtype)
+    write_json(folder / SPLIT, data.split)
+    write_json(folder / CONFIG, config)
+    write_history(history, folder / "history.csv")
+    history_figure(history, folder / "history.png")
+    if settings.figures:
+        write_figures(folder, settings, batches, data.labels)
+
+
+def config_of(
+    settings,
+    name: str,
+    command: str,
+    data: Prepared,
+    network: keras.Model,
+    checkpoint: Checkpoint,
+    weights: dict,
+    teachers: list[dict],
+) -> dict:
+    """config.json of the run `name`. The calibration is set by the validation part or, in a final
+    run, which has none, taken from the selected run.
+
+    `settings`: the arguments of train.py; `command`: its command line; `network`: with the weights
+    to keep; `weights`, `teachers`: the records of what the run started from and learned from.
+    """
+    history = checkpoint.state["rows"]
+    several = f" x {settings.devices}" if settings.devices > 1 else ""
+    training = settings_of(settings) | {
+        "command": command,
+        "epochs_run": len(history),
+        "best_epoch": checkpoint.state["best_epoch"],
+        "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
+        "images_per_second": round(history[-1]["images_per_second"], 1),
+        "device": backend_device() + several,
+        "machine": f"{os.cpu_count()} x {platform.machine()}",
+        "finished": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
+        **({"teachers": teachers} if teachers else {}),
+    }
+    if settings.final:
+        selected, like = read_config(settings.final), Path(settings.final).name
+        calibration = selected["calibration"] | {"inherited": like}
+        training["final"] = {
+            "like": like,
+            "epochs": settings.stop_after,
+            "validation": selected["training"]["validation"],
+        }
+    else:
+        calibration, training["validation"] = validated(
+            data.labels,
+            data.validation_truth,
+            predict_logits(network, data.validation_images),
+            data.validation_lesions,
+        )
+    scaling = settings.scaling or BACKBONES[settings.backbone].scaling
+    size = {"height": settings.height, "width": settings.width}
+    return {
+        "format": FORMAT,
+        "name": name,
+        "architecture": settings.backbone,
+        "head": settings.head,
+        "input": size | {"channels": "RGB", "values": "0-255"},
+        "preprocessing": PREPROCESSING | {"scaling": scaling},
+        "labels": data.labels,
+        "calibration": calibration,
+        "data": data.record,
+        "weights": weights,
+        "training": training,
+        "parameters": network.count_params(),
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        "seed": settings.seed,
+    }
+
+
+def summary(training: dict) -> str:
+    """What a run reached, as two lines; `training`: that of config.json."""
+    speed = f"{training['images_per_second']} images/s"
+    if final := training.get("final"):
+        return f"{speed}\nepoch {final['epochs']}, the best of {final['like']}, is kept"
+    figures = training["validation"]
+    return f"{speed}\nbest epoch {training['best_epoch']}: {figures_text(figures)}"
+
+
+def figures_text(figures: dict) -> str:
+    """The two figures of the validation part that a run is chosen by."""
+    return (
+        f"validation top-1 {figures['top_1']['value']:.2%}, balanced accuracy "
+        f"{figures['balanced_accuracy']['value']:.3f}"
+    )
