@@ -267,7 +267,7 @@ def test_the_card_says_what_is_malignant(binary):
 def test_the_private_tab_answers_as_the_server_does(binary, chromium, tmp_path):
     drawing("mel", 5, (320, 240)).save(tmp_path / "lesion.png")
     classifier = Classifier(binary)
-    expected = classifier(tmp_path / "lesion.png")
+    expected = classifier.predict(tmp_path / "lesion.png")
     with Bare(classifier).serving() as server:
         tab = chromium.new_page(locale="en-US")
         tab.goto(server.url)

@@ -200,7 +200,7 @@ def test_a_push_that_cannot_succeed_is_refused_before_the_work(hub, ann, capsys)
     check_push(asked(), ann)
     check_push(asked(None), ann)
     refused = [
-        (asked(None, private=True), ann, "are for --push-to-hub"),
+        (asked(None, private=True), ann, "go with --push-to-hub"),
         (asked("skin"), ann, "USER/NAME"),
         (asked("ann/skin@v1"), ann, "--revision"),
         (asked("bob/skin"), ann, "signed in to the Hub as ann"),

@@ -29,7 +29,7 @@ def test_every_client_gets_its_own_pictures_answer(port, trained, how):
     classifier = Classifier(trained)
     found = load.under_load(port, PICTURES * 4, seconds=2, how=how)
     assert found.errors == [] and found.wrong == 0 and len(found.times) >= len(PICTURES) * 4
-    alone = [classifier(picture).probabilities for picture in PICTURES]
+    alone = [classifier.predict(picture).probabilities for picture in PICTURES]
     assert len({max(p, key=p.get) for p in alone}) >= 5  # a mix-up would be seen
     caller = load.Caller(port)
     for picture, expected in zip(PICTURES, alone):

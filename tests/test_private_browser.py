@@ -29,7 +29,7 @@ from model.folder import BUNDLED
 from model.page import answer
 from model.page.answer import TEXTS, number, probability
 from model.page.private import settings
-from model.preprocessing import load_picture, open_picture, to_array
+from model.preprocessing import load_picture, open_picture, to_array, upright
 
 pytestmark = needs_chromium
 DATA = ROOT.parent / "shared/ham10000"
@@ -172,7 +172,7 @@ def test_notices_are_those_of_python(numbers, classifier):
 def test_map_is_that_of_python(numbers, classifier, size, shape):
     values = np.random.default_rng(1).normal(0, 3, (*shape, 7)).astype(np.float32)
     picture = drawing("df", 5, size)
-    turn = cam.upright(values, picture, 96, 128)
+    turn = upright(values, picture, 96, 128)
     strengths = cam.strengths(turn)
     code = """([values, shape, p, quarter, look]) => {
         const seen = strengths(values, shape, quarter);
@@ -251,7 +251,7 @@ def agreement(numbers, classifier):
     def measure(what: str, pictures: list[bytes]) -> dict:
         same, apart, milliseconds, notices = [], [], [], []
         for data in pictures:
-            theirs = classifier(data)
+            theirs = classifier.predict(data)
             ours = numbers("data => answered(data)", coded(data))
             p, q = np.array(ours["probabilities"]), np.array(list(theirs.probabilities.values()))
             same.append(p.argmax() == q.argmax())
@@ -280,7 +280,7 @@ def test_agreement_on_made_pictures(agreement, classifier):
     files += [stored(generate(kind, i), "PNG") for i, kind in enumerate(KINDS)]
     found = agreement("made pictures", files)
     assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
-    unlike = ["unfamiliar" in classifier(data).notices for data in files]
+    unlike = ["unfamiliar" in classifier.predict(data).notices for data in files]
     assert any(unlike) and not all(unlike)
 
 

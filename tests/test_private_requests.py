@@ -122,7 +122,7 @@ def test_a_page_older_than_the_server_asks_to_be_reloaded(tab, classifier):
 
 
 def test_firefox_answers_and_asks_the_network_for_nothing(firefox, classifier, pictures):
-    prediction = classifier(pictures / "vasc.png")
+    prediction = classifier.predict(pictures / "vasc.png")
     with Bare(classifier).serving() as server:
         for headers in ({}, ISOLATED):
             server.headers = headers

@@ -40,7 +40,7 @@ def test_from_the_model_to_the_answer(
     chromium, page, classifier, pictures, viewport, scheme, language
 ):
     t = TEXTS[language]
-    prediction = classifier(pictures / "vasc.png")
+    prediction = classifier.predict(pictures / "vasc.png")
     top, p = prediction.top()[0]
     with opened(chromium, page, language, viewport=viewport, color_scheme=scheme) as tab:
         enter(tab, language)

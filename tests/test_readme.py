@@ -89,4 +89,4 @@ def test_the_readme_is_short():
 def test_each_requirement_is_pinned_to_the_minor():
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         if line and not line.startswith("#"):
-            assert re.fullmatch(r"[\w-]+(\[\w+\])?==\d+\.\d+\.\*", line), line
+            assert re.fullmatch(r"[\w-]+(\[\w+\])?==\d+\.\d+\.(\*|\d+)", line), line

@@ -145,7 +145,7 @@ def naive_page(folder: str) -> None:
     classifier = Classifier(folder)
 
     def predict(picture):
-        return classifier(picture).probabilities
+        return classifier.predict(picture).probabilities
 
     gr.Interface(predict, gr.Image(type="pil"), gr.Label(), api_name="predict").launch()
 

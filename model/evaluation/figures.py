@@ -1,8 +1,8 @@
 """Figures as PNG files: a training run, its data, and what evaluate.py measured.
 
-The setting `figures` of train.py writes distribution.png and the pictures; the latter into `pictures/`, which
-stays on this machine: neither SHA256SUMS nor a push to the Hub includes it, since the pictures
-belong to the data set, under its licence.
+With the setting `figures`, train.py writes distribution.png and the pictures. Those go into
+`pictures/`, which stays on this machine: neither SHA256SUMS nor a push to the Hub includes it,
+since the pictures belong to the data set, under its licence.
 """
 
 from pathlib import Path
