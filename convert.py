@@ -50,7 +50,6 @@ from model.folder import (
     write_checksums,
     write_json,
 )
-from model.hub.card import write_card
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
 
 AGREEMENT = 0.98
@@ -153,21 +152,16 @@ def evenly(rows, count: int):
 def main(arguments=None) -> Path:
     args = parse(arguments)
     check_push(args)
-    from scipy.special import softmax
-
     from model.data.artefacts import drawn
+    from model.evaluation.calibration import calibrated
+    from model.hub.card import write_card
     from model.network.network import load_network, predict_logits
     from model.network.ood import fit
 
     folder = working_copy(args.folder)
     network, config = load_network(folder)
     split = read_json(folder / SPLIT)
-    rows = data.load_rows(
-        args.dataset or config["training"]["dataset"],
-        config["data"]["label_column"],
-        labels=config["labels"],
-        classes=config["data"].get("classes"),
-    )
+    rows = data.rows_of_model(config, args.dataset)
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
     # The ids of the training part are sorted, so these are a mixture of all labels.
@@ -180,8 +174,8 @@ def main(arguments=None) -> Path:
 
     print(f"converting {folder} ({args.quantize}) ...")
     tflite = to_tflite(network, config, args.quantize, evenly(train, CALIBRATION_IMAGES), reference)
-    logits = predict_logits(network, validation).astype(np.float64)
-    probabilities = softmax(logits / config["calibration"]["temperature"], axis=1)
+    logits = predict_logits(network, validation)
+    probabilities = calibrated(logits, config["calibration"]["temperature"])
     with changing(folder) as new:
         with replacing(new / TFLITE) as beside:
             beside.write_bytes(tflite)

@@ -33,7 +33,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import numpy as np
 
-from model.data.dataset import decode, load_rows
+from model.data.dataset import decode, rows_of_model
 from model.folder import (
     METRICS,
     SPLIT,
@@ -131,13 +131,8 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
     from model.evaluation.metrics import age_band
 
     name = args.dataset or config["training"]["dataset"]
-    rows = load_rows(
-        name,
-        args.label_column or config["data"]["label_column"],
-        () if args.part == "all" else ("image_id",),
-        labels=config["labels"],
-        classes=config["data"].get("classes"),
-    )
+    need = () if args.part == "all" else ("image_id",)
+    rows = rows_of_model(config, name, args.label_column, need)
     chosen = np.arange(len(rows))
     if args.part != "all":
         chosen = rows.find(read_json(folder / SPLIT)[args.part])

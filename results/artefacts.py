@@ -17,8 +17,9 @@ from evaluate import keras_probabilities
 from model.data import dataset as data
 from model.data.artefacts import KINDS, drawn
 from model.evaluation.metrics import classification_metrics
+from model.evaluation.runs import at
 from model.folder import SPLIT, TFLITE, read_config, read_json
-from model.hub.tables import at, table, text
+from model.hub.tables import table, text
 from results.pages import parser, run, write_page
 
 NONE = "none"
@@ -50,8 +51,7 @@ def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str,
     """The figures of model/evaluation/metrics.py as the pictures are (NONE) and with each of KINDS,
     and `unfamiliar`, the share of pictures without a confident label, None if not measured."""
     config = read_config(folder)
-    column, classes = config["data"]["label_column"], config["data"].get("classes")
-    rows = data.load_rows(dataset, column, labels=config["labels"], classes=classes)
+    rows = data.rows_of_model(config, dataset)
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, chosen, *size, cache)

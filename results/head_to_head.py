@@ -20,9 +20,9 @@ from evaluate import tflite_probabilities
 from model.data import dataset as data
 from model.data.split import read_table
 from model.evaluation.metrics import BINS, classification_metrics, draws, interval
-from model.evaluation.runs import row_of
+from model.evaluation.runs import at, row_of
 from model.folder import SPLIT, ModelFolderError, read_config, read_json, read_metrics
-from model.hub.tables import at, conversion_text, counts, drawn, table, text
+from model.hub.tables import conversion_text, counts, drawn, table, text
 from model.labels import LABELS
 from results.pages import parser, run, write_page
 

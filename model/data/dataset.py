@@ -199,6 +199,20 @@ def load_rows(
     )
 
 
+def rows_of_model(
+    config: dict, name: str | None = None, label_column: str | None = None, need=("image_id",)
+) -> Rows:
+    """`load_rows` for the model of a config.json: its labels, and by default the data set and the
+    label column that it was trained on. Raises DatasetError."""
+    return load_rows(
+        name or config["training"]["dataset"],
+        label_column or config["data"]["label_column"],
+        need,
+        labels=config["labels"],
+        classes=config["data"].get("classes"),
+    )
+
+
 def missing_column(name: str, column: str, columns: list[str]) -> str:
     """The message for a data set that lacks a column."""
     hint = {

@@ -80,7 +80,7 @@ def row_of(folder: "str | Path") -> dict:
         "test_runtime": runtime,
         "tflite_mb": round(tflite.stat().st_size / 1e6, 2) if tflite.is_file() else None,
         "quantize": (metrics.get("conversion") or {}).get("quantize"),
-        "tflite_ms": _at(metrics, ("tflite", "latency_ms", "mean")),
+        "tflite_ms": at(metrics, ("tflite", "latency_ms", "mean")),
     }
     return {column: "" if value is None else value for column, value in row.items()}
 
@@ -153,14 +153,15 @@ def commit() -> str | None:
 def _figures(part, figures):
     row = {}
     for column, path in FIGURES:
-        figure = _at(figures, path) or {}
+        figure = at(figures, path) or {}
         row[f"{part}_{column}"] = figure.get("value")
         if column == "balanced_accuracy":
             row |= {f"{part}_{column}_{end}": figure.get(end) for end in ("low", "high")}
     return row
 
 
-def _at(tree, path):
+def at(tree: dict | None, path: tuple):
+    """The value at a path of keys; None where a key on the way is missing."""
     for key in path:
         tree = (tree or {}).get(key)
     return tree

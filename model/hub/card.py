@@ -20,6 +20,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
+from model.evaluation.runs import at
 from model.folder import (
     SPLIT,
     TFLITE,
@@ -31,7 +32,7 @@ from model.folder import (
     write_text,
 )
 from model.hub.pull import README
-from model.hub.tables import at, conversion_text, counts, drawn, short, span, table, text, value
+from model.hub.tables import conversion_text, counts, drawn, short, span, table, text, value
 from model.labels import BINARY, LABELS, display_name
 from model.network.backbones import BACKBONES
 

@@ -5,13 +5,6 @@ undefined one is shown as a dash.
 """
 
 
-def at(tree: dict | None, path: tuple):
-    """The value at a path of keys; None where a key on the way is missing."""
-    for key in path:
-        tree = (tree or {}).get(key)
-    return tree
-
-
 def value(figure: dict | None, scale: float = 1, decimals: int = 2) -> str:
     """A figure without its interval."""
     if not figure or figure["value"] is None:

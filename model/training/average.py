@@ -69,20 +69,15 @@ def parse(arguments=None) -> argparse.Namespace:
 
 
 def main(arguments=None) -> Path:
+    args = parse(arguments)
     from model.hub.card import write_card  # only the finished folder needs it
 
-    args = parse(arguments)
     output, runs = Path(args.output), [Path(run) for run in args.runs]
     folders = [run for run in runs if run.suffix != ".h5"]
     configs = [read_config(folder) for folder in folders]
     split = _common_split(folders, configs)
     config = configs[-1]
-    rows = data.load_rows(
-        args.dataset or config["training"]["dataset"],
-        config["data"]["label_column"],
-        labels=config["labels"],
-        classes=config["data"].get("classes"),
-    )
+    rows = data.rows_of_model(config, args.dataset)
     size = config["input"]["height"], config["input"]["width"]
     held = rows.find(split["validation"])
     images = data.decode(rows, held, *size, args.cache)
