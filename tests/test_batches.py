@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from model.data import batches as t
+from model.training.recipe import CHOICES
 from model.training.trainer import BalancedAccuracy
 
 TRUTH = np.repeat([0, 1, 2], [100, 20, 4])
@@ -29,7 +30,7 @@ def test_oversampling_keeps_every_image_and_skips_absent_classes():
 
 def test_images_without_a_label_are_shown_once_with_a_row_of_zeros():
     truth = np.concatenate([TRUTH, [-1, -1, -1]])
-    for balance in t.BALANCES:
+    for balance in CHOICES["balance"]:
         order = t.epoch_order(truth, 3, balance, 1.0, np.random.default_rng(0))
         assert sorted(order[truth[order] < 0]) == [124, 125, 126]
     images = np.arange(127, dtype=np.uint8).reshape(-1, 1, 1, 1)

@@ -7,8 +7,6 @@ import numpy as np
 
 from model.data.artefacts import drawn
 
-BALANCES = ("none", "oversample", "class-weight", "under-over")
-
 
 def epoch_order(
     truth: np.ndarray, classes: int, balance: str, power: float, rng: np.random.Generator

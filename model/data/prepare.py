@@ -7,6 +7,7 @@ import numpy as np
 
 from model.data.dataset import decode, load_rows
 from model.data.split import (
+    SEED,
     add_extra,
     add_unlabelled,
     check_selected,
@@ -88,7 +89,7 @@ def prepare(settings) -> Prepared:
             "images": len(rows),
             "repeated_rows_dropped": rows.repeated,
             "split_by": settings.split_by,
-            "split_seed": 101,
+            "split_seed": SEED,
             "counts": counts,
             "extra": _named(extra),
             **({"held_out": held_out} if held_out else {}),

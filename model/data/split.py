@@ -13,8 +13,10 @@ from model.data.dataset import DatasetError, Rows, load_rows, missing_column
 from model.folder import SPLIT, ModelFolderError, read_config, read_json
 from model.labels import BINARY, LABELS, suspicious_of, to_code
 
+SEED = 101  # of the published split
 
-def split_rows(rows: Rows, by: str = "lesion", seed: int = 101) -> dict[str, np.ndarray]:
+
+def split_rows(rows: Rows, by: str = "lesion") -> dict[str, np.ndarray]:
     """Split into "train", "validation" and "test": row numbers, no lesion in two parts.
 
     This is the split of the published work. The test part is a 15 % sample, stratified by `dx`, of
@@ -28,19 +30,19 @@ def split_rows(rows: Rows, by: str = "lesion", seed: int = 101) -> dict[str, np.
     group = rows.lesion_id if by == "lesion" else rows.image_id
     views = Counter(group)
     single = np.flatnonzero([views[g] == 1 for g in group])
-    test = _sample(single, rows.dx, 0.15, seed, rows.name)
+    test = _sample(single, rows.dx, 0.15, rows.name)
     rest = np.setdiff1d(np.arange(len(rows)), test)
     _, first = np.unique(group[rest], return_index=True)
     lesions = rest[np.sort(first)]  # one image of each
-    drawn = group[_sample(lesions, rows.dx, 0.10, seed, rows.name)]
+    drawn = group[_sample(lesions, rows.dx, 0.10, rows.name)]
     validates = np.isin(group[rest], drawn)
     return {"train": rest[~validates], "validation": rest[validates], "test": np.sort(test)}
 
 
-def _sample(candidates, dx, share, seed, name):
+def _sample(candidates, dx, share, name):
     try:
         _, drawn = train_test_split(
-            candidates, test_size=share, random_state=seed, stratify=dx[candidates]
+            candidates, test_size=share, random_state=SEED, stratify=dx[candidates]
         )
     except ValueError as error:
         counts = dict(Counter(dx[candidates].tolist()))
