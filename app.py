@@ -17,7 +17,6 @@ than an hour. With MALLOC_ARENA_MAX=1 the process keeps about 70 MB less after m
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -28,7 +27,7 @@ os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
 
 from model.classifier import Classifier
-from model.folder import BUNDLED, ModelFolderError
+from model.folder import BUNDLED, errors_in_words
 from model.page.limits import INTERPRETERS, keep_swept
 from model.page.page import build
 
@@ -46,10 +45,8 @@ def parse(arguments=None) -> argparse.Namespace:
 
 def main(arguments=None) -> None:
     args = parse(arguments)
-    try:
+    with errors_in_words("app.py"):
         classifier = Classifier.from_pretrained(args.model, threads=1, workers=INTERPRETERS)
-    except ModelFolderError as error:
-        sys.exit(f"app.py: {error}")
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "lesion-page")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     keep_swept(folder)
