@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from model.data.batches import BALANCES
 from model.folder import COMPACT, CONFIG, FORMAT, read_config, write_json
 from model.training import recipe as r
 
@@ -76,6 +75,7 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set private=true", "private and revision are for --push-to-hub"),
         ("--size big", "write HxW"),
         ("--limit 5", "limit must be at least 20"),
+        ("--set weights=none", "weights is the option --weights"),
         ("--set epoch=3", "no setting 'epoch'; they are artefact_share, artefacts, augment"),
         ("--set epochs=some", "epochs takes a whole number, not 'some'"),
         ("--set figures=1", "figures takes true or false"),
@@ -116,7 +116,6 @@ def test_what_is_recorded_is_what_decides_how_the_network_learns():
     recipe = set(r.read_recipe()) - {"size", "cache", "figures", "private", "revision"}
     assert recipe | {"height", "width"} < recorded
     assert not {"output", "resume", "results", "final", "stop_after", "set"} & recorded
-    assert r.CHOICES["balance"] == BALANCES
 
 
 def test_the_compact_recipe_is_that_of_the_compact_model():

@@ -104,7 +104,7 @@ def _write_record(folder, name, commit):
 
 
 def add_push_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --push-to-hub, --private and --revision, the same for all scripts."""
+    """Add --push-to-hub, --private and --revision, for convert.py and evaluate.py."""
     group = parser.add_argument_group("Hugging Face Hub")
     group.add_argument("--push-to-hub", metavar="USER/NAME", help="push the folder at the end")
     group.add_argument("--private", action="store_true", help="make a new model private")
@@ -135,7 +135,10 @@ def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
 
 def _check_target(repo_id, revision, api):
     if "@" in repo_id:
-        raise HubError(f"{repo_id}: name the branch to push to with --revision, not with @.")
+        raise HubError(
+            f"{repo_id}: name the branch to push to with --revision (train.py: --set "
+            "revision=BRANCH), not with @."
+        )
     try:
         parse_id(f"{repo_id}@{revision}")
     except HubError:
@@ -246,7 +249,7 @@ def _make_room(api, repo_id, private, revision) -> bool:
         if private and not there.private:
             raise HubError(
                 f"{repo_id} exists on the Hub and is public. Make it private in its settings "
-                "there, or push without --private."
+                "there, or push without --private (train.py: private=true)."
             )
     if revision == "main":
         return False

@@ -79,7 +79,7 @@ def parse(description: str, arguments=None) -> argparse.Namespace:
     said = vars(made.parse_args(arguments))
     try:
         return _settings(said)
-    except (RecipeError, ModelFolderError) as error:
+    except UserError as error:
         made.error(str(error))
 
 
@@ -244,6 +244,8 @@ def _types(recipe) -> dict:
 def _checked(key, value, types, where):
     """A setting's value as its type, from the text of --set or from TOML. Raises RecipeError."""
     if key not in types:
+        if key in RUN:
+            raise RecipeError(f"{where}: {key} is the option --{key.replace('_', '-')}")
         raise RecipeError(f"{where}: no setting {key!r}; they are {', '.join(sorted(types))}")
     kind = types[key]
     try:
