@@ -77,7 +77,8 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
     JPEG may be decoded at a fraction of its size, and a picture of more than LARGE pixels is
     reduced, but never below twice that size.
 
-    Raises PictureError if the source is no picture, is damaged, or exceeds MAX_BYTES or MAX_PIXELS.
+    Raises PictureError if the source is not a picture, is damaged, or exceeds MAX_BYTES or
+    MAX_PIXELS.
     """
     if isinstance(source, (bytes, bytearray)):
         source = io.BytesIO(source)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     ".": {"hub.pull"},
     "data": {"."},
-    "network": {".", "data"},
+    "network": {"."},
     "training": {".", "data", "network", "evaluation", "hub.pull"},
     "evaluation": {"."},
     "hub": {".", "evaluation", "network.backbones"},

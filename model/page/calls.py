@@ -57,7 +57,7 @@ class Calls:
     the source of the example pictures.
 
     Files arrive as Gradio's FileData or ImageData in a dict ("preprocess=False"). gr.Image would
-    open them itself and answer a file that is no picture with an error of its own; gr.File would
+    open them itself and answer a file that is not a picture with an error of its own; gr.File would
     make an empty temporary file for each.
     """
 
