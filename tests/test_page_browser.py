@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import time
 import zipfile
 from dataclasses import dataclass, field
 
@@ -68,6 +69,19 @@ class Seen:
     hosts: set = field(default_factory=set)
 
 
+def visit(tab, navigate, *address):
+    """Navigate, and wait until the call that the page makes by itself has ended: Gradio prints
+    errors if a page is left during a call."""
+    ended = []
+    for event in ("requestfinished", "requestfailed"):
+        tab.on(event, lambda request: ended.append(request.url))
+    navigate(*address)
+    late = time.monotonic() + WAIT / 1000
+    while not any("/queue/data?" in url for url in ended):
+        assert time.monotonic() < late, "the page's own call does not end"
+        tab.wait_for_timeout(10)
+
+
 @contextlib.contextmanager
 def ready(context, url, language="en", viewport=DESKTOP, scheme="light"):
     """A tab on the page. It must end without an error on the console, and without having
@@ -79,7 +93,7 @@ def ready(context, url, language="en", viewport=DESKTOP, scheme="light"):
     tab.on("pageerror", lambda error: seen.errors.append(str(error)))
     tab.on("console", lambda m: seen.errors.append(m.text) if m.type == "error" else None)
     tab.on("request", lambda r: seen.hosts.add(re.sub(r"^(\w+://[^/]*|\w+:).*", r"\1", r.url)))
-    tab.goto(url)
+    visit(tab, tab.goto, url)
     tab.get_by_role("button", name=text(language, "classify"), exact=True).wait_for()
     try:
         yield tab
@@ -190,7 +204,7 @@ def test_bad_file_and_no_file_give_a_sentence_and_the_next_answer_comes(contexts
         tab.locator("input[type=file]").first.set_input_files(pictures / "bad.png")
         tab.get_by_role("button", name=TEXTS["id"]["classify"], exact=True).click()
         tab.get_by_text(TEXTS["id"]["error_unreadable"]).first.wait_for()
-        tab.reload()
+        visit(tab, tab.reload)
         classify(tab, pictures / "mel.png", "id")
 
 

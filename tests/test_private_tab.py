@@ -21,7 +21,7 @@ from private_page import (  # noqa: F401
     recorded,
     tab_fixture,
 )
-from test_page_browser import DESKTOP, PHONE, opened, serious
+from test_page_browser import DESKTOP, PHONE, opened, serious, visit
 from test_space import front_matter
 
 from model.page import answer
@@ -152,7 +152,7 @@ def test_second_visit_loads_nothing_and_answers_without_a_network(chromium, page
         load(tab)
         choose(tab, pictures / "mel.png")
         first = tab.locator(".private .shares").inner_text()
-        tab.reload()
+        visit(tab, tab.reload)
         tab.get_by_role("button", name=T["classify"], exact=True).wait_for()
         with recorded(tab) as seen:
             enter(tab)
@@ -179,7 +179,7 @@ def test_headers_of_the_readme_bring_several_threads_and_the_same_answer(chromiu
         with opened(chromium, page) as tab:
             if isolated:
                 tab.route(page + "/", add)
-                tab.goto(page)
+                visit(tab, tab.goto, page)
             assert tab.evaluate("crossOriginIsolated") == isolated
             enter(tab)
             with recorded(tab) as seen:
