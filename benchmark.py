@@ -9,11 +9,11 @@ table and writes it, with all figures as CSV, into results/.
     python benchmark.py --growth --dataset ../shared/ham10000      the same on real pictures
 
 Times are milliseconds. Ratios are to the published setup: InceptionResNetV2 in float32 at 299x299,
-one TF Lite interpreter with a thread a core, one request at a time. Its weights here are random,
-which take as long as trained ones. The other runtimes that are installed (pip install -r
+one TF Lite interpreter with one thread per core, one request at a time. Its weights are random,
+which does not affect the times. The other runtimes that are installed (pip install -r
 requirements-benchmark.txt) run the same network. Under load, the page is compared with a naive
-one: the same file, a thread a core, Gradio's defaults, and so one call at a time. The clients run
-on this machine too and take their share of it.
+one: the same file, one thread per core, Gradio's defaults, and so one call at a time. The clients
+run on this machine too and take their share of it.
 """
 
 import argparse
@@ -30,6 +30,7 @@ import numpy as np
 
 from model.benchmark import measures
 from model.benchmark.measures import row, timed
+from model.data.dataset import default_cache
 from model.folder import BUNDLED, TFLITE, WEIGHTS, errors_in_words, new_folder
 
 RESULTS = Path(__file__).parent / "results"
@@ -53,32 +54,38 @@ def parse(arguments=None) -> argparse.Namespace:
     add = parser.add_argument
     add("folder", nargs="?", default=str(BUNDLED), help="model folder (default: the bundled one)")
     add("--parts", default=",".join(PARTS), help="parts to measure (default: %(default)s)")
-    add("--calls", type=int, default=30, help="timed calls a row (default: 30, as published)")
-    add("--seconds", type=float, default=6, help="of load a row (default: %(default)s)")
-    add("--clients", default="1,4,16,32", help="at the same time (default: %(default)s)")
-    add("--soak", type=float, metavar="MINUTES", help="instead: the memory under so much load")
-    add("--growth", action="store_true", help="instead: the cost of more and more pictures")
-    add("--sizes", default="100,1000,10000", help="pictures of --growth (default: %(default)s)")
+    add("--calls", type=int, default=30, help="timed calls per row (default: 30, as published)")
+    add("--seconds", type=float, default=6, help="seconds of load per row (default: %(default)s)")
+    add("--clients", type=counts, default="1,4,16,32", help="at once (default: %(default)s)")
+    add("--soak", type=float, metavar="MINUTES", help="measure only memory, under load")
+    add("--growth", action="store_true", help="measure only memory and time, of --sizes pictures")
+    add("--sizes", type=counts, default="100,1000,10000", help="default: %(default)s")
     add("--dataset", help="pictures for --growth: Hub id or folder (default: drawn ones)")
     add("--output", default=str(RESULTS), help="folder of the tables (default: results)")
-    folder = os.environ.get("LESION_CACHE", Path.home() / ".cache" / "skin-lesion")
-    add("--cache", default=folder, help="for the published network, 800 MB (default: %(default)s)")
+    add("--cache", default=default_cache(), help="takes 800 MB (default: %(default)s)")
     args = parser.parse_args(arguments)
     args.parts = args.parts.split(",")
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"--parts knows {', '.join(PARTS)}; not {', '.join(sorted(unknown))}")
-    args.clients = [int(n) for n in args.clients.split(",")]
-    args.sizes = [int(n) for n in args.sizes.split(",")]
     return args
 
 
+def counts(text: str) -> list[int]:
+    """Whole numbers of at least 1, separated by commas. Raises ValueError, for argparse."""
+    numbers = [int(number) for number in text.split(",")]
+    if min(numbers) < 1:
+        raise ValueError
+    return numbers
+
+
 @cache
-def published_network(architecture: str, height: int, width: int):
+def published_network():
     """The published network with random weights."""
     import keras
 
     from model.network.network import build_network
 
+    architecture, height, width = PUBLISHED
     keras.utils.set_random_seed(0)
     network = build_network(architecture, height, width, 7, head="flatten")
     network(np.zeros((1, height, width, 3), np.float32))  # Keras's ONNX export needs one call
@@ -94,7 +101,7 @@ def published_file(form: str, cache_folder: Path) -> Path:
         import convert
 
         print(f"making {form} ...", flush=True)
-        network = published_network(*PUBLISHED)
+        network = published_network()
         with new_folder(folder) as beside:
             if form.endswith(".tflite"):
                 config = {"head": "flatten", "input": {"height": height, "width": width}}
@@ -131,7 +138,7 @@ def network_rows(args, classifier) -> list[dict]:
 
     file, size = classifier.folder / TFLITE, (classifier.height, classifier.width)
     name = f"{classifier.config['architecture']} {size[0]}x{size[1]}"
-    add(f"{name}, a thread a core", size, lambda: measures.tflite(file))
+    add(f"{name}, one thread per core", size, lambda: measures.tflite(file))
     add(f"{name}, one thread, as the page runs it", size, lambda: measures.tflite(file, 1))
     add(f"{name}, CompiledModel", size, lambda: measures.compiled(file))
     add(f"{name}, OpenVINO on the .tflite", size, lambda: measures.openvino(file))
@@ -151,8 +158,7 @@ def network_rows(args, classifier) -> list[dict]:
         ("ONNX Runtime, float32", measures.onnx, "model.onnx"),
     ):
         add(f"{name}, {what}", size, lambda: runtime(published_file(form, Path(args.cache))))
-    network = partial(published_network, *PUBLISHED)
-    add(f"{name}, Keras predict", size, lambda: partial(network().predict, verbose=0))
+    add(f"{name}, Keras predict", size, lambda: partial(published_network().predict, verbose=0))
     base = [each["median"] for each in rows if each["what"].endswith(BASE)]
     if not base:
         print("No ratios: the published network could not be measured.")

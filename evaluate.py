@@ -16,8 +16,9 @@ interval from a bootstrap over lesions.
 --part test and --part validation take the images that split.json lists. --part all takes every
 picture of the data set, which then needs no columns but image and dx.
 
---outliers names a data set of pictures that are not lesions. It measures how well `model.tflite`
-tells them, and generated pictures, from the part's pictures, and how many of those it refuses.
+--outliers names a data set of pictures that are not lesions. It also measures how well
+`model.tflite` separates these, and generated pictures, from the pictures of the part, and how many
+of each it refuses.
 """
 
 import argparse
@@ -34,6 +35,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 import numpy as np
 
 from model.data.dataset import decode, rows_of_model
+from model.data.prepare import data_name
 from model.folder import (
     METRICS,
     SPLIT,
@@ -64,7 +66,7 @@ def parse(arguments=None) -> argparse.Namespace:
     add("--output", help="folder for metrics.json, report.md and PNGs (default: see above)")
     add("--label-column", help="column of the labels (default: that of the training)")
     add("--outliers", help="Hub id or folder of pictures that are not lesions")
-    add("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    add("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
     add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
     add("--results", metavar="CSV", help="table of runs to write the folder's row into")
     add_push_arguments(parser)
@@ -95,7 +97,14 @@ def main(arguments=None) -> dict:
     # a model on the Hub is copied first
     folder = working_copy(args.folder)
     config = read_config(folder)
+    output = Path(args.output or (folder if args.part == "test" else folder / args.part))
+    in_place = output.resolve() == folder.resolve()
     check(folder, config, args.part)
+    if args.results and not in_place:
+        raise ModelFolderError(
+            f"--results takes the figures of the test part in {folder}; leave out --results, or "
+            "--output and --part."
+        )
 
     # pictures, answers and figures
     part = load_part(args, folder, config)
@@ -103,11 +112,10 @@ def main(arguments=None) -> dict:
     keep_earlier(metrics, folder)
 
     # metrics.json, report.md, PNGs; in the model folder also the card and checksums
-    output = Path(args.output or (folder if args.part == "test" else folder / args.part))
-    write(output, folder, config, metrics)
+    write(output, config, metrics, in_place)
 
     # table of runs and Hub
-    if args.results and output == folder:
+    if args.results:
         from model.evaluation.runs import write_row
 
         write_row(folder, args.results)
@@ -116,7 +124,8 @@ def main(arguments=None) -> dict:
 
 
 def check(folder: Path, config: dict, part: str) -> None:
-    """Raise ModelFolderError where there is nothing to measure, or nothing to measure it on."""
+    """Raise ModelFolderError if the folder has no weights, or if the model was trained on the part
+    to measure."""
     if not any((folder / name).is_file() for name in (WEIGHTS, TFLITE)):
         raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
     if part == "validation" and "final" in config["training"]:
@@ -142,7 +151,7 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
     if "age" in rows.metadata:
         groups["age"] = np.array([age_band(age) for age in rows.metadata["age"][chosen]])
     record = {
-        "dataset": Path(name).name if Path(name).exists() else name,
+        "dataset": data_name(name),
         "part": args.part,
         "images": len(chosen),
         "lesions": len(set(lesions)),
@@ -209,15 +218,15 @@ def keep_earlier(metrics: dict, folder: Path) -> None:
         metrics["keras"] = before["keras"]  # the bundled folder leaves out its Keras weights
 
 
-def write(output: Path, folder: Path, config: dict, metrics: dict) -> None:
-    """Write what was measured into `output`, and print it."""
+def write(output: Path, config: dict, metrics: dict, in_place: bool) -> None:
+    """Write what was measured into `output` and print it. `in_place`: into the model folder."""
     from model.hub.card import report_text, write_card, write_report
 
-    with changing(folder) if output == folder else contextlib.nullcontext(output) as new:
+    with changing(output) if in_place else contextlib.nullcontext(output) as new:
         new.mkdir(parents=True, exist_ok=True)
         write_json(new / METRICS, metrics)
         write_report(new, config, metrics)
-        if output == folder:
+        if in_place:
             write_card(new)
             write_checksums(new)
     print(report_text(metrics))

@@ -6,7 +6,7 @@ Learning Deep Features for Discriminative Localization, CVPR 2016).
 """
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 LONGEST = 640  # pixels, the longer side of the picture as shown
 HALF = 0.5  # the level of the white line
@@ -27,11 +27,11 @@ COLOURS = (
     "#b5de2b",
     "#fde725",
 )
-_RGB = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS], np.float32)
+_RGB = np.array([ImageColor.getrgb(colour) for colour in COLOURS], np.float32)
 
 
 def shown(picture: Image.Image) -> Image.Image:
-    """A copy of an RGB picture, at most LONGEST pixels a side."""
+    """A copy of an RGB picture, at most LONGEST pixels per side."""
     picture = picture.copy()
     picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     return picture
@@ -47,10 +47,9 @@ def strengths(evidence: np.ndarray) -> np.ndarray:
 
 def colours(values: np.ndarray) -> np.ndarray:
     """Values 0 to 1 of any shape to float32 [..., 3], RGB 0 to 255."""
-    place = np.clip(values, 0, 1) * (len(_RGB) - 1)
-    low = np.minimum(place.astype(int), len(_RGB) - 2)
-    share = (place - low)[..., None]
-    return _RGB[low] * (1 - share) + _RGB[low + 1] * share
+    levels = np.linspace(0, 1, len(_RGB))
+    channels = [np.interp(values, levels, channel) for channel in _RGB.T]
+    return np.stack(channels, axis=-1).astype(np.float32)
 
 
 def overlay(picture: Image.Image, strength: np.ndarray) -> Image.Image:

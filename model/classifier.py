@@ -42,7 +42,7 @@ class Prediction:
     milliseconds: the network's share of the time
     notices: codes from model/quality.py's CODES
     familiarity: 0..1, how similar the picture is to the training pictures; None if the model
-        does not tell
+        does not measure it
     picture: the picture itself, upright RGB, as `open_picture` returned it
     """
 

@@ -140,7 +140,7 @@ def disk_error(error: OSError) -> str:
         words = [f"errno = {n}," for n in numbers] + [f"[errno {n}]" for n in numbers]
         if error.errno in numbers or any(each in said for each in words):
             place = f" ({error.filename})" if error.filename else ""
-            return f"{sentence}{place}. What was there before is whole; mend it and run this again."
+            return f"{sentence}{place}. Existing files were not changed. Fix this and try again."
     raise error
 
 
@@ -175,7 +175,7 @@ def read_config(folder: "str | Path") -> dict:
         raise ModelFolderError(f"There is no model folder {folder}.")
     if not (folder / CONFIG).is_file():
         raise ModelFolderError(
-            f"{folder} is no model folder: it has no {CONFIG}. Make one with train.py."
+            f"{folder} is not a model folder: it has no {CONFIG}. Make one with train.py."
         )
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -201,7 +201,9 @@ def read_config(folder: "str | Path") -> dict:
             and 0 <= float((config.get("familiarity") or {}).get("threshold") or 0) <= 1
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ModelFolderError(f"{folder / CONFIG} lacks or garbles {error}.") from None
+        raise ModelFolderError(
+            f"{folder / CONFIG} has a missing or invalid value: {error}."
+        ) from None
     if not fine:
         raise ModelFolderError(f"{folder / CONFIG} has impossible labels, input or calibration.")
     return config
@@ -218,7 +220,8 @@ def read_metrics(folder: "str | Path") -> dict:
             float(metrics[runtime]["top_1"]["value"]), metrics["data"]["part"]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFolderError(
-            f"{path} lacks or garbles {error}. Make it anew with convert.py, then evaluate.py."
+            f"{path} has a missing or invalid value: {error}. "
+            "Make it again with convert.py, then evaluate.py."
         ) from None
     return metrics
 
@@ -237,8 +240,7 @@ def write_checksums(folder: "str | Path") -> None:
         for p in folder.iterdir()
         if p.is_file() and not p.name.startswith(".") and p.name != SUMS
     )
-    with replacing(folder / SUMS) as beside:
-        beside.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    write_text(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
 
 
 def read_checksums(folder: "str | Path") -> dict[str, str]:

@@ -20,12 +20,12 @@ PREPROCESSING = {"resize": "bilinear, antialiased", "portrait": "turned to lands
 
 # Phones take up to 48 megapixels.
 MAX_PIXELS = 64_000_000
-WEBP_PIXELS = 32_000_000  # PIL's WebP decoder takes 16 bytes a pixel, the others 4
+WEBP_PIXELS = 32_000_000  # PIL's WebP decoder takes 16 bytes per pixel, the others 4
 MAX_BYTES = 25_000_000
 # Each scan of a progressive JPEG costs a pass over all pixels and may take as little as 10 bytes.
 # Cameras write 1 scan, programs about 15 at most.
 MAX_SCANS, MAX_SCANNED = 100, 2_000_000_000
-# PIL takes 4 bytes a pixel, and a copy for each step: larger pictures are reduced first.
+# PIL takes 4 bytes per pixel, and a copy for each step: larger pictures are reduced first.
 LARGE = 12_500_000
 STRIP = 32  # rows, so that a strip of the widest picture fits into the processor's cache
 
@@ -33,7 +33,7 @@ STRIP = 32  # rows, so that a strip of the widest picture fits into the processo
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
 # No picture is reduced to less than twice this: model/quality.py needs 96 x 128 pixels.
-LEAST = 128
+MIN_SIDE = 128
 
 # EXIF orientation to the transposition that undoes it.
 TURNS = {
@@ -99,7 +99,7 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
             )
         if isinstance(picture, JpegImageFile):
             _check_scans(picture)
-        longest = 2 * max(height, width, LEAST) if height and width else 0
+        longest = 2 * max(height, width, MIN_SIDE) if height and width else 0
         if longest:
             picture.draft("RGB", (longest, longest))
         picture.load()  # before the orientation is read: PIL turns a TIFF as it loads it

@@ -154,7 +154,10 @@ def test_without_a_choice_the_bundled_model_is_served(monkeypatch):
 def test_broken_model_folder_ends_in_a_sentence(trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "copy")
     (copy / "model.tflite").write_bytes(b"junk")
-    for folder, sentence in ((copy, "does not match its checksum"), (tmp_path, "no model folder")):
+    for folder, sentence in (
+        (copy, "does not match its checksum"),
+        (tmp_path, "not a model folder"),
+    ):
         with pytest.raises(SystemExit, match=sentence):
             app.main(["--model", str(folder)])
 

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from made import encode, made_rows, write_dataset
+from made import drawing, encode, made_rows, write_dataset
 
 import evaluate
 from model import folder as f
+from model.classifier import Classifier
 from model.data.dataset import DatasetError
+from model.evaluation import outliers
 from model.evaluation.outliers import generate
 
 SHARED = Path(__file__).parents[2] / "shared" / "ham10000"
@@ -61,6 +63,30 @@ def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):
     for entry in measured["outliers"].values():
         assert entry["roc_auc"]["value"] > 0.98 and entry["refused"]["value"] > 0.9
     assert "| other things | 8 |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_unreadable_pictures_are_left_out_with_their_lesions(trained):
+    classifier, good = Classifier(trained), encode(drawing("mel", 1))
+    pictures, lesions = [good, b"junk", good], ["a", "b", "c"]
+    found = outliers.measure(classifier, pictures, lesions, {"x": [b"junk", good]}, 20)
+    assert found["images"] == 2 and found["outliers"]["x"]["images"] == 1
+    with pytest.raises(f.UserError, match="No picture of x can be read"):
+        outliers.measure(classifier, [good], ["a"], {"x": [b"junk"]}, 20)
+
+
+@pytest.mark.parametrize("more", ["--part validation", "--output {base}/elsewhere"])
+def test_results_without_the_test_part_in_its_folder_is_refused(trained, tmp_path, more):
+    command = f"{trained} --results {tmp_path}/runs.csv {more.format(base=tmp_path)}"
+    with pytest.raises(f.ModelFolderError, match="leave out --results, or"):
+        evaluate.main(command.split())
+
+
+def test_output_that_names_the_folder_otherwise_keeps_it_whole(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    other = tmp_path / "x" / ".." / "copy"
+    (tmp_path / "x").mkdir()
+    evaluate.main([str(copy), "--output", str(other), "--resamples", "20"])
+    f.verify(copy)
 
 
 def test_split_of_another_set_is_a_sentence(trained, tmp_path):

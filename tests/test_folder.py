@@ -59,7 +59,7 @@ def test_checksums_name_the_altered_and_the_missing_file(tmp_path):
         ({"format": 99}, "format 99"),
         ({"labels": ["a"]}, "impossible labels"),
         ({"labels": ["a", "a"]}, "impossible labels"),
-        ({"labels": None}, "lacks or garbles"),
+        ({"labels": None}, "missing or invalid value"),
         ({"input": {"height": 32}}, "width"),
         ({"calibration": {"temperature": 0}}, "impossible"),
     ],
@@ -73,7 +73,7 @@ def test_config_that_cannot_be_right_is_refused(tmp_path, change, sentence):
 
 
 def test_missing_and_damaged_config(tmp_path):
-    with pytest.raises(f.ModelFolderError, match="no model folder"):
+    with pytest.raises(f.ModelFolderError, match="not a model folder"):
         f.read_config(tmp_path)
     with pytest.raises(f.ModelFolderError, match="There is no model folder"):
         f.read_config(tmp_path / "nothing")

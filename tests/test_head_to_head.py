@@ -15,7 +15,7 @@ from sklearn import metrics as sk
 
 from evaluate import tflite_probabilities
 from model.data import dataset as d
-from model.evaluation.metrics import classification_metrics, clusters_of, interval, resampled
+from model.evaluation.metrics import bootstrap, classification_metrics, clusters_of, interval
 from model.folder import ModelFolderError
 from model.labels import LABELS
 from results import head_to_head as h
@@ -183,7 +183,7 @@ def test_differences_are_paired_and_from_our_side(scene):
     def mean(weights):
         return {"mean": apart @ weights / weights.sum(axis=0)}
 
-    draws = resampled(mean, clusters_of(lesions), 200, 0)["mean"]
+    draws = bootstrap(mean, clusters_of(lesions), 200, 0)["mean"]
     assert differences["other"]["top_1",] == pytest.approx(interval(draws), abs=2e-6)
     assert clusters_of(lesions).max() + 1 == n - 1  # two pictures show one lesion
     cells = h.section(metrics, differences)

@@ -166,7 +166,7 @@ def test_damaged_or_foreign_files_are_not_pushed(hub, ann, tmp_path):
     (folder / "model.tflite").write_bytes(b"TFLITE")
     with pytest.raises(ModelFolderError, match="model.tflite does not match"):
         push(folder, "ann/skin", api=ann)
-    with pytest.raises(ModelFolderError, match="no model folder"):
+    with pytest.raises(ModelFolderError, match="model folder"):
         push(tmp_path, "ann/skin", api=ann)
     assert hub.requests == []
 
@@ -414,7 +414,7 @@ def test_full_disk(hub, cache, tmp_path):
         ("ann/gated", False, "ann/gated is gated: ask for access at http"),
         ("ann/gated", "hf_bob", "ann/gated is gated"),
         ("ann/skin", "hf_wrong", "The Hub refuses your token"),
-        ("ann/foreign", False, "no model folder of this program: it has no SHA256SUMS"),
+        ("ann/foreign", False, "not a model folder of this program: it has no SHA256SUMS"),
     ],
 )
 def test_models_that_the_hub_refuses(hub, cache, tmp_path, name, token, sentence):

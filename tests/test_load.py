@@ -116,7 +116,7 @@ def test_past_the_bound_everybody_is_told_so_at_once_and_afterwards_served(train
 
 def test_a_page_that_does_not_come_up_is_said(tmp_path):
     command = [sys.executable, "app.py", "--model", str(tmp_path)]
-    with pytest.raises(load.LoadError, match="no model folder"):
+    with pytest.raises(load.LoadError, match="not a model folder"):
         with load.page(command, PICTURES[0]):
             pass
 

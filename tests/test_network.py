@@ -67,7 +67,7 @@ def test_unknown_backbone_and_missing_weights_are_sentences(tmp_path):
     (tmp_path / "x.weights.h5").write_bytes(b"junk")
     with pytest.raises(n.NetworkError, match="does not fit"):
         load_backbone(network, "mobilenet_v2", tmp_path / "x.weights.h5")
-    with pytest.raises(ModelFolderError, match="no model folder"):
+    with pytest.raises(ModelFolderError, match="not a model folder"):
         n.load_network(tmp_path)
 
 

@@ -68,7 +68,7 @@ def test_a_row_is_replaced_and_others_stay(trained, tmp_path):
 def test_another_table_is_left_alone(trained, tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text("fruit,price\napple,1\n")
-    with pytest.raises(f.ModelFolderError, match="no table of runs"):
+    with pytest.raises(f.ModelFolderError, match="not a table of runs"):
         r.write_row(trained, path)
     assert path.read_text() == "fruit,price\napple,1\n"
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class Caller:
         self.headers = {}
 
     def request(self, method: str, path: str, body: bytes | None = None, headers=None) -> bytes:
+        """The body of the response. Raises LoadError if its status is not 200."""
         self.connection.request(method, path, body, self.headers | (headers or {}))
         answer = self.connection.getresponse()
         content = answer.read()
@@ -137,7 +139,7 @@ def ours(folder: Path) -> list[str]:
 
 
 def naive_page(folder: str) -> None:
-    """Serve the same file with Gradio's defaults: a thread a core, one call at a time."""
+    """Serve the same file with Gradio's defaults: one thread per core, one call at a time."""
     import gradio as gr
 
     from model.classifier import Classifier
@@ -152,8 +154,8 @@ def naive_page(folder: str) -> None:
 
 @dataclass
 class Load:
-    """What clients met: `times` of the calls in milliseconds, `seconds` in all, the beginnings of
-    the `errors`, and how many answers were those of another picture (`wrong`)."""
+    """What the clients measured: `times` of the calls in milliseconds, `seconds` in all, the
+    beginnings of the `errors`, and how many answers were those of another picture (`wrong`)."""
 
     times: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -161,6 +163,7 @@ class Load:
     wrong: int = 0
 
     def figures(self) -> dict:
+        """Answers per second, and the number of errors and wrong answers."""
         errors = len(self.errors) + self.wrong
         return {"per_second": len(self.times) / self.seconds, "errors": errors}
 
@@ -200,18 +203,10 @@ def under_load(
                 found.times.append((time.perf_counter() - start) * 1000)
                 found.wrong += any(abs(shares[k] - expected[k]) > 1e-3 for k in expected)
 
-    in_threads(client, zip(callers, pictures, alone))
+    with ThreadPoolExecutor(len(pictures)) as pool:
+        list(pool.map(client, callers, pictures, alone))
     found.seconds += time.perf_counter() - begin
     return found
-
-
-def in_threads(work, arguments) -> None:
-    """Call `work` with each of `arguments` at the same time; return when all are done."""
-    threads = [threading.Thread(target=work, args=each) for each in arguments]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def lesion(seed: int, size: tuple[int, int] = (600, 450), grain: float = 6) -> bytes:
@@ -285,14 +280,8 @@ def script_cost(folder: Path, count: int, dataset: str | None = None) -> tuple[f
     with tempfile.TemporaryDirectory() as place, tempfile.TemporaryFile() as said:
         source = write_pictures(Path(place) / "pictures", count, dataset)
         command = [sys.executable, "evaluate.py", str(folder), "--part", "all"]
-        command += [
-            "--dataset",
-            str(source),
-            "--output",
-            f"{place}/out",
-            "--cache",
-            f"{place}/cache",
-        ]
+        command += ["--dataset", str(source), "--output", f"{place}/out"]
+        command += ["--cache", f"{place}/cache"]
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said)
         with sampled(process.pid) as samples:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 from model.benchmark import load
 from model.benchmark.load import lesion, megabytes
 from model.folder import TFLITE, replacing, write_text
+from model.hub.tables import table
 
 COLUMNS = (
     "part what clients calls mean std min max median p95 ratio per_second errors seconds "
@@ -54,7 +56,9 @@ def rate(call, clients: int, seconds: float) -> float:
             call()
             done.append(True)
 
-    load.in_threads(client, [()] * clients)
+    with ThreadPoolExecutor(clients) as pool:
+        for _ in range(clients):
+            pool.submit(client)
     return len(done) / (time.perf_counter() - begin)
 
 
@@ -98,10 +102,9 @@ def as_markdown(rows: list[dict]) -> str:
     for part in dict.fromkeys(row["part"] for row in rows):
         mine = [row for row in rows if row["part"] == part]
         columns = [c for c in COLUMNS[1:] if any(row.get(c) is not None for row in mine)]
-        lines = [f"| {' | '.join([part, *columns[1:]])} |", "| --- " * len(columns) + "|"]
-        lines += [f"| {' | '.join(written(row.get(c)) for c in columns)} |" for row in mine]
-        tables.append("\n".join(lines))
-    return "\n\n".join(tables) + "\n"
+        cells = [[written(row.get(column)) for column in columns] for row in mine]
+        tables += table([part, *columns[1:]], cells)
+    return "\n".join(tables)
 
 
 def write(rows: list[dict], path: Path, heading: str) -> None:
@@ -117,13 +120,13 @@ def write(rows: list[dict], path: Path, heading: str) -> None:
     write_text(path.with_suffix(".md"), f"{heading}\n{as_markdown(rows)}")
 
 
-# A runtime raises ImportError where it is not installed. Its call takes pixels uint8 [n, height,
+# Each raises ImportError if the runtime is not installed. The call takes pixels uint8 [n, height,
 # width, 3] and returns probabilities [n, classes]; Keras returns logits.
 
 
 def tflite(path: Path, threads: int | None = None, batch: int | None = None) -> Call:
-    """LiteRT's interpreter, which uses XNNPACK; by default a thread a core, and one image a call.
-    Raises RuntimeError or ValueError if the graph cannot be resized to `batch` images."""
+    """LiteRT's interpreter, which uses XNNPACK; by default one thread per core, one image per
+    call. Raises RuntimeError or ValueError if the graph cannot be resized to `batch` images."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=threads or os.cpu_count())
@@ -188,7 +191,7 @@ def onnx(path: Path) -> Call:
 
 
 def serving_rows(args, classifier) -> list[dict]:
-    """Ways to serve several calls: one interpreter with a thread a core, more of them, batches."""
+    """Ways to serve several calls: one interpreter with one thread per core, several, batches."""
     from model.classifier import Classifier
 
     rows, cores = [], os.cpu_count()
@@ -291,8 +294,9 @@ def load_rows(args, classifier) -> list[dict]:
                 figures["ratio"] = figures["per_second"] / naive_rate
                 name = f"{name}, {'queue' if how == 'queued' else '/run'}"
                 rows.append(row("load", name, each.times, **figures))
-                print(f"{name}, clients: {clients}, calls a second: {figures['per_second']:.1f}")
-                print(*each.errors[:1], sep="\n", end="")
+                print(f"{name}, clients: {clients}, calls per second: {figures['per_second']:.1f}")
+                for error in each.errors[:1]:
+                    print(error)
         for name, server in up.items():
             peak = megabytes(server.pid, "VmHWM")
             ends.append(row("page", f"{name}: peak memory after load", megabytes=peak))

@@ -11,18 +11,8 @@ from model.labels import suspicious_of
 
 # Figures of the validation part that config.json keeps.
 VALIDATED = (
-    "top_1",
-    "top_2",
-    "top_3",
-    "balanced_accuracy",
-    "macro",
-    "macro_f1",
-    "roc_auc",
-    "log_loss",
-    "melanoma",
-    "malignant",
-    "ece",
-)
+    "top_1 top_2 top_3 balanced_accuracy macro macro_f1 roc_auc log_loss melanoma malignant ece"
+).split()
 
 
 def validated(
@@ -44,10 +34,7 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
     logits: [n, k]; truth: [n] indices into labels. The operating point is set for a sensitivity of
     95 %; only the seven diagnoses and benign against malignant have one.
     """
-    calibration = {
-        "temperature": round(float(fit_temperature(logits, truth)), 4),
-        "part": "validation",
-    }
+    calibration = {"temperature": round(fit_temperature(logits, truth), 4), "part": "validation"}
     if suspicious := suspicious_of(labels):
         probabilities = calibrated(logits, calibration["temperature"])
         score = suspicious_score(labels, probabilities, suspicious)
@@ -82,7 +69,10 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 
 
 def operating_point(score: np.ndarray, positive: np.ndarray, sensitivity: float = 0.95) -> float:
-    """The highest threshold with score >= threshold for at least `sensitivity` of positives."""
+    """The highest threshold that at least a share `sensitivity` of the positives reach.
+
+    score: [n], 0 to 1; positive: [n] bool. Raises ValueError if no image is positive.
+    """
     positives = np.sort(np.asarray(score, np.float64)[np.asarray(positive, bool)])[::-1]
     if len(positives) == 0:
         raise ValueError("No image is positive, so no threshold gives a sensitivity.")

@@ -5,6 +5,7 @@ With the setting `figures`, train.py writes distribution.png and the pictures. T
 since the pictures belong to the data set, under its licence.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ PICTURES = "pictures"
 def history_figure(rows: list[dict], path: Path) -> None:
     """Write the curves of history.csv: loss, then accuracy and balanced accuracy.
 
-    rows: one dict an epoch, numbers as such or as text, with `epoch` (counted from 1 if missing)
-    and any of loss, accuracy, balanced_accuracy and their val_ counterparts.
+    rows: one dict of numbers per epoch, with `epoch` (counted from 1 if missing) and any of loss,
+    accuracy, balanced_accuracy and their val_ counterparts.
     """
     figure = Figure(figsize=(8, 4.5), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -40,10 +41,10 @@ def history_figure(rows: list[dict], path: Path) -> None:
         (right, "balanced_accuracy", "training balanced accuracy", 3, "-."),
         (right, "val_balanced_accuracy", "validation balanced accuracy", 2, ":"),
     )
-    epochs = [_number(row.get("epoch"), index) for index, row in enumerate(rows, start=1)]
+    epochs = [row.get("epoch", index) for index, row in enumerate(rows, start=1)]
     for axes, column, label, colour, style in curves:
-        values = [_number(row.get(column)) for row in rows]
-        points = [pair for pair in zip(epochs, values) if pair[1] is not None]
+        values = [row.get(column, math.nan) for row in rows]
+        points = [pair for pair in zip(epochs, values) if math.isfinite(pair[1])]
         if points:
             marker = "o" if len(points) < 30 else None
             look = {"color": COLOURS[colour], "marker": marker, "markersize": 3}
@@ -273,11 +274,3 @@ def _legend_outside(figure, axes, place, **options):
 def _save(figure, path):
     with replacing(path) as beside:
         figure.savefig(beside, format="png")
-
-
-def _number(value, otherwise=None):
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return otherwise
-    return number if number - number == 0 else otherwise  # not NaN, not infinite

@@ -1,4 +1,4 @@
-"""What a classifier is worth on a set of labelled images, every figure with its interval.
+"""Classification metrics, each with a bootstrap confidence interval.
 
 A figure is {"value", "low", "high"}: the value on the images as they are, and the 95 % percentile
 interval over bootstrap resamples of *lesions* (Efron and Tibshirani, An introduction to the
@@ -11,6 +11,7 @@ images hold, as in scikit-learn's balanced_accuracy_score. A class that is prese
 predicted has precision 0 and F1 0. Among equally probable classes the first ranks first.
 """
 
+import bisect
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,9 +21,10 @@ LEVEL = 0.95  # of the intervals
 BLOCK = 1_000_000  # weights held at a time (images x resamples), 8 MB
 BINS = 15  # of the reliability figure and the calibration error, as in Guo et al. 2017
 ROC_POINTS = 100
-LEAST = 1e-7  # lower bound of a probability in the log-loss
-# Labels with a sensitivity and a specificity of their own, for the most probable answer.
-ALONE = {"melanoma": "mel", "malignant": "malignant"}
+BANDS = ("0-29", "30-44", "45-59", "60-74", "75+")  # of age, in years
+EPSILON = 1e-7  # lower bound of a probability in the log-loss
+# Labels whose sensitivity and specificity (of the top-1 prediction) are also reported by name.
+NAMED = {"melanoma": "mel", "malignant": "malignant"}
 
 
 def classification_metrics(
@@ -57,16 +59,9 @@ def classification_metrics(
         raise ValueError(f"suspicious names {unknown}, which are not among the labels {labels}.")
     predicted = probabilities.argmax(axis=1)
     support = np.bincount(truth, minlength=k)
-    figures = draws(
-        labels,
-        truth,
-        probabilities,
-        lesions,
-        suspicious=suspicious,
-        threshold=threshold,
-        resamples=resamples,
-        seed=seed,
-    )
+    options = {"suspicious": suspicious, "threshold": threshold}
+    options |= {"resamples": resamples, "seed": seed}
+    figures = draws(labels, truth, probabilities, lesions, **options)
 
     result = {
         "n": n,
@@ -113,7 +108,7 @@ def draws(
     truth, probabilities = _checked(labels, truth, probabilities, lesions)
     support = np.bincount(truth, minlength=len(labels))
     rows, scores = _rows(labels, truth, probabilities, suspicious, threshold)
-    return resampled(
+    return bootstrap(
         lambda weights: _figures(labels, rows, scores, support, weights),
         clusters_of(lesions),
         resamples,
@@ -139,7 +134,7 @@ def subgroup_metrics(
     names = np.array(["unknown" if group in (None, "") else str(group) for group in groups])
     if len(names) != len(truth):
         raise ValueError(f"{len(names)} groups for {len(truth)} images.")
-    keep = ("n", "support", "top_1", "balanced_accuracy", "macro_f1", *ALONE, "suspicious")
+    keep = ("n", "support", "top_1", "balanced_accuracy", "macro_f1", *NAMED, "suspicious")
     result = {}
     for name in np.unique(names).tolist():
         rows = np.flatnonzero(names == name)
@@ -158,10 +153,7 @@ def age_band(age: float | None) -> str:
         return "unknown"
     if not 0 <= age < 130:
         return "unknown"
-    for end, band in ((30, "0-29"), (45, "30-44"), (60, "45-59"), (75, "60-74")):
-        if age < end:
-            return band
-    return "75+"
+    return BANDS[bisect.bisect((30, 45, 60, 75), age)]
 
 
 def suspicious_score(
@@ -199,7 +191,7 @@ def clusters_of(lesions: Sequence[str]) -> np.ndarray:
     return np.unique(named, return_inverse=True)[1]
 
 
-def resampled(figures: Callable, clusters: np.ndarray, resamples: int, seed: int) -> dict:
+def bootstrap(figures: Callable, clusters: np.ndarray, resamples: int, seed: int) -> dict:
     """figures(weights [n, r]) of the images as they are and of all resamples: {path: [1 + r]}.
 
     clusters: [n], from clusters_of; each resample draws as many clusters as there are.
@@ -270,8 +262,8 @@ def _rows(labels, truth, probabilities, suspicious, threshold):
         "predicted": predicted == classes,
         "hits": (truth == classes) & (predicted == truth),
         "top": rank < np.arange(1, min(4, k))[:, None],
-        "surprise": -np.log(np.maximum(own.T, LEAST)),
-        "gap": (bins == np.arange(BINS)[:, None]) * (correct - confidence),
+        "nll": -np.log(np.maximum(own.T, EPSILON)),
+        "calibration_gap": (bins == np.arange(BINS)[:, None]) * (correct - confidence),
     }
     scores = {
         ("per_class", label): (probabilities[:, index], truth == index)
@@ -299,7 +291,7 @@ def _figures(labels, rows, scores, full_support, weights):
         "recall": _ratio(hits, support),
         "f1": np.where(held, _ratio(2 * hits, support + predicted, 0.0), np.nan),
         "specificity": _ratio(n - support - predicted + hits, n - support),
-        "roc_auc": np.stack([_area(weights, *scores["per_class", label]) for label in labels]),
+        "roc_auc": np.stack([_roc_auc(weights, *scores["per_class", label]) for label in labels]),
     }
     macro = {name: _mean(values) for name, values in per_class.items()}
     weighted = {
@@ -310,8 +302,8 @@ def _figures(labels, rows, scores, full_support, weights):
     figures["balanced_accuracy",] = macro["recall"]
     figures["macro_f1",] = macro["f1"]
     figures["weighted_f1",] = weighted["f1"]
-    figures["ece",] = np.abs(sums["gap"]).sum(axis=0) / n
-    figures["log_loss",] = sums["surprise"][0] / n
+    figures["ece",] = np.abs(sums["calibration_gap"]).sum(axis=0) / n
+    figures["log_loss",] = sums["nll"][0] / n
     figures["roc_auc",] = macro["roc_auc"]
     for index, label in enumerate(labels):
         for name, values in per_class.items():
@@ -319,7 +311,7 @@ def _figures(labels, rows, scores, full_support, weights):
     for name in ("precision", "recall", "f1"):
         figures["macro", name] = macro[name]
         figures["weighted", name] = weighted[name]
-    for key, label in ALONE.items():
+    for key, label in NAMED.items():
         if label in labels:
             figures[key, "sensitivity"] = figures["per_class", label, "recall"]
             figures[key, "specificity"] = figures["per_class", label, "specificity"]
@@ -327,7 +319,7 @@ def _figures(labels, rows, scores, full_support, weights):
         positive, negative, caught, cleared = sums["suspicious"]
         figures["suspicious", "sensitivity"] = _ratio(caught, positive)
         figures["suspicious", "specificity"] = _ratio(cleared, negative)
-        figures["suspicious", "roc_auc"] = _area(weights, *scores["suspicious",])
+        figures["suspicious", "roc_auc"] = _roc_auc(weights, *scores["suspicious",])
     # The baseline always ranks the classes by their number of images, before resampling.
     order = np.argsort(-full_support, kind="stable")
     common = support[order]
@@ -337,7 +329,7 @@ def _figures(labels, rows, scores, full_support, weights):
     f1 = 2 * common[0] / (n + common[0])
     figures["baseline", "macro_f1"] = f1 / held.sum(axis=0)
     figures["baseline", "weighted_f1"] = f1 * common[0] / n
-    for key, label in ALONE.items():
+    for key, label in NAMED.items():
         if label in labels:
             always, those = float(labels[order[0]] == label), support[labels.index(label)]
             figures["baseline", key, "sensitivity"] = _ratio(always * those, those)
@@ -355,7 +347,7 @@ def _mean(values):
     return _ratio(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0))
 
 
-def _area(weights, score, positive):
+def _roc_auc(weights, score, positive):
     """Area under the ROC curve [r] under weights [n, r]; tied scores count half (Mann-Whitney)."""
     negative = np.flatnonzero(~positive)
     negative = negative[np.argsort(score[negative])]

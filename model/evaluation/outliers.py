@@ -1,8 +1,9 @@
-"""How well a model tells other pictures from lesions: a data set of them, and generated ones."""
+"""Out-of-distribution evaluation: how well a model recognises pictures that are not lesions, from a
+data set or generated."""
 
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from model.classifier import Classifier
 from model.evaluation.metrics import interval
+from model.folder import UserError
 from model.preprocessing import PictureError
 
 KINDS = ("noise", "gradient", "flat", "text", "checkerboard", "blobs")
@@ -21,12 +23,10 @@ SIZE = 400, 300  # width, height
 
 def some_pictures(name: str) -> list[bytes]:
     """At most SOME encoded pictures of a Hub id or folder. Raises DatasetError."""
-    from model.data.dataset import load_tables
+    from model.data.dataset import evenly, load_rows
 
-    tables = load_tables(name)
-    rows = [(table, row) for table in tables for row in range(len(table))]
-    cells = [table[row]["image"] for table, row in rows[:: -(-len(rows) // SOME)]]
-    return [cell["bytes"] or open(cell["path"], "rb").read() for cell in cells]
+    rows = load_rows(name, label_column=None, need=())
+    return [rows.encoded(i) for i in evenly(range(len(rows)), SOME)]
 
 
 def generated(count: int = GENERATED) -> list[Image.Image]:
@@ -92,14 +92,6 @@ def _text(rng, size, colour):
     return picture
 
 
-class Answer(NamedTuple):
-    """A Prediction without its evidence map, which would fill the memory."""
-
-    confident: bool
-    notices: list[str]
-    familiarity: float | None
-
-
 def measure(
     classifier: Classifier, real: Iterable, lesions, outliers: dict[str, list], resamples: int
 ) -> dict:
@@ -113,17 +105,17 @@ def measure(
     of the real ones, which are resampled by lesion; outliers are resampled by picture.
     """
     rng = np.random.default_rng(0)
-    ours = _ask(classifier, real, "real pictures", len(lesions))
-    _, place, counts = np.unique(lesions, return_inverse=True, return_counts=True)
+    answers = _ask(classifier, real, "the part", len(lesions))
+    read = [i for i, answer in enumerate(answers) if answer]
+    ours = [answers[i] for i in read]
+    _, place, counts = np.unique(np.asarray(lesions)[read], return_inverse=True, return_counts=True)
     units = np.split(np.argsort(place, kind="stable"), np.cumsum(counts)[:-1])
     codes = sorted({code for answer in ours for code in answer.notices})
-    flags = [
-        np.array([not answer.confident for answer in ours], np.float64),
-        np.array([bool(answer.notices) for answer in ours], np.float64),
-        *(np.array([c in answer.notices for answer in ours], np.float64) for c in codes),
-    ]
-    shares = [[each[i].mean() for each in flags] for i in _drawn(units, len(ours), resamples, rng)]
-    refused, noticed, *notices = (interval(values) for values in np.array(shares).T)
+    flags = np.array(
+        [[not a.confident, bool(a.notices), *(code in a.notices for code in codes)] for a in ours]
+    )
+    shares = [flags[i].mean(axis=0) for i in _draws(units, len(ours), resamples, rng)]
+    refused, noticed, *notices = map(interval, np.array(shares).T)
     result = {
         "threshold": classifier.config.get("familiarity", {}).get("threshold"),
         "images": len(ours),
@@ -133,7 +125,7 @@ def measure(
         "outliers": {},
     }
     for name, pictures in outliers.items():
-        theirs = _ask(classifier, pictures, name, len(pictures))
+        theirs = list(filter(None, _ask(classifier, pictures, name, len(pictures))))
         again = [np.arange(len(theirs)), *rng.integers(0, len(theirs), (resamples, len(theirs)))]
         refused = np.array([not answer.confident for answer in theirs], np.float64)
         entry = {
@@ -142,30 +134,36 @@ def measure(
         }
         if ours[0].familiarity is not None:
             scores = [np.array([answer.familiarity for answer in side]) for side in (ours, theirs)]
-            drawn = _drawn(units, len(ours), resamples, np.random.default_rng(0))
-            areas = [_area(scores[0][i], scores[1][j]) for i, j in zip(drawn, again)]
+            ours_again = _draws(units, len(ours), resamples, np.random.default_rng(0))
+            areas = [_area(scores[0][i], scores[1][j]) for i, j in zip(ours_again, again)]
             entry["roc_auc"] = interval(np.array(areas))
         result["outliers"][name] = entry
     return result
 
 
-def _drawn(units, count, resamples, rng):
+def _draws(units, count, resamples, rng):
     """The numbers of all images, then `resamples` times those of as many lesions, drawn with
-    replacement. Yielded one by one, since all together would take 8 KB an image."""
+    replacement. Yielded one by one, since all together would take 8 KB per image."""
     yield np.arange(count)
     for _ in range(resamples):
         yield np.concatenate([units[i] for i in rng.integers(0, len(units), len(units))])
 
 
 def _ask(classifier, pictures, name, total):
-    found = []
+    """A Prediction for each picture, None for one that cannot be read. Raises UserError if that is
+    so for all."""
+    answers = []
     for picture in tqdm(pictures, desc=name, total=total, file=sys.stdout, mininterval=1):
         try:
             prediction = classifier.predict(picture)
         except PictureError:
-            continue
-        found.append(Answer(prediction.confident, prediction.notices, prediction.familiarity))
-    return found
+            answers.append(None)
+        else:
+            # The evidence and the pictures of all together would fill the memory.
+            answers.append(replace(prediction, evidence=None, picture=None))
+    if not any(answers):
+        raise UserError(f"No picture of {name} can be read.")
+    return answers
 
 
 def _area(inside, outside):

@@ -1,4 +1,4 @@
-"""The table of runs, a CSV: one row for each model folder, how it was made and what it reached.
+"""The table of runs, a CSV with a row for each model folder: how it was made and its figures.
 
     python -m model.evaluation.runs runs/NAME results/runs.csv     write the row of a model folder
 
@@ -96,18 +96,14 @@ def write_row(folder: "str | Path", path: "str | Path") -> dict:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         if rows and "name" not in rows[0]:
-            raise ModelFolderError(f"{path} is no table of runs: it has no column 'name'.")
-    names = [old["name"] for old in rows]
-    if row["name"] in names:
-        rows[names.index(row["name"])] = row
-    else:
-        rows.append(row)
+            raise ModelFolderError(f"{path} is not a table of runs: it has no column 'name'.")
+    table = {old["name"]: old for old in rows} | {row["name"]: row}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         # Old rows lose columns that no longer exist and have empty cells for new ones.
         writer = csv.DictWriter(file, list(row), restval="", extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(table.values())
     print(f"{path}: the row of {row['name']}")
     return row
 

@@ -114,7 +114,9 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
     if isinstance(error, RevisionNotFoundError):
         return HubError(f"{repo_id} on the Hub has no branch, tag or commit {revision}.")
     if isinstance(error, EntryNotFoundError) and status:
-        return HubError(f"{name} on the Hub is no model folder of this program: it has no {SUMS}.")
+        return HubError(
+            f"{name} on the Hub is not a model folder of this program: it has no {SUMS}."
+        )
     if isinstance(error, RepositoryNotFoundError):
         return HubError(
             f"There is no model {repo_id} on the Hub, nor a folder of that name here. Check the "
