@@ -100,7 +100,7 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
         if isinstance(picture, JpegImageFile):
             _check_scans(picture)
         longest = 2 * max(height, width, MIN_SIDE) if height and width else 0
-        if longest:
+        if longest and picture is not source:  # `draft` changes the picture itself
             picture.draft("RGB", (longest, longest))
         picture.load()  # before the orientation is read: PIL turns a TIFF as it loads it
         orientation = _orientation(picture)

@@ -98,6 +98,12 @@ def test_an_opened_picture_opens_unchanged():
     assert open_picture(picture, *SIZE).tobytes() == picture.tobytes()
 
 
+def test_the_callers_picture_keeps_its_size():
+    with Image.open(io.BytesIO(encode(drawing("mel", 1, (1600, 1200)), "JPEG"))) as picture:
+        opened = open_picture(picture, 144, 192)
+        assert picture.size == opened.size == (1600, 1200)
+
+
 def test_large_jpeg_decoded_at_a_fraction_stays_close():
     y, x = np.mgrid[:1200, :1600]
     waves = np.stack([128 + 100 * np.sin(x / 200), 128 + 100 * np.cos(y / 150), x / 8], axis=-1)
