@@ -37,6 +37,7 @@ import numpy as np
 from model.data.dataset import decode, rows_of_model
 from model.data.prepare import data_name
 from model.folder import (
+    CONFIG,
     METRICS,
     SPLIT,
     TFLITE,
@@ -99,12 +100,7 @@ def main(arguments=None) -> dict:
     config = read_config(folder)
     output = Path(args.output or (folder if args.part == "test" else folder / args.part))
     in_place = output.resolve() == folder.resolve()
-    check(folder, config, args.part)
-    if args.results and not in_place:
-        raise ModelFolderError(
-            f"--results takes the figures of the test part in {folder}; leave out --results, or "
-            "--output and --part."
-        )
+    check(args, folder, config, None if in_place else output)
 
     # pictures, answers and figures
     part = load_part(args, folder, config)
@@ -123,15 +119,22 @@ def main(arguments=None) -> dict:
     return metrics
 
 
-def check(folder: Path, config: dict, part: str) -> None:
-    """Raise ModelFolderError if the folder has no weights, or if the model was trained on the part
-    to measure."""
+def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path | None) -> None:
+    """Raise ModelFolderError if the folder has no weights, if the model was trained on the part to
+    measure, or if the figures do not belong `elsewhere`, the output if it is not the folder."""
     if not any((folder / name).is_file() for name in (WEIGHTS, TFLITE)):
         raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
-    if part == "validation" and "final" in config["training"]:
+    if args.part == "validation" and "final" in config["training"]:
         raise ModelFolderError(
             f"{folder} was trained on its validation part too, so that part measures nothing: "
             f"evaluate {config['training']['final']['like']}, the run that was selected."
+        )
+    if elsewhere and (elsewhere / CONFIG).exists():
+        raise ModelFolderError(f"{elsewhere} is another model folder: choose another --output.")
+    if elsewhere and args.results:
+        raise ModelFolderError(
+            f"--results takes the figures of the test part in {folder}: leave out --results, or "
+            "--output and --part."
         )
 
 

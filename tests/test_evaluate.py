@@ -81,6 +81,13 @@ def test_results_without_the_test_part_in_its_folder_is_refused(trained, tmp_pat
         evaluate.main(command.split())
 
 
+def test_another_model_folder_is_not_written_into(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    with pytest.raises(f.ModelFolderError, match="another model folder: choose another --output"):
+        evaluate.main([str(trained), "--output", str(copy)])
+    f.verify(copy)
+
+
 def test_output_that_names_the_folder_otherwise_keeps_it_whole(trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "copy")
     other = tmp_path / "x" / ".." / "copy"
