@@ -15,16 +15,16 @@ from model.network.network import NetworkError
 
 
 def begin(work: Path, settings: dict, resume: bool) -> None:
-    """Make the folder of an unfinished run, or check that the same command started it. Raises
-    ModelFolderError."""
-    if work.exists() and not resume:
+    """Make the folder of an unfinished run, or check that the same command started it. A run that
+    ended before its first epoch was complete starts anew. Raises ModelFolderError."""
+    if not (work / "state.json").exists():
+        work.mkdir(parents=True, exist_ok=True)
+        write_json(work / "settings.json", settings)
+        return
+    if not resume:
         raise ModelFolderError(
             f"{work} holds an unfinished run: continue it with --resume, or remove that folder."
         )
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / "settings.json").exists():
-        write_json(work / "settings.json", settings)
-        return
     before = read_json(work / "settings.json")
     changed = sorted(key for key in settings if before.get(key) != settings[key])
     if changed:
