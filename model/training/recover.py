@@ -1,10 +1,10 @@
-"""Keras weights out of a model folder's `model.tflite`.
+"""Keras weights recovered from a model folder's `model.tflite`.
 
-TF Lite keeps each convolution under its layer's name, with the batch normalisation
-after it folded into kernel and bias, and in int8 by channel where it was quantised. Unfolded, they
-make a network that answers as the file does, up to int8's rounding, and that can be trained. This
-works for backbones of plain convolutions, each with a normalisation of its own or none
-(InceptionResNetV2, InceptionV3 and such); others are refused.
+TF Lite keeps each convolution under its layer's name, with the batch normalisation after it folded
+into kernel and bias, and as int8, with one scale per channel, where it was quantised. `recover`
+undoes the folding. The resulting network can be trained and predicts what the file predicts, up to
+int8 rounding. This works for backbones of plain convolutions, each with a normalisation of its own
+or none, such as InceptionResNetV2 and InceptionV3; others are refused.
 """
 
 import re
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from model.data.dataset import evenly
 from model.evaluation.calibration import calibrated
 from model.folder import TFLITE, read_config
 from model.network.network import (
@@ -24,17 +25,16 @@ from model.network.network import (
     predict_logits,
 )
 
-PRODUCTS = "CONV_2D", "FULLY_CONNECTED"
-TOLERANCE = 0.1  # of the probabilities, for int8's rounding of activations
-BATCH = 32
+TOLERANCE = 0.1  # of the probabilities, since int8 rounds activations too
+BATCH, BATCHES = 32, 8  # of pictures, for the moving means
 
 
 def recover(folder: "str | Path", images: np.ndarray) -> tuple[keras.Model, dict]:
     """The network of a model folder from its `model.tflite`, and its config.
 
-    `images`: uint8 [n, height, width, 3] of any size, like those it will be trained on; each
-    normalisation takes its moving mean, which the file does not hold, from some hundred of them.
-    Raises NetworkError for a network that cannot be recovered.
+    `images`: uint8 [n, height, width, 3] of any size, like those it will be trained on. At most
+    256 of them give each normalisation its moving mean, which the file does not hold. Raises
+    NetworkError for a network that cannot be recovered.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -50,13 +50,13 @@ def recover(folder: "str | Path", images: np.ndarray) -> tuple[keras.Model, dict
     learned.sort(key=lambda layer: _natural(layer.name))
     if [layer.kernel.shape for layer in learned] != [kernel.shape for kernel, _ in products]:
         raise NetworkError(_refusal(folder, "its layers are not those of the network"))
-    takers = {id(tensor): layer for layer in every for tensor in keras.tree.flatten(layer.input)}
+    followers = {id(tensor): layer for layer in every for tensor in keras.tree.flatten(layer.input)}
     for layer, (kernel, bias) in zip(learned, products):
-        follower = takers.get(id(layer.output))
+        follower = followers.get(id(layer.output))
         if isinstance(follower, layers.BatchNormalization):
             _unfold(follower, bias)
         elif layer.use_bias:
-            # InceptionResNetV2 scales what a block adds; the file holds kernel and bias scaled.
+            # InceptionResNetV2 scales the output of a block; the file holds kernel and bias scaled.
             scale = getattr(follower, "scale", 1.0)
             kernel, bias = kernel / scale, bias / scale
             layer.bias.assign(bias)
@@ -67,7 +67,8 @@ def recover(folder: "str | Path", images: np.ndarray) -> tuple[keras.Model, dict
 
 
 def _products(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Kernel, in Keras' shape, and bias of each product in the file, in the layers' order."""
+    """Kernel, in Keras' shape, and bias of each convolution and Dense layer in the file, sorted by
+    the layers' names."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -76,41 +77,43 @@ def _products(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     interpreter.allocate_tensors()
     tensors = {each["index"]: each for each in interpreter.get_tensor_details()}
     model = schema.Model.GetRootAs(path.read_bytes())
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
     graph = model.Subgraphs(0)
-    operations = []  # name, inputs, outputs
+    operations = []  # code, inputs, outputs
     for i in range(graph.OperatorsLength()):
         each = graph.Operators(i)
-        name = names[model.OperatorCodes(each.OpcodeIndex()).BuiltinCode()]
-        operations.append((name, each.InputsAsNumpy().tolist(), each.OutputsAsNumpy().tolist()))
-    halves = {out[0]: inputs[0] for name, inputs, out in operations if name == "DEQUANTIZE"}
+        code = model.OperatorCodes(each.OpcodeIndex()).BuiltinCode()
+        operations.append((code, each.InputsAsNumpy().tolist(), each.OutputsAsNumpy().tolist()))
+    dequantize = schema.BuiltinOperator.DEQUANTIZE
+    halves = {out[0]: inputs[0] for code, inputs, out in operations if code == dequantize}
 
     def numbers(index):
         index = halves.get(index, index)
         value = interpreter.get_tensor(index).astype(np.float32)
         scales = tensors[index]["quantization_parameters"]["scales"]
-        # By output channel, which comes first, and around 0.
+        # One scale per output channel, which is the first axis; the zero point is 0.
         return value * scales.reshape(-1, *[1] * (value.ndim - 1)) if len(scales) else value
 
-    found = []
-    for operation, inputs, _ in operations:
-        if operation in PRODUCTS:
+    products = []  # sort key, kernel, bias
+    for code, inputs, _ in operations:
+        if code in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED):
             _, kernel, bias = inputs
-            name = _layer_name(tensors[kernel]["name"])
+            key = _natural(_layer_name(tensors[kernel]["name"]))
             # [out, ..., in] to [..., in, out]
-            found.append((_natural(name), np.moveaxis(numbers(kernel), 0, -1), numbers(bias)))
-    return [(kernel, bias) for _, kernel, bias in sorted(found, key=lambda each: each[0])]
+            products.append((key, np.moveaxis(numbers(kernel), 0, -1), numbers(bias)))
+    products.sort(key=lambda product: product[0])
+    return [(kernel, bias) for _, kernel, bias in products]
 
 
 def _layer_name(tensor: str) -> str:
-    """ "a/conv2d_5_1/convolution" to "conv2d_5": the exporter numbers each name once more."""
+    """The name of the layer that a tensor belongs to: "conv2d_5" of "a/conv2d_5_1/convolution".
+    The exporter appends a second number to each name."""
     scopes = tensor.split(";")[0].split("/")
     end = next((i for i, s in enumerate(scopes) if s in ("convolution", "Tensordot", "MatMul")), -1)
     return re.sub(r"_\d+$", "", scopes[end - 1])
 
 
 def _natural(name: str) -> list:
-    """Sorts conv2d_9 before conv2d_10, and names that count from another number alike."""
+    """Natural sort key: conv2d_9 comes before conv2d_10, whatever number the names start from."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
@@ -124,9 +127,9 @@ def _unfold(norm, bias) -> None:
 
 
 def _centre(network: keras.Model, images: np.ndarray) -> None:
-    """Set each normalisation's moving mean to the mean of its inputs, and add that to its shift.
+    """Set each normalisation's moving mean to the mean of its inputs, and add that to its beta.
 
-    So the predictions stay the same in training too, where the mean is that of the batch."""
+    The predictions then stay about the same in training too, where the mean is that of a batch."""
     norms = [x for x in all_layers(network) if isinstance(x, layers.BatchNormalization)]
     if not norms:
         return
@@ -135,29 +138,26 @@ def _centre(network: keras.Model, images: np.ndarray) -> None:
         backbone.input, [keras.ops.mean(norm.input, axis=(0, 1, 2)) for norm in norms]
     )
     scale = network.get_layer("normalisation")
-    chosen = images[:: -(-len(images) // (8 * BATCH))]
-    found = [
-        means(scale(_resized(chosen[i : i + BATCH], network)), training=False)
-        for i in range(0, len(chosen), BATCH)
-    ]
-    for norm, values in zip(norms, zip(*found)):
+    chosen = evenly(images, BATCHES * BATCH)
+    of_batches = []
+    for i in range(0, len(chosen), BATCH):
+        pixels = np.asarray(chosen[i : i + BATCH], dtype=np.float32)
+        size = network.input.shape[1:3]
+        pixels = keras.ops.image.resize(pixels, size, data_format="channels_last")
+        of_batches.append(means(scale(pixels), training=False))
+    for norm, values in zip(norms, zip(*of_batches)):
         mean = np.mean([keras.ops.convert_to_numpy(value) for value in values], axis=0)
         norm.moving_mean.assign(mean)
         norm.beta.assign(keras.ops.convert_to_numpy(norm.beta) + mean)
-
-
-def _resized(images, network):
-    pixels = np.asarray(images, dtype=np.float32)
-    return keras.ops.image.resize(pixels, network.input.shape[1:3], data_format="channels_last")
 
 
 def _compare(folder, network, config) -> None:
     """Raise NetworkError where the network does not predict what the file does."""
     from model.classifier import Classifier
 
-    made = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     size = config["input"]["height"], config["input"]["width"]
-    pictures = made.integers(0, 256, (4, 6, 8, 3), dtype=np.uint8)
+    pictures = rng.integers(0, 256, (4, 6, 8, 3), dtype=np.uint8)
     pictures = pictures.repeat(-(-size[0] // 6), axis=1).repeat(-(-size[1] // 8), axis=2)
     pictures = pictures[:, : size[0], : size[1]]
     classifier = Classifier(folder)
