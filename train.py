@@ -85,9 +85,8 @@ def main(arguments=None) -> Path:
     from model.evaluation.runs import write_row
     from model.hub.card import write_card
     from model.hub.push import check_push, push_if_asked
-    from model.training.callbacks import begin
     from model.training.distillation import read_teachers
-    from model.training.record import config_of, summary, write_run
+    from model.training.run_folder import begin_run, config_of, summary, write_run
     from model.training.trainer import compile_model, fit, gather, spread
     from model.training.weights import fresh_network, start_network, start_weights
 
@@ -103,7 +102,7 @@ def main(arguments=None) -> Path:
     # Keras saves on all hosts at once, so each has a folder of its own.
     work = output.with_name(f"{output.name}.training{f'-{host}' if host else ''}")
     start = start_weights(args.weights)
-    begin(work, settings_of(args), args.resume)
+    begin_run(work, settings_of(args), args.resume)
 
     # data: the parts, decoded, and the batches of an epoch
     keras.utils.set_random_seed(args.seed)

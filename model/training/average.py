@@ -44,8 +44,8 @@ from model.network.network import (
     predict_logits,
     save_weights,
 )
-from model.training.record import figures_text
 from model.training.recover import recover
+from model.training.run_folder import figures_text
 from model.training.weights import served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"

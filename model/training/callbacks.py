@@ -10,28 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from model.folder import ModelFolderError, read_json, replacing, write_json
+from model.folder import read_json, replacing, write_json
 from model.network.network import NetworkError
-
-
-def begin(work: Path, settings: dict, resume: bool) -> None:
-    """Make the folder of an unfinished run, or check that the same command started it. A run that
-    ended before its first epoch was complete starts anew. Raises ModelFolderError."""
-    if not (work / "state.json").exists():
-        work.mkdir(parents=True, exist_ok=True)
-        write_json(work / "settings.json", settings)
-        return
-    if not resume:
-        raise ModelFolderError(
-            f"{work} holds an unfinished run: continue it with --resume, or remove that folder."
-        )
-    before = read_json(work / "settings.json")
-    changed = sorted(key for key in settings if before.get(key) != settings[key])
-    if changed:
-        raise ModelFolderError(
-            f"{work} was started with other settings of: {', '.join(changed)}. "
-            "Resume with the same command, or choose another --output."
-        )
 
 
 class Checkpoint(keras.callbacks.Callback):
