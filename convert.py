@@ -146,7 +146,7 @@ def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:
 def main(arguments=None) -> Path:
     args = parse(arguments)
     check_push(args)
-    from model.data.artefacts import drawn
+    from model.data.artefacts import add_artefacts
     from model.evaluation.calibration import calibrated
     from model.hub.card import write_card
     from model.network.network import load_network, predict_logits
@@ -164,7 +164,7 @@ def main(arguments=None) -> Path:
     # Artefacts that the network has learned to ignore are familiar too.
     kinds = config["training"].get("artefacts") or []
     share = config["training"].get("artefact_share") or 0.0
-    reference = fit(drawn(train, kinds, share, np.random.default_rng(0)))
+    reference = fit(add_artefacts(train, kinds, share, np.random.default_rng(0)))
 
     print(f"converting {folder} ({args.quantize}) ...")
     calibration_images = data.evenly(train, CALIBRATION_IMAGES)

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model.data.batches import Batches
+from model.data.batches import TrainingBatches
 from model.data.prepare import Prepared
 from model.evaluation.calibration import validated
 from model.evaluation.figures import history_figure, write_figures
@@ -59,7 +59,7 @@ def write_run(
     folder: Path,
     settings,
     data: Prepared,
-    batches: Batches,
+    batches: TrainingBatches,
     network: keras.Model,
     checkpoint: Checkpoint,
     config: dict,
