@@ -20,7 +20,6 @@ nothing is written.
 """
 
 import argparse
-import math
 import os
 import sys
 import tempfile
@@ -144,15 +143,10 @@ def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:
     }
 
 
-def evenly(rows, count: int):
-    """At most `count` of the rows, evenly spaced."""
-    return rows[:: math.ceil(len(rows) / count)]
-
-
 def main(arguments=None) -> Path:
     args = parse(arguments)
     check_push(args)
-    from model.data.artefacts import drawn
+    from model.data.artefacts import add_artefacts
     from model.evaluation.calibration import calibrated
     from model.hub.card import write_card
     from model.network.network import load_network, predict_logits
@@ -165,15 +159,16 @@ def main(arguments=None) -> Path:
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
     # The ids of the training part are sorted, so these are a mixture of all labels.
-    ids = evenly(split["train"], REFERENCE_IMAGES)
+    ids = data.evenly(split["train"], REFERENCE_IMAGES)
     train = data.decode(rows, rows.find(ids), *size, args.cache)
     # Artefacts that the network has learned to ignore are familiar too.
     kinds = config["training"].get("artefacts") or []
     share = config["training"].get("artefact_share") or 0.0
-    reference = fit(drawn(train, kinds, share, np.random.default_rng(0)))
+    reference = fit(add_artefacts(train, kinds, share, np.random.default_rng(0)))
 
     print(f"converting {folder} ({args.quantize}) ...")
-    tflite = to_tflite(network, config, args.quantize, evenly(train, CALIBRATION_IMAGES), reference)
+    calibration_images = data.evenly(train, CALIBRATION_IMAGES)
+    tflite = to_tflite(network, config, args.quantize, calibration_images, reference)
     logits = predict_logits(network, validation)
     probabilities = calibrated(logits, config["calibration"]["temperature"])
     with changing(folder) as new:

@@ -80,15 +80,14 @@ def main(arguments=None) -> Path:
     # Imported only now: these take seconds, and --help should answer at once.
     import keras
 
-    from model.data.batches import Batches, InOrder
+    from model.data.batches import TrainingBatches, ValidationBatches
     from model.data.prepare import prepare
     from model.evaluation.runs import write_row
     from model.hub.card import write_card
     from model.hub.push import check_push, push_if_asked
-    from model.training.callbacks import begin
     from model.training.distillation import read_teachers
-    from model.training.record import config_of, summary, write_run
-    from model.training.trainer import compile_model, fit, gather, spread
+    from model.training.run_folder import begin_run, config_of, summary, write_run
+    from model.training.trainer import compile_model, fit, spread
     from model.training.weights import fresh_network, start_network, start_weights
 
     check_push(args)
@@ -103,12 +102,12 @@ def main(arguments=None) -> Path:
     # Keras saves on all hosts at once, so each has a folder of its own.
     work = output.with_name(f"{output.name}.training{f'-{host}' if host else ''}")
     start = start_weights(args.weights)
-    begin(work, settings_of(args), args.resume)
+    begin_run(work, settings_of(args), args.resume)
 
     # data: the parts, decoded, and the batches of an epoch
     keras.utils.set_random_seed(args.seed)
     data = prepare(args)
-    batches = Batches(
+    batches = TrainingBatches(
         data.images,
         data.truth,
         len(data.labels),
@@ -116,14 +115,14 @@ def main(arguments=None) -> Path:
         balance=args.balance,
         power=args.oversample_power,
         seed=args.seed,
-        share=(host, hosts),
+        process=(host, hosts),
         artefacts=args.artefacts,
         artefact_share=args.artefact_share,
     )
     validation = None
     if not args.final:
         held = data.validation_images, data.validation_truth
-        validation = InOrder(*held, len(data.labels), batches.batch, (host, hosts))
+        validation = ValidationBatches(*held, len(data.labels), batches.batch, (host, hosts))
 
     # model: the network with what it starts from, and its teachers
     keras.mixed_precision.set_global_policy(args.precision)
@@ -139,7 +138,7 @@ def main(arguments=None) -> Path:
 
     # model folder: the best weights, calibrated and described, appear in one step
     if args.devices > 1:
-        gather()
+        keras.distribution.set_distribution(None)  # compute on one device from here on
         network = fresh_network(args, data.labels)
     network.load_weights(checkpoint.best)
     command = " ".join(["python train.py", *(sys.argv[1:] if arguments is None else arguments)])

@@ -15,7 +15,7 @@ import numpy as np
 from convert import answers as tflite_answers
 from evaluate import keras_probabilities
 from model.data import dataset as data
-from model.data.artefacts import KINDS, drawn
+from model.data.artefacts import KINDS, add_artefacts
 from model.evaluation.metrics import classification_metrics
 from model.evaluation.runs import at
 from model.folder import SPLIT, TFLITE, read_config, read_json
@@ -32,7 +32,7 @@ def with_artefacts(images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     them. One copy at a time is in memory."""
     yield NONE, images
     for number, kind in enumerate(KINDS):
-        yield kind, drawn(images, [kind], 1.0, np.random.default_rng(number))
+        yield kind, add_artefacts(images, [kind], 1.0, np.random.default_rng(number))
 
 
 def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -101,7 +101,7 @@ def at_random(work, kills: int, length: float):
 
 def training(base, arguments):
     import model.hub.push
-    import model.training.record
+    import model.training.run_folder
     import model.training.trainer  # noqa: F401 - here, and not in each fork
     import train
 

@@ -125,21 +125,21 @@ def test_light_is_a_smooth_field_within_bounds():
 
 def test_share_none_and_all():
     pictures = np.stack([noise(48, 64)] * 12)
-    none = a.drawn(pictures, a.KINDS, 0, np.random.default_rng(0))
+    none = a.add_artefacts(pictures, a.KINDS, 0, np.random.default_rng(0))
     np.testing.assert_array_equal(none, pictures)
     assert not np.shares_memory(none, pictures)
     for kind in a.KINDS:
-        every = a.drawn(pictures, [kind], 1, np.random.default_rng(0))
+        every = a.add_artefacts(pictures, [kind], 1, np.random.default_rng(0))
         assert every.shape == pictures.shape and every.dtype == np.uint8
         assert (every != pictures).any(axis=(1, 2, 3)).all()
     with pytest.raises(ValueError):
-        a.drawn(pictures, ["glare"], 0, np.random.default_rng(0))
+        a.add_artefacts(pictures, ["glare"], 0, np.random.default_rng(0))
 
 
 def test_kinds_are_drawn_apart_from_each_other():
     # A circle shows in the corners alone, light in the middle too.
     pictures = np.stack([flat(48, 64)] * 400)
-    made = a.drawn(pictures, ["light", "circle"], 0.5, np.random.default_rng(0))
+    made = a.add_artefacts(pictures, ["light", "circle"], 0.5, np.random.default_rng(0))
     circle = (made[:, [0, 0, -1, -1], [0, -1, 0, -1]] <= 25).all(axis=2).any(axis=1)
     light = (middle(made, 0.2) != 160).any(axis=(1, 2, 3))
     counts = [(circle == c)[light == d].sum() for c in (0, 1) for d in (0, 1)]
@@ -148,8 +148,8 @@ def test_kinds_are_drawn_apart_from_each_other():
 
 def test_kinds_are_drawn_from_the_skin_up_whatever_their_order():
     pictures = np.stack([noise(48, 64)] * 3)
-    made = a.drawn(pictures, a.KINDS, 1, np.random.default_rng(5))
-    shuffled = a.drawn(
+    made = a.add_artefacts(pictures, a.KINDS, 1, np.random.default_rng(5))
+    shuffled = a.add_artefacts(
         pictures, ["ink", "circle", "light", "ruler", "hair"], 1, np.random.default_rng(5)
     )
     np.testing.assert_array_equal(made, shuffled)
@@ -164,7 +164,7 @@ def test_a_read_only_memmap_is_left_as_it_is(tmp_path):
     pictures = np.stack([noise(48, 64)] * 4)
     np.save(tmp_path / "pictures.npy", pictures)
     mapped = np.load(tmp_path / "pictures.npy", mmap_mode="r")
-    made = a.drawn(mapped[1:], a.KINDS, 1, np.random.default_rng(0))
+    made = a.add_artefacts(mapped[1:], a.KINDS, 1, np.random.default_rng(0))
     made[:] = 0
     np.testing.assert_array_equal(np.load(tmp_path / "pictures.npy"), pictures)
     assert not isinstance(made, np.memmap)

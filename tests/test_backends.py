@@ -14,7 +14,7 @@ from model.folder import read_config, verify
 
 # Our own modules never import TensorFlow on another backend; Keras may, once it trains.
 CODE = """import sys
-import train, model.hub.push, model.training.record, model.training.trainer
+import train, model.hub.push, model.training.run_folder, model.training.trainer
 assert not {"tensorflow", "tf_keras"} & set(sys.modules)
 at = sys.argv.index("then")
 train.main(sys.argv[1:at])

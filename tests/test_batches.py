@@ -34,7 +34,7 @@ def test_images_without_a_label_are_shown_once_with_a_row_of_zeros():
         order = t.epoch_order(truth, 3, balance, 1.0, np.random.default_rng(0))
         assert sorted(order[truth[order] < 0]) == [124, 125, 126]
     images = np.arange(127, dtype=np.uint8).reshape(-1, 1, 1, 1)
-    batches = t.Batches(images, truth, 3, 127, balance="class-weight")
+    batches = t.TrainingBatches(images, truth, 3, 127, balance="class-weight")
     x, y, weight = batches[0]
     assert y.sum() == 124 and (y[x.ravel() >= 124] == 0).all()
     assert set(weight[x.ravel() >= 124]) == {1.0}
@@ -44,7 +44,7 @@ def test_images_without_a_label_are_shown_once_with_a_row_of_zeros():
 def test_artefacts_are_drawn_on_a_share_of_the_images_anew_each_epoch():
     images = np.full((60, 48, 64, 3), 200, np.uint8)
     options = {"artefacts": ["circle"], "artefact_share": 0.5, "seed": 2}
-    batches = t.Batches(images, np.arange(60) % 3, 3, 60, **options)
+    batches = t.TrainingBatches(images, np.arange(60) % 3, 3, 60, **options)
     dark = batches[0][0][:, 0, 0, 0] < 100
     assert 15 < dark.sum() < 45
     np.testing.assert_array_equal(batches[0][0], batches[0][0])
@@ -57,9 +57,9 @@ def test_batches_depend_on_seed_and_epoch_alone():
     images = np.arange(124, dtype=np.uint8).reshape(-1, 1, 1, 1)
 
     def firsts(**options):
-        return t.Batches(images, TRUTH, 3, 16, **options)[0][0].ravel().tolist()
+        return t.TrainingBatches(images, TRUTH, 3, 16, **options)[0][0].ravel().tolist()
 
-    batches = t.Batches(images, TRUTH, 3, 16, seed=5)
+    batches = t.TrainingBatches(images, TRUTH, 3, 16, seed=5)
     x, y, weight = batches[0]
     assert x.dtype == np.uint8 and y.shape == (16, 3) and (weight == 1).all()
     assert len(batches) == 7  # the remainder is dropped: one shape, one compilation
@@ -71,7 +71,9 @@ def test_batches_depend_on_seed_and_epoch_alone():
 
 
 def test_class_weights_give_each_class_the_same_say():
-    batches = t.Batches(np.zeros((124, 1, 1, 3), np.uint8), TRUTH, 3, 124, balance="class-weight")
+    batches = t.TrainingBatches(
+        np.zeros((124, 1, 1, 3), np.uint8), TRUTH, 3, 124, balance="class-weight"
+    )
     _, y, weight = batches[0]
     np.testing.assert_allclose((y * weight[:, None]).sum(axis=0), [124 / 3] * 3, rtol=1e-5)
 
@@ -97,7 +99,7 @@ def test_prior_is_that_of_what_an_epoch_shows():
     images = np.zeros((124, 1, 1, 3), np.uint8)
 
     def prior(classes=3, **options):
-        return t.Batches(images, TRUTH, classes, 16, **options).prior()
+        return t.TrainingBatches(images, TRUTH, classes, 16, **options).prior()
 
     np.testing.assert_allclose(prior(), np.array([100, 20, 4]) / 124)
     np.testing.assert_allclose(
@@ -127,18 +129,18 @@ def test_validation_in_whole_batches_gives_the_figures_of_each_image_once():
         weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy"), BalancedAccuracy(3)],
     )
     expected = model.evaluate(images, np.eye(3)[truth], verbose=0, return_dict=True)
-    batches = t.InOrder(images, truth, 3, 8)
+    batches = t.ValidationBatches(images, truth, 3, 8)
     assert [len(batches[i][0]) for i in range(len(batches))] == [8, 8, 8]
     found = model.evaluate(batches, verbose=0, return_dict=True)
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["Batches", "InOrder"])
+@pytest.mark.parametrize("kind", ["TrainingBatches", "ValidationBatches"])
 def test_processes_share_each_batch(kind):
     images = np.arange(21, dtype=np.uint8).reshape(-1, 1, 1, 1)
     make = getattr(t, kind)
     whole = make(images, np.arange(21) % 3, 3, 8)
-    shares = [make(images, np.arange(21) % 3, 3, 8, share=(i, 2)) for i in range(2)]
+    shares = [make(images, np.arange(21) % 3, 3, 8, process=(i, 2)) for i in range(2)]
     for i in range(len(whole)):
         both = [np.concatenate(pair) for pair in zip(shares[0][i], shares[1][i])]
         for ours, theirs in zip(both, whole[i]):

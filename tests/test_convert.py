@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 import convert
 from model import folder as f
-from model.data.artefacts import drawn
+from model.data.artefacts import add_artefacts
 from model.network import network as n
 from model.network.ood import familiarity, fit
 
@@ -138,7 +138,7 @@ def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_pa
     f.write_json(copy / f.CONFIG, config)
     convert.main([str(copy), "--cache", str(tmp_path / "cache")])
     pictures = np.stack([np.asarray(drawing("nv", i, (32, 24))) for i in range(20)])
-    pictures = drawn(pictures, ["circle"], 1.0, np.random.default_rng(0))
+    pictures = add_artefacts(pictures, ["circle"], 1.0, np.random.default_rng(0))
     before, after = (convert.answers(x / "model.tflite", pictures)[1] for x in (trained, copy))
     assert np.median(after) > 2 * np.median(before)
 

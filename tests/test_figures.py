@@ -8,7 +8,7 @@ from made import drawing
 from PIL import Image
 
 import train
-from model.data.batches import Batches
+from model.data.batches import TrainingBatches
 from model.evaluation import figures
 from model.evaluation.figures import nine, write_figures
 from model.folder import read_checksums, verify
@@ -25,7 +25,7 @@ def colours(path):
 def batches():
     truth = np.repeat(np.arange(7), [6, 8, 10, 2, 12, 60, 3])
     images = np.stack([np.asarray(drawing(LABELS[t], i, (32, 24))) for i, t in enumerate(truth)])
-    return Batches(images, truth, 7, 16, balance="under-over")
+    return TrainingBatches(images, truth, 7, 16, balance="under-over")
 
 
 def test_nine_are_of_all_labels():

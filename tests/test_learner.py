@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from model.data.augmentation import Mix
-from model.data.batches import Batches
+from model.data.batches import TrainingBatches
 from model.training.distillation import Teachers
 from model.training.trainer import Learner
 
 TRUTH = np.eye(3, dtype="float32")[[0, 1, 2, 2]]
 LOGITS = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
-ANSWER = np.random.default_rng(2).dirichlet(np.ones(3), 4).astype("float32")
+TEACHER = np.random.default_rng(2).dirichlet(np.ones(3), 4).astype("float32")
 
 
 def network():
@@ -41,11 +41,13 @@ def cross_entropy(truth, logits):
 
 
 def test_logits_are_adjusted_in_training_only():
-    adjust = np.log([0.7, 0.2, 0.1])
-    model = learner(adjust=adjust)
+    adjustment = np.log([0.7, 0.2, 0.1])
+    model = learner(logit_adjustment=adjustment)
     trained = model.compute_loss(None, TRUTH, LOGITS, None, training=True)
     used = model.compute_loss(None, TRUTH, LOGITS, None, training=False)
-    assert float(trained) == pytest.approx(cross_entropy(TRUTH, LOGITS + adjust).mean(), rel=1e-5)
+    assert float(trained) == pytest.approx(
+        cross_entropy(TRUTH, LOGITS + adjustment).mean(), rel=1e-5
+    )
     assert float(used) == pytest.approx(cross_entropy(TRUTH, LOGITS).mean(), rel=1e-5)
 
 
@@ -66,10 +68,10 @@ def test_loss_in_training_is_of_the_mixed_labels():
 
 def test_with_teachers_the_loss_is_a_share_of_labels_and_the_divergence():
     model = learner(teachers=Teachers([network()], [1.0]), label_share=0.3, temperature=2.0)
-    soft = np.exp(log_softmax(np.log(ANSWER) / 2))
-    apart = 4 * (soft * (np.log(soft) - log_softmax(LOGITS / 2))).sum(axis=1)
-    expected = 0.3 * cross_entropy(TRUTH, LOGITS).mean() + 0.7 * apart.mean()
-    given = {"logits": LOGITS, "answer": ANSWER}
+    soft = np.exp(log_softmax(np.log(TEACHER) / 2))
+    divergences = 4 * (soft * (np.log(soft) - log_softmax(LOGITS / 2))).sum(axis=1)
+    expected = 0.3 * cross_entropy(TRUTH, LOGITS).mean() + 0.7 * divergences.mean()
+    given = {"logits": LOGITS, "teacher_probabilities": TEACHER}
     trained = model.compute_loss(None, TRUTH, given, None, training=True)
     assert float(trained) == pytest.approx(expected, rel=1e-5)
     used = model.compute_loss(None, TRUTH, LOGITS, None, training=False)
@@ -79,13 +81,15 @@ def test_with_teachers_the_loss_is_a_share_of_labels_and_the_divergence():
 def test_an_image_without_a_label_counts_through_the_teachers_only():
     model = learner(teachers=Teachers([network()], [1.0]), label_share=0.5, temperature=1.0)
     truth = TRUTH * [[1], [1], [0], [0]]
-    apart = (ANSWER * (np.log(ANSWER) - log_softmax(LOGITS))).sum(axis=1)
-    expected = 0.5 * cross_entropy(truth, LOGITS).mean() + 0.5 * apart.mean()
-    given = {"logits": LOGITS, "answer": ANSWER}
+    divergences = (TEACHER * (np.log(TEACHER) - log_softmax(LOGITS))).sum(axis=1)
+    expected = 0.5 * cross_entropy(truth, LOGITS).mean() + 0.5 * divergences.mean()
+    given = {"logits": LOGITS, "teacher_probabilities": TEACHER}
     trained = model.compute_loss(None, truth, given, None, training=True)
     assert float(trained) == pytest.approx(expected, rel=1e-5)
     right = np.eye(3, dtype="float32")[[0, 1, 0, 0]] * 9  # right for the two that have a label
-    figures = model.compute_metrics(None, truth, {"logits": right, "answer": ANSWER})
+    figures = model.compute_metrics(
+        None, truth, {"logits": right, "teacher_probabilities": TEACHER}
+    )
     assert float(figures["accuracy"]) == 1.0
 
 
@@ -102,7 +106,7 @@ def test_teachers_see_the_augmented_image_and_do_not_change():
     )
     model.network.set_weights(teacher.get_weights())
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
-    batches = Batches(images, np.arange(12) % 3, 3, 4)
+    batches = TrainingBatches(images, np.arange(12) % 3, 3, 4)
     before = [w.copy() for w in teacher.get_weights()]
     losses = model.fit(batches, epochs=2, verbose=0).history["loss"]
     assert max(losses) < 1e-6

@@ -63,8 +63,16 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
     [
         ("--set mixup=0.2 cutmix=1", "mixup and cutmix exclude each other"),
         ("--set mixup=0.2 balance=class-weight", "exclude balance=class-weight"),
-        ("--set cutmix=1.5", "at most 1"),
-        ("--devices 0", "at least 1"),
+        ("--set cutmix=1.5", "cutmix must be between 0 and 1, not 1.5"),
+        ("--devices 0", "devices must be at least 1, not 0"),
+        ("--seed -1", "seed must be between 0 and 2,000,000,000, not -1"),
+        ("--set dropout=2", "dropout must be at least 0 and below 1, not 2.0"),
+        ("--set average=1", "average must be at least 0 and below 1"),
+        ("--set augment=3.5", "augment must be between 0 and 3"),
+        ("--learning-rate nan", "learning_rate must be above 0, not nan"),
+        ("--learning-rate inf", "learning_rate must be above 0, not inf"),
+        ("--set patience=-1", "patience must be at least 0"),
+        ("--size 0x8", "height must be at least 1"),
         ("--batch 30 --devices 4", "4 devices cannot share batch 30"),
         ("--set steps_per_execution=-1", "steps_per_execution must be at least 0"),
         ("--unlabelled pictures", "--unlabelled needs a --teacher"),
@@ -87,6 +95,13 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
 )
 def test_wrong_settings_are_named(options, sentence, capsys):
     assert sentence in " ".join(refusal(options, capsys).split())
+
+
+def test_every_number_has_a_range():
+    args = parse("--teacher runs/a --limit 20 --set artefacts=hair patience=1 --epochs 1")
+    numbers = {name for name, value in vars(args).items() if type(value) in (int, float)}
+    checked = [name for _, names in r.RANGES.values() for name in names.split()]
+    assert numbers - {"stop_after"} == set(checked) and len(checked) == len(set(checked))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from model.folder import BUNDLED, WEIGHTS, read_config, write_checksums, write_j
 from model.hub.pull import START, pull
 from model.labels import LABELS
 from model.network import network as n
-from model.training import weights
-from model.training.weights import load_backbone, recover
+from model.training import recover as module
+from model.training.recover import recover
+from model.training.weights import load_backbone
 
 
 def pictures(height, width):
@@ -67,7 +68,7 @@ def test_training_starts_from_a_model_on_the_hub_that_is_only_served(hub, served
 
 def test_a_file_that_predicts_something_else_is_refused(trained, served, monkeypatch):
     """Such as one whose layers were taken for others of the same shapes."""
-    monkeypatch.setattr(weights, "predict_logits", lambda network, x: np.eye(7)[[0, 1, 2, 3]] * 9)
+    monkeypatch.setattr(module, "predict_logits", lambda network, x: np.eye(7)[[0, 1, 2, 3]] * 9)
     with pytest.raises(n.NetworkError, match="cannot be recovered from its model.tflite: its pred"):
         recover(served, pictures(24, 32))
 

@@ -15,6 +15,7 @@ from tiny_runs import arguments, history
 
 import evaluate
 import train
+from model.data.dataset import DatasetError
 from model.folder import ModelFolderError, read_config, read_json, verify, write_json
 from model.network.network import load_network
 
@@ -70,6 +71,17 @@ def test_killed_and_resumed_gives_what_an_unbroken_run_gives(made, trained, tmp_
     assert "nothing to resume" in capsys.readouterr().out
     with pytest.raises(ModelFolderError, match="holds a finished model"):
         train.main(command)
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_run_that_failed_before_its_first_epoch_can_be_started_again(made, tmp_path, resume):
+    output = tmp_path / "run"
+    with pytest.raises(DatasetError, match="could not be loaded"):
+        run(tmp_path / "nothing", output)
+    command = arguments(made, output, "--epochs 1")
+    assert train.main([*command, *resume]) == output
+    assert read_config(output)["training"]["epochs_run"] == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "cache"}
 
 
 def test_paper_recipe_and_a_backbone_from_other_images(made, tmp_path):

@@ -32,7 +32,7 @@ def draw(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
     return DRAWERS[kind](picture, rng)
 
 
-def drawn(
+def add_artefacts(
     pictures: np.ndarray, kinds: Sequence[str], share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """A copy of `pictures`, uint8 [n, h, w, 3] RGB, with artefacts of `kinds`, some of KINDS.

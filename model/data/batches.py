@@ -1,11 +1,11 @@
-"""Class-balanced batches of images, labels and weights for one epoch."""
+"""Batches of images, labels and weights: class-balanced to train on, in order to validate."""
 
 import math
 
 import keras
 import numpy as np
 
-from model.data.artefacts import drawn
+from model.data.artefacts import add_artefacts
 
 
 def epoch_order(
@@ -13,41 +13,34 @@ def epoch_order(
 ) -> np.ndarray:
     """The row numbers of one epoch, shuffled.
 
-    "oversample": every image, and images of rarer classes repeatedly, so that a class of n images
-    appears n * (largest / n) ** power times. Power 1 makes all classes equal (the published way);
-    0.5 is repeat-factor sampling (Gupta et al., LVIS, CVPR 2019).
+    "oversample": every image at least once; rarer classes are repeated until a class of n images
+    has n * (largest / n) ** power. Power 1 makes all classes equal (the published way); 0.5 is
+    repeat-factor sampling (Gupta et al., LVIS, CVPR 2019).
     "under-over": every class is brought to the mean class size, so the epoch keeps its length.
-    Otherwise, and for images without a label (truth -1): every image once.
+    Any other balance, and images without a label (truth -1): every image once.
     """
-    members = [np.flatnonzero(truth == c) for c in range(classes)]
-    present = [m for m in members if len(m)]
+    present = [rows for c in range(classes) if len(rows := np.flatnonzero(truth == c))]
+    sizes = [len(rows) for rows in present]
     if balance == "oversample":
-        largest = max(len(m) for m in present)
-        picked = []
-        for m in present:
-            size = round(len(m) * (largest / len(m)) ** power)
-            extra = rng.choice(m, size - len(m) * (size // len(m)), replace=False)
-            picked.append(np.concatenate([np.tile(m, size // len(m)), extra]))
+        sizes = [round(n * (max(sizes) / n) ** power) for n in sizes]
     elif balance == "under-over":
-        size = max(1, sum(map(len, present)) // len(present))
-        picked = [
-            np.concatenate(
-                [np.tile(m, size // len(m)), rng.choice(m, size % len(m), replace=False)]
-            )
-            for m in present
-        ]
-    else:
-        picked = present
+        sizes = [max(1, sum(sizes) // len(sizes))] * len(sizes)
+    picked = []
+    for rows, size in zip(present, sizes):
+        times, more = divmod(size, len(rows))
+        picked += [np.tile(rows, times), rng.choice(rows, more, replace=False)]
     return rng.permutation(np.concatenate([*picked, np.flatnonzero(truth < 0)]))
 
 
-class Batches(keras.utils.PyDataset):
+class TrainingBatches(keras.utils.PyDataset):
     """Training batches: uint8 images [b, h, w, 3], one-hot labels [b, classes], weights [b].
 
     The order depends only on the seed and the epoch, so a resumed run sees the same batches. An
-    incomplete last batch is dropped. An image without a label (truth -1) has a row of zeros.
-    share: (number of this process, number of processes); each gets its part of every batch.
-    artefacts, artefact_share: as `kinds` and `share` of `drawn` in model/data/artefacts.py.
+    incomplete last batch is dropped. The label of an image without one (truth -1) is all zeros.
+
+    process: (number of this process, number of processes); each gets its part of every batch.
+    balance, power: as in `epoch_order`; with "class-weight" the weights balance the classes.
+    artefacts, artefact_share: as `kinds` and `share` of `add_artefacts` in model/data/artefacts.py.
     """
 
     def __init__(
@@ -61,12 +54,12 @@ class Batches(keras.utils.PyDataset):
         power=1.0,
         seed=0,
         epoch=0,
-        share=(0, 1),
+        process=(0, 1),
         artefacts=(),
         artefact_share=0.0,
     ):
         super().__init__()
-        self.images, self.truth, self.classes, self.share = images, truth, classes, share
+        self.images, self.truth, self.classes, self.process = images, truth, classes, process
         self.balance, self.power, self.seed = balance, power, seed
         self.artefacts, self.artefact_share = artefacts, artefact_share
         # The last row, of zeros, is for truth -1.
@@ -98,27 +91,27 @@ class Batches(keras.utils.PyDataset):
         return len(self.order) // self.batch
 
     def __getitem__(self, i):
-        rows = _share(self.order[i * self.batch : (i + 1) * self.batch], self.share)
+        rows = _of_process(self.order[i * self.batch : (i + 1) * self.batch], self.process)
         images = self.images[rows]
         if self.artefacts:
-            rng = np.random.default_rng([self.seed, self.epoch, i, self.share[0]])
-            images = drawn(images, self.artefacts, self.artefact_share, rng)
+            rng = np.random.default_rng([self.seed, self.epoch, i, self.process[0]])
+            images = add_artefacts(images, self.artefacts, self.artefact_share, rng)
         return images, self.one_hot[rows], self.weight[rows]
 
     def on_epoch_end(self):
         self.draw(self.epoch + 1)
 
 
-class InOrder(keras.utils.PyDataset):
-    """Validation batches, as those of `Batches`: each image once, in order.
+class ValidationBatches(keras.utils.PyDataset):
+    """Validation batches, like those of `TrainingBatches`, but with each image once and in order.
 
     The last batch is padded with images of weight 0. The other weights are scaled up to match,
     since Keras divides the loss by the number of images, not by the sum of their weights.
     """
 
-    def __init__(self, images, truth, classes, batch, share=(0, 1)):
+    def __init__(self, images, truth, classes, batch, process=(0, 1)):
         super().__init__()
-        self.images, self.batch, self.share = images, batch, share
+        self.images, self.batch, self.process = images, batch, process
         self.one_hot = np.eye(classes, dtype=np.float32)[truth]
 
     def __len__(self):
@@ -126,13 +119,13 @@ class InOrder(keras.utils.PyDataset):
 
     def __getitem__(self, i):
         n = len(self.images)
-        rows = _share(np.arange(i * self.batch, (i + 1) * self.batch), self.share)
+        rows = _of_process(np.arange(i * self.batch, (i + 1) * self.batch), self.process)
         weight = (rows < n).astype(np.float32) * (len(self) * self.batch / n)
         return self.images[rows % n], self.one_hot[rows % n], weight
 
 
-def _share(rows, share):
-    """This process's rows of a batch."""
-    number, processes = share
+def _of_process(rows, process):
+    """The rows of a batch that this process gets."""
+    number, processes = process
     size = len(rows) // processes
     return rows[number * size : (number + 1) * size]

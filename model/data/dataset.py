@@ -6,8 +6,10 @@ uint8 array, which is cached on disk. model/data/split.py splits the rows.
 
 import hashlib
 import io
+import math
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -264,6 +266,11 @@ def _clean_labels(values, ids, label_column, codes, labels, name, classes):
                     f"the model knows {', '.join(labels)}."
                 )
     return [known[value] for value in values]
+
+
+def evenly(rows: Sequence, count: int) -> Sequence:
+    """At most `count` of `rows`, evenly spaced; `rows` is a sequence that is not empty."""
+    return rows[:: math.ceil(len(rows) / count)]
 
 
 def default_cache() -> Path:

@@ -228,7 +228,7 @@ def write_figures(folder: Path, settings, batches, labels: list[str]) -> None:
     distribution.png: images of each label, before and after balancing; pictures/samples.png: nine
     training pictures; pictures/augmented.png: the same nine, augmented, if the run augments.
 
-    settings: the arguments of train.py; batches: the Batches (model/data/batches.py) of the run.
+    settings: the arguments of train.py; batches: the run's TrainingBatches (model/data/batches.py).
     """
     import keras
 

@@ -11,7 +11,7 @@ normalisations are averaged like the other weights.
 
 All runs must share parts, labels, size and preprocessing. The validation part calibrates the mean
 and measures it: the mean of runs that do not belong together knows nothing. A folder with only a
-`model.tflite` takes part too (model/training/weights.py), and so does a weights file of the same
+`model.tflite` takes part too (model/training/recover.py), and so does a weights file of the same
 network, such as the best epoch so far that train.py keeps in runs/NAME.training. The recorded
 settings are those of the last run named. Next: convert.py, evaluate.py.
 """
@@ -44,8 +44,9 @@ from model.network.network import (
     predict_logits,
     save_weights,
 )
-from model.training.record import figures_text
-from model.training.weights import recover, served_only
+from model.training.recover import recover
+from model.training.run_folder import figures_text
+from model.training.weights import served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"
 # What one run's record holds that is not true of the mean.

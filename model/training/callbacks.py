@@ -10,28 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from model.folder import ModelFolderError, read_json, replacing, write_json
+from model.folder import read_json, replacing, write_json
 from model.network.network import NetworkError
-
-
-def begin(work: Path, settings: dict, resume: bool) -> None:
-    """Make the folder of an unfinished run, or check that the same command started it. Raises
-    ModelFolderError."""
-    if work.exists() and not resume:
-        raise ModelFolderError(
-            f"{work} holds an unfinished run: continue it with --resume, or remove that folder."
-        )
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / "settings.json").exists():
-        write_json(work / "settings.json", settings)
-        return
-    before = read_json(work / "settings.json")
-    changed = sorted(key for key in settings if before.get(key) != settings[key])
-    if changed:
-        raise ModelFolderError(
-            f"{work} was started with other settings of: {', '.join(changed)}. "
-            "Resume with the same command, or choose another --output."
-        )
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -1,9 +1,9 @@
-"""Teachers: trained networks whose predictions another network learns beside the labels.
+"""Teachers: trained networks whose predictions another network learns as well as the labels.
 
-Hinton et al., Distilling the knowledge in a neural network, 2015. As in Beyer et al., Knowledge
-distillation: a good teacher is patient and consistent, CVPR 2022, teachers and student see the
-same augmented crop, so predictions cannot be stored. (The teacher of `keras.distillation` sees the
-image before the student's augmentation.)
+This is knowledge distillation (Hinton et al., Distilling the knowledge in a neural network, 2015).
+Teachers and student see the same augmented crop, as in Beyer et al., Knowledge distillation: a good
+teacher is patient and consistent, CVPR 2022, so the teachers' predictions cannot be computed in
+advance. (The teacher of `keras.distillation` sees the image before the student's augmentation.)
 """
 
 from pathlib import Path
@@ -42,17 +42,17 @@ class Teachers(keras.layers.Layer):
         return ops.stop_gradient(total / len(self.networks))
 
 
-def divergence(answer, logits, temperature: float = 1.0):
-    """The Kullback-Leibler divergence [n] of softmax(logits / T) from the teachers' `answer`.
+def divergence(teacher_probabilities, logits, temperature: float = 1.0):
+    """The Kullback-Leibler divergence [n] of softmax(logits / T) from the teachers' probabilities,
+    times T squared, which keeps the scale of the gradient (Hinton et al. 2015).
 
-    answer: probabilities [n, k], softened by the temperature T like the logits; logits: [n, k].
-    Multiplied by T squared, so that the gradient keeps its scale (Hinton et al. 2015).
+    teacher_probabilities: [n, k], before the temperature T softens them too; logits: [n, k].
     """
-    log_answer = ops.log(ops.maximum(answer, 1e-7))
-    log_answer = ops.log_softmax(log_answer / temperature, axis=-1)
-    log_own = ops.log_softmax(ops.cast(logits, "float32") / temperature, axis=-1)
-    apart = ops.sum(ops.exp(log_answer) * (log_answer - log_own), axis=-1)
-    return apart * temperature**2
+    log_teacher = ops.log(ops.maximum(teacher_probabilities, 1e-7))
+    log_teacher = ops.log_softmax(log_teacher / temperature, axis=-1)
+    log_student = ops.log_softmax(ops.cast(logits, "float32") / temperature, axis=-1)
+    terms = ops.exp(log_teacher) * (log_teacher - log_student)
+    return ops.sum(terms, axis=-1) * temperature**2
 
 
 def read_teachers(
@@ -62,7 +62,7 @@ def read_teachers(
 
     labels: those of the student, which each teacher must share. held: ids of the images outside
     the student's training part; no teacher may have been trained on any of them. images: as in
-    `recover`. Raises NetworkError and ModelFolderError.
+    `recover` of model/training/recover.py. Raises NetworkError and ModelFolderError.
     """
     networks, temperatures, records = [], [], []
     for folder in map(Path, folders):

@@ -1,6 +1,7 @@
 """The settings of a training run: train.py's options, a recipe file (recipes/*.toml), --set."""
 
 import argparse
+import math
 import tomllib
 from pathlib import Path
 
@@ -53,15 +54,36 @@ CHOICES = {
     "artefacts": KINDS,
     "weights_dtype": WEIGHTS_DTYPES,
 }
+# The numeric settings by what they must be, in words and as a test.
+RANGES = {
+    "at least 1": (lambda x: x >= 1, "height width batch epochs devices"),
+    "at least 20": (lambda x: x >= 20, "limit"),
+    "at least 0": (
+        lambda x: x >= 0,
+        "steps_per_execution patience warmup_epochs weight_decay logit_adjust colour mixup",
+    ),
+    "above 0": (lambda x: x > 0, "learning_rate epsilon distill_temperature"),
+    "at least 0 and below 1": (
+        lambda x: 0 <= x < 1,
+        "dropout batchnorm_momentum average label_smoothing",
+    ),
+    "between 0 and 1": (
+        lambda x: 0 <= x <= 1,
+        "cutmix oversample_power label_share artefact_share",
+    ),
+    # Keras zooms out by less than 100 %, and 1 is 30 % (model/data/augmentation.py).
+    "between 0 and 3": (lambda x: 0 <= x <= 3, "augment"),
+    # Some libraries hold seeds in 32 bits, with a sign; augmentation adds up to 5.
+    "between 0 and 2,000,000,000": (lambda x: 0 <= x <= 2_000_000_000, "seed"),
+}
 # Where a run works and what it writes; not recorded, since the network does not depend on it.
-NOT_RECORDED = {
-    *("output", "resume", "final", "results", "push_to_hub", "private", "revision"),
-    *("cache", "figures", "size", "stop_after"),
-}
-# What --final leaves free: not recorded, or dependent on the machine.
-FREE_IN_FINAL = NOT_RECORDED - {"size"} | {
-    *("dataset", "weights", "seed", "devices", "steps_per_execution")
-}
+NOT_RECORDED = set(
+    "output resume final results push_to_hub private revision cache figures size stop_after".split()
+)
+# Options that may be given with --final: they are not recorded or depend on the machine.
+FREE_IN_FINAL = NOT_RECORDED - {"size"} | set(
+    "dataset weights seed devices steps_per_execution".split()
+)
 
 
 class RecipeError(UserError):
@@ -205,30 +227,25 @@ def _settings(said) -> argparse.Namespace:
 
 
 def _check(args):
-    """Raise RecipeError for values that do not go together."""
+    """Raise RecipeError for numbers out of range and for values that do not go together."""
 
     def refuse(wrong, sentence):
         if wrong:
             raise RecipeError(sentence)
 
-    counts = args.height, args.width, args.batch, args.epochs, args.devices
-    strengths = args.mixup, args.cutmix, args.augment, args.colour
-    shares = args.label_share or 0, args.artefact_share or 0
-    mixed = args.mixup or args.cutmix
-    refuse(min(counts) < 1, "size, batch, epochs and devices must be at least 1")
+    for range_, (within, names) in RANGES.items():
+        for name in names.split():
+            value = getattr(args, name)
+            wrong = value is not None and not (math.isfinite(value) and within(value))
+            refuse(wrong, f"{name} must be {range_}, not {value}")
     refuse(
         args.batch % args.devices, f"{args.devices} devices cannot share batch {args.batch} evenly"
     )
-    refuse(args.steps_per_execution < 0, "steps_per_execution must be at least 0")
-    refuse(args.limit is not None and args.limit < 20, "limit must be at least 20")
-    refuse(min(strengths) < 0, "mixup, cutmix, augment and colour must be at least 0")
-    refuse(args.cutmix > 1, "cutmix must be at most 1")
     refuse(args.mixup and args.cutmix, "mixup and cutmix exclude each other")
     refuse(
-        mixed and args.balance == "class-weight", "mixup and cutmix exclude balance=class-weight"
+        (args.mixup or args.cutmix) and args.balance == "class-weight",
+        "mixup and cutmix exclude balance=class-weight",
     )
-    refuse(not 0 <= min(shares) <= max(shares) <= 1, "label_share, artefact_share: between 0 and 1")
-    refuse(args.teacher and args.distill_temperature <= 0, "distill_temperature must be above 0")
     refuse(
         args.unlabelled and not args.teacher, "--unlabelled needs a --teacher: no labels to learn"
     )

@@ -1,4 +1,5 @@
-"""What Keras trains: augmentation, network, loss, optimiser and metrics; the loop; the devices."""
+"""Training with Keras: the model with its augmentation, loss, optimiser and metrics, the loop over
+epochs, and the devices."""
 
 import os
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from model.data.augmentation import Mix, augmentation
-from model.data.batches import Batches, InOrder
+from model.data.batches import TrainingBatches, ValidationBatches
 from model.network.network import NetworkError, backend_device, on_gpu
 from model.training.callbacks import Checkpoint, plateau
 from model.training.distillation import Teachers, divergence
@@ -18,12 +19,12 @@ from model.training.distillation import Teachers, divergence
 class Learner(keras.Model):
     """Pixels [n, height, width, 3] through `augmentation` (layers) and `network` to logits [n, k].
 
-    `adjust` [k] is added to the logits in training only: tau * log(prior), the logit adjustment of
-    Menon et al., Long-tail learning via logit adjustment, ICLR 2021, equation 10.
+    `logit_adjustment` [k] is added to the logits in training only: tau * log(prior), as in Menon et
+    al., Long-tail learning via logit adjustment, ICLR 2021, equation 10.
 
-    `teachers` see the same augmented crop. The loss is then `label_share` times that of the labels
-    plus, for the rest, the divergence from the teachers' mean prediction at `temperature`. Images
-    whose label is all zeros have none, and count through the teachers only.
+    `teachers` see the same augmented crop. The loss is then label_share * cross-entropy +
+    (1 - label_share) * KL divergence from the teachers' mean prediction at `temperature`.
+    Unlabelled images (all-zero labels) count in the second term only.
 
     Metrics compare the labels before mixing with the logits before adjustment.
     """
@@ -33,14 +34,15 @@ class Learner(keras.Model):
         augmentation: list,
         network: keras.Model,
         *,
-        adjust=None,
+        logit_adjustment: np.ndarray | None = None,
         teachers: Teachers | None = None,
         label_share: float | None = None,
         temperature: float | None = None,
     ):
         super().__init__()
         self.augmentation, self.network, self.teachers = augmentation, network, teachers
-        self.adjust, self.label_share, self.temperature = adjust, label_share, temperature
+        self.logit_adjustment = logit_adjustment
+        self.label_share, self.temperature = label_share, temperature
 
     def build(self, shape):
         for layer in self.augmentation:
@@ -52,7 +54,7 @@ class Learner(keras.Model):
         logits = self.network(pictures, training=training)
         if self.teachers is None or not training:
             return logits
-        return {"logits": logits, "answer": self.teachers(pictures)}
+        return {"logits": logits, "teacher_probabilities": self.teachers(pictures)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if not training:
@@ -61,15 +63,15 @@ class Learner(keras.Model):
             if isinstance(layer, Mix):
                 y = layer.labels(y)
         logits = adjusted = y_pred if self.teachers is None else y_pred["logits"]
-        if self.adjust is not None:
-            adjusted = logits + ops.convert_to_tensor(self.adjust, "float32")
+        if self.logit_adjustment is not None:
+            adjusted = logits + ops.convert_to_tensor(self.logit_adjustment, "float32")
         loss = super().compute_loss(x, y, adjusted, _of_labelled(y, sample_weight), training)
         if self.teachers is None:
             return loss
-        apart = divergence(y_pred["answer"], logits, self.temperature)
+        divergences = divergence(y_pred["teacher_probabilities"], logits, self.temperature)
         if sample_weight is not None:
-            apart = apart * ops.cast(sample_weight, "float32")
-        return self.label_share * loss + (1 - self.label_share) * ops.mean(apart)
+            divergences = divergences * ops.cast(sample_weight, "float32")
+        return self.label_share * loss + (1 - self.label_share) * ops.mean(divergences)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
@@ -77,15 +79,14 @@ class Learner(keras.Model):
 
 
 def _of_labelled(y, weight):
-    """The weight [n] of each image, 0 of those without a label."""
+    """The weight [n] of each image; 0 for those without a label."""
     labelled = ops.cast(ops.sum(y, axis=-1) > 0, "float32")
     return labelled if weight is None else labelled * ops.cast(weight, "float32")
 
 
 class BalancedAccuracy(keras.metrics.Metric):
-    """Mean recall of the classes that occur, from one-hot labels and logits, over a whole part.
-
-    Images of weight 0 do not count."""
+    """Mean recall of the classes that occur, from one-hot labels and logits. Images of weight 0 do
+    not count."""
 
     def __init__(self, classes, name="balanced_accuracy", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -108,9 +109,9 @@ class BalancedAccuracy(keras.metrics.Metric):
         return ops.sum(recall * present) / ops.maximum(ops.sum(present), 1.0)
 
 
-class _Guarded:
+class _SkipNonFinite:
     """An optimiser that treats all gradients of a step as zero if one of them is not finite, and
-    counts the step in `left_out`.
+    counts such steps in `left_out`.
 
     Once, on TensorFlow's CPU in bfloat16, a step gave NaN to the first convolutions of
     InceptionResNetV2; max pooling hid it from the loss, and every weight would have become NaN.
@@ -132,16 +133,16 @@ class _Guarded:
         super().apply(grads, trainable_variables)
 
 
-class Adam(_Guarded, keras.optimizers.Adam):
-    """keras.optimizers.Adam, guarded against gradients that are not finite."""
+class Adam(_SkipNonFinite, keras.optimizers.Adam):
+    """keras.optimizers.Adam that ignores the gradients of a step if one is not finite."""
 
 
-class AdamW(_Guarded, keras.optimizers.AdamW):
-    """keras.optimizers.AdamW, guarded against gradients that are not finite."""
+class AdamW(_SkipNonFinite, keras.optimizers.AdamW):
+    """keras.optimizers.AdamW that ignores the gradients of a step if one is not finite."""
 
 
 def compile_model(
-    settings, network: keras.Model, batches: Batches, teachers: Teachers | None = None
+    settings, network: keras.Model, batches: TrainingBatches, teachers: Teachers | None = None
 ) -> keras.Model:
     """Augmentation and network, with its teachers, as one compiled Keras model on uint8 pixels.
 
@@ -157,7 +158,9 @@ def compile_model(
             f"{batches.batch} images cannot be shared evenly by {settings.devices} devices."
         )
     if keras.backend.backend() == "torch" and settings.steps_per_execution != 1:
-        raise NetworkError("Keras on PyTorch runs one step a call: leave steps_per_execution at 1.")
+        raise NetworkError(
+            "Keras on PyTorch runs one step per call: leave steps_per_execution at 1."
+        )
     mixing = [
         Mix(kind, alpha, batches.batch, settings.seed + 5)
         for kind, alpha in (("mixup", settings.mixup), ("cutmix", settings.cutmix))
@@ -170,7 +173,9 @@ def compile_model(
             *mixing,
         ],
         network,
-        adjust=settings.logit_adjust * np.log(batches.prior()) if settings.logit_adjust else None,
+        logit_adjustment=(
+            settings.logit_adjust * np.log(batches.prior()) if settings.logit_adjust else None
+        ),
         teachers=teachers,
         label_share=settings.label_share,
         temperature=settings.distill_temperature,
@@ -200,14 +205,14 @@ def compile_model(
 
 
 def _optimizer(settings, steps):
-    rate = settings.learning_rate
+    learning_rate = settings.learning_rate
     if settings.schedule == "cosine":
         warmup = max(1, int(settings.warmup_epochs * steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            rate / 100,
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            settings.learning_rate / 100,
             max(1, steps * settings.epochs - warmup),
             alpha=0.0,
-            warmup_target=rate,
+            warmup_target=settings.learning_rate,
             warmup_steps=warmup,
         )
     options = {
@@ -216,22 +221,32 @@ def _optimizer(settings, steps):
         "ema_momentum": settings.average or 0.99,
     }
     if settings.optimizer == "adam":
-        return Adam(rate, **options)
-    optimizer = AdamW(rate, weight_decay=settings.weight_decay, **options)
+        return Adam(learning_rate, **options)
+    optimizer = AdamW(learning_rate, weight_decay=settings.weight_decay, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
 
 def fit(
-    settings, model: Learner, batches: Batches, validation: InOrder | None, work: Path, quiet: bool
+    settings,
+    model: Learner,
+    batches: TrainingBatches,
+    validation: ValidationBatches | None,
+    work: Path,
+    quiet: bool,
 ) -> Checkpoint:
-    """Train `model` up to epoch `settings.stop_after`, from the state that `work` holds, if any.
-    Returns the checkpoint, which knows the history and the best weights. Raises NetworkError."""
+    """Train `model` up to epoch `settings.stop_after`, from the state in the folder `work`, if any.
+    Returns the checkpoint, which has the history and the best weights. Raises NetworkError if the
+    loss or weights become infinite or NaN.
+
+    `settings`: the arguments of train.py; `validation`: None in a final run; `quiet`: print no
+    progress.
+    """
     average = keras.callbacks.SwapEMAWeights() if settings.average else None
     print(
         f"{settings.backbone} {settings.height}x{settings.width}: "
         f"{model.network.count_params():,} parameters, {len(batches)} steps of {batches.batch} "
-        f"an epoch, on {backend_device()}"
+        f"images per epoch, on {backend_device()}"
     )
     checkpoint = Checkpoint(
         work,
@@ -264,19 +279,20 @@ def fit(
 
 
 def spread(devices: int) -> tuple[int, int]:
-    """Train on the first `devices` of all hosts from here on; call it before anything is computed.
+    """Train on the first `devices` devices of all hosts from here on. Call it before anything is
+    computed.
 
-    Data-parallel, by Keras' distribution interface, which JAX supports: every device holds the
-    whole network and takes its share of each batch. Gradients and the statistics of batch
-    normalisation are those of the whole batch, so the losses are those of one device. Several
-    hosts find each other by Keras' environment variables:
+    This is data parallelism by keras.distribution, which needs JAX: every device holds the whole
+    network and takes its share of each batch. Gradients and the statistics of batch normalisation
+    are those of the whole batch, so the losses are those of one device. Several hosts find each
+    other by Keras' environment variables:
 
         KERAS_DISTRIBUTION_JOB_ADDRESSES=HOST_0:PORT   where the first process listens
-        KERAS_DISTRIBUTION_NUM_PROCESSES=2             how many there are
-        KERAS_DISTRIBUTION_PROCESS_ID=0                which one this is, from 0
+        KERAS_DISTRIBUTION_NUM_PROCESSES=2             number of processes
+        KERAS_DISTRIBUTION_PROCESS_ID=0                number of this process, from 0
 
-    Returns this process' number and how many there are: (0, 1) on one host. Raises NetworkError
-    where there are fewer devices, or where the backend is not JAX.
+    Returns the number of this process and the number of processes: (0, 1) on one host. Raises
+    NetworkError if there are fewer devices, or if the backend is not JAX.
     """
     hosts = int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1"))
     if devices == 1 and hosts == 1:
@@ -290,23 +306,21 @@ def spread(devices: int) -> tuple[int, int]:
 
     if hosts > 1:
         keras.distribution.initialize()
-    found = keras.distribution.list_devices()
-    if len(found) < devices:
+    available = keras.distribution.list_devices()
+    if len(available) < devices:
         raise NetworkError(
-            f"--devices {devices}: JAX finds {len(found)} ({', '.join(found)}). Ask for no more."
+            f"--devices {devices}: JAX finds {len(available)} ({', '.join(available)}). Ask for no "
+            "more."
         )
     processes = jax.process_count()
-    if processes > 1 and devices != len(found):
+    if processes > 1 and devices != len(available):
         raise NetworkError(
             f"--devices {devices}: on several hosts all devices take part, and they have "
-            f"{len(found)}."
+            f"{len(available)}."
         )
     # model/data/batches.py gives each process its share of a batch.
-    parallel = keras.distribution.DataParallel(devices=found[:devices], auto_shard_dataset=False)
+    parallel = keras.distribution.DataParallel(
+        devices=available[:devices], auto_shard_dataset=False
+    )
     keras.distribution.set_distribution(parallel)
     return jax.process_index(), processes
-
-
-def gather() -> None:
-    """Compute on one device from here on."""
-    keras.distribution.set_distribution(None)

@@ -1,4 +1,5 @@
-"""What a trained run leaves in its model folder: weights, config.json, history, figures."""
+"""The folder of a run: how an unfinished one begins, and what a trained run leaves in its model
+folder (weights, config.json, history, figures)."""
 
 import os
 import platform
@@ -8,12 +9,21 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model.data.batches import Batches
+from model.data.batches import TrainingBatches
 from model.data.prepare import Prepared
 from model.evaluation.calibration import validated
 from model.evaluation.figures import history_figure, write_figures
 from model.evaluation.runs import commit
-from model.folder import CONFIG, FORMAT, SPLIT, WEIGHTS, read_config, write_json
+from model.folder import (
+    CONFIG,
+    FORMAT,
+    SPLIT,
+    WEIGHTS,
+    ModelFolderError,
+    read_config,
+    read_json,
+    write_json,
+)
 from model.network.backbones import BACKBONES
 from model.network.network import backend_device, predict_logits, save_weights
 from model.preprocessing import PREPROCESSING
@@ -21,11 +31,35 @@ from model.training.callbacks import Checkpoint, write_history
 from model.training.recipe import settings_of
 
 
+def begin_run(work: Path, settings: dict, resume: bool) -> None:
+    """Make `work`, the folder of an unfinished run, or check that it can be continued with these
+    settings. A run that ended before its first epoch was complete starts anew.
+
+    Raises ModelFolderError if there are complete epochs and `resume` is false or the settings
+    differ.
+    """
+    if not (work / "state.json").exists():
+        work.mkdir(parents=True, exist_ok=True)
+        write_json(work / "settings.json", settings)
+        return
+    if not resume:
+        raise ModelFolderError(
+            f"{work} holds an unfinished run: continue it with --resume, or remove that folder."
+        )
+    before = read_json(work / "settings.json")
+    changed = sorted(key for key in settings if before.get(key) != settings[key])
+    if changed:
+        raise ModelFolderError(
+            f"{work} was started with other settings of: {', '.join(changed)}. "
+            "Resume with the same command, or choose another --output."
+        )
+
+
 def write_run(
     folder: Path,
     settings,
     data: Prepared,
-    batches: Batches,
+    batches: TrainingBatches,
     network: keras.Model,
     checkpoint: Checkpoint,
     config: dict,
