@@ -131,7 +131,7 @@ def test_useless_lists_are_named(rows, tmp_path):
         (other, "other.csv has no column 'image_id'; its columns are image, dx"),
         (empty, "no column 'image_id'; its columns are none"),
         (gap, "row 2 of .*gap.csv has no value in column 'image_id'"),
-        (odd, "odd.csv lists 1 images, and none is in"),
+        (odd, "odd.csv lists 1 images, but none is in"),
         (whole, "whole.csv leaves no image in the validation part"),
     ):
         with pytest.raises(d.DatasetError, match=sentence):
@@ -192,7 +192,7 @@ def test_extra_set_joins_behind_and_drops_unknown_labels_and_known_images(rows, 
     joined, records = p.add_extra(rows, split, [name])
     said = capsys.readouterr().out
     assert "has no label scc (1): 1 images are left out" in said
-    assert f"2 images are in {rows.name}" in said
+    assert f"2 images are left out: they are in {rows.name}" in said
     assert len(joined) == len(rows) + 2
     assert joined.image_id.tolist() == [*rows.image_id, "A1", "A2"]
     assert joined.dx[len(rows) :].tolist() == ["mel", "mel"]
