@@ -20,7 +20,8 @@ images, which helps where ImageNet weights cannot be downloaded:
     python train.py --dataset X --weights USER/NAME --output runs/NAME        a model on the Hub
     python train.py --dataset X --weights model/bundled --output runs/NAME    the bundled model
 
-If the model has the same labels, its head is taken too, so training can continue at another --size.
+If that model has the same labels, its head is taken too. In this way, training can continue at
+another --size.
 
 --extra adds images of another set to the training part only:
 
