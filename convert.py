@@ -9,14 +9,14 @@
 The graph takes RGB pixels, float32 [1, height, width, 3], 0-255. Its outputs are:
 
     probabilities [1, classes]     calibrated
-    evidence [1, h, w, classes]    their mean over places is the calibrated logits
+    evidence [1, h, w, classes]    the mean over places is the calibrated logits
     familiarity [1]                how much the picture resembles the training pictures, 0-1
 
-A picture counts as unfamiliar below a threshold, which is set so that 0.75 % of the validation
-pictures fall below it, and stored in config.json (see model/network/ood.py). All dimensions are
-fixed, since other runtimes (LiteRT.js, OpenVINO) do not handle a free batch size well. The result
-is compared with Keras on the validation part. If the two agree in top-1 on less than 98 % of it,
-nothing is written.
+A picture counts as unfamiliar if its familiarity is below a threshold. That is set so that 0.75 %
+of the validation pictures fall below it, and stored in config.json (see model/network/ood.py). All
+dimensions are fixed, since other runtimes (LiteRT.js, OpenVINO) do not handle a free batch size
+well. The result is compared with Keras on the validation part. If their top-1 agrees on less than
+98 % of the pictures, nothing is written.
 """
 
 import argparse
@@ -55,10 +55,12 @@ AGREEMENT = 0.98
 QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
 # TensorFlow's guide to post-training quantisation asks for "a few hundred".
 CALIBRATION_IMAGES = 200
-# With their mirror images, about a hundred for each component that model/network/ood.py keeps.
+# Training pictures for fitting familiarity. With their mirror images, about 100 samples per
+# component of model/network/ood.py.
 REFERENCE_IMAGES = 2000
-# The share of the validation pictures that counts as unfamiliar. At most 2 % of other real pictures
-# should; on HAM10000's 897 and 828 pictures this leaves a margin of three standard errors.
+# Share of the validation pictures that falls below the threshold. The target is at most 2 % of
+# unseen lesion pictures; 0.75 % leaves three standard errors on HAM10000's 897 validation and 828
+# test pictures.
 UNFAMILIAR = 0.0075
 
 
@@ -72,7 +74,7 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument(
         "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
     )
-    parser.add_argument("--results", metavar="CSV", help="write the folder's row there")
+    parser.add_argument("--results", metavar="CSV", help="table of runs to write a row into")
     add_push_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -118,7 +120,8 @@ def to_tflite(network, config: dict, quantize: str, calibration_images=None, ref
 
 
 def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A TF Lite file's probabilities [n, k] and familiarity [n] of `images` uint8 [n, h, w, 3]."""
+    """A TF Lite file's probabilities [n, k] and familiarity [n] of `images`, uint8 [n, h, w, 3].
+    The familiarity is NaN if the file has no such output."""
     from ai_edge_litert.interpreter import Interpreter
 
     run = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
@@ -158,7 +161,7 @@ def main(arguments=None) -> Path:
     rows = data.rows_of_model(config, args.dataset)
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
-    # The ids of the training part are sorted, so these are a mixture of all labels.
+    # The training part is sorted by image id, so evenly spaced images have all labels.
     ids = data.evenly(split["train"], REFERENCE_IMAGES)
     train = data.decode(rows, rows.find(ids), *size, args.cache)
     # Artefacts that the network has learned to ignore are familiar too.

@@ -12,45 +12,45 @@ another one, in recipes/ or by its path, and --set changes any setting:
     python train.py --dataset X --output runs/NAME --set augment=0.5 artefacts=hair,ruler
 
 The data set has the columns image, image_id, lesion_id and dx; dx is one of HAM10000's seven codes
-or the long names of the public Hub copy. Any other labelled images can train a backbone to start
-from, which helps where ImageNet weights cannot be downloaded:
+or of the long names in the public Hub copy. A backbone can first be trained on any other labelled
+images, which helps where ImageNet weights cannot be downloaded:
 
     python train.py --dataset IMAGES --label-column label --split-by image --output runs/first
     python train.py --dataset X --weights runs/first --output runs/NAME
     python train.py --dataset X --weights USER/NAME --output runs/NAME        a model on the Hub
     python train.py --dataset X --weights model/bundled --output runs/NAME    the bundled model
 
-A model for the same labels lends its head too, so that training can continue at another --size.
+If that model has the same labels, its head is taken too. In this way, training can continue at
+another --size.
 
 --extra adds images of another set to the training part only:
 
     python train.py --dataset X --extra MORE --output runs/NAME
 
-Benign against malignant, of HAM10000 (malignant: mel, bcc, akiec) or of any labels; the split is
-that of the original labels:
+--task binary trains benign against malignant. In HAM10000, mel, bcc and akiec are malignant; for
+other labels, name them. The split is stratified by the original labels:
 
     python train.py --dataset X --task binary --output runs/NAME
     python train.py --dataset IMAGES --label-column label --split-by image --task binary \\
         --set malignant=melanoma --output runs/NAME
 
-Teachers are model folders. They predict the same augmented crops, and the network learns their
-mean prediction beside the labels, and of unlabelled images their prediction alone:
+Teachers are model folders. They see the same augmented crops. The network learns their mean
+prediction as well as the labels; for unlabelled images it learns the prediction alone:
 
     python train.py --dataset X --teacher runs/A runs/B --unlabelled MORE --output runs/NAME
 
 --hold-out CSV keeps the images it lists, and all others of their lesions, out of training and
-validation, so that they can compare this model with others.
+validation, so that this model can be compared with others on them.
 
-Once the validation part has selected a recipe, a final run can train on that part too. Settings,
-number of epochs and calibration are those of the selected run:
+Once a run is selected by its validation figures, a final run can train on the validation part too.
+Settings, number of epochs and calibration are those of the selected run:
 
     python train.py --final runs/SELECTED --output runs/NAME
 
-Until it ends, a run is kept in runs/NAME.training; then runs/NAME appears, complete: config.json,
-model.weights.h5, split.json, history.csv, history.png, README.md. Next: convert.py, evaluate.py.
+An unfinished run is kept in runs/NAME.training. When it ends, runs/NAME appears with config.json,
+model.weights.h5, split.json, history.csv, history.png and README.md. Next: convert.py, evaluate.py.
 
-Keras runs on TensorFlow, JAX or PyTorch, as KERAS_BACKEND says; --devices N spreads a run over N
-devices, on JAX.
+KERAS_BACKEND chooses TensorFlow, JAX or PyTorch. --devices N spreads a run over N devices, on JAX.
 """
 
 import os
@@ -69,7 +69,7 @@ from model.folder import (
 from model.training.recipe import parse, settings_of
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its own build
-# TensorFlow chooses oneDNN by itself only on Intel's newer processors. On two cores by AMD it makes
+# TensorFlow enables oneDNN by itself only on Intel's newer processors. On two cores of AMD it makes
 # a step of InceptionResNetV2 (144x192, 32 images, float32) 3.5 times as fast.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -77,7 +77,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 def main(arguments=None) -> Path:
     # settings
     args = parse(__doc__, arguments)
-    # Imported only now: these take seconds, and --help should answer at once.
+    # Imported here, since these take seconds and --help should answer at once.
     import keras
 
     from model.data.batches import TrainingBatches, ValidationBatches
@@ -104,7 +104,7 @@ def main(arguments=None) -> Path:
     start = start_weights(args.weights)
     begin_run(work, settings_of(args), args.resume)
 
-    # data: the parts, decoded, and the batches of an epoch
+    # data: the decoded parts, and the batches of an epoch
     keras.utils.set_random_seed(args.seed)
     data = prepare(args)
     batches = TrainingBatches(
@@ -124,7 +124,7 @@ def main(arguments=None) -> Path:
         held = data.validation_images, data.validation_truth
         validation = ValidationBatches(*held, len(data.labels), batches.batch, (host, hosts))
 
-    # model: the network with what it starts from, and its teachers
+    # model: the network with the weights it starts from, and its teachers
     keras.mixed_precision.set_global_policy(args.precision)
     network, weights = start_network(args, data.labels, start, data.images)
     teachers, taught_by = read_teachers(args.teacher, data.labels, data.held_ids, data.images)

@@ -1,1 +1,1 @@
-"""Skin-lesion classification: one file a job, shared by the scripts beside this package."""
+"""Skin-lesion classification: one file per task, shared by the scripts beside this package."""

@@ -104,16 +104,16 @@ def _final(folder):
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, sentence",
     [
         (_other_size, "differ in input"),
         (_other_parts, "different parts of their data"),
         (_final, "trained on the validation part too"),
     ],
 )
-def test_runs_that_do_not_belong_together_are_refused(trained, tmp_path, change, told):
+def test_runs_that_do_not_belong_together_are_refused(trained, tmp_path, change, sentence):
     other = shutil.copytree(trained, tmp_path / "other")
     change(other)
-    with pytest.raises(ModelFolderError, match=told):
+    with pytest.raises(ModelFolderError, match=sentence):
         average.main([str(trained), str(other), "--output", str(tmp_path / "mean")])
     assert not (tmp_path / "mean").exists()

@@ -131,8 +131,8 @@ def test_validation_in_whole_batches_gives_the_figures_of_each_image_once():
     expected = model.evaluate(images, np.eye(3)[truth], verbose=0, return_dict=True)
     batches = t.ValidationBatches(images, truth, 3, 8)
     assert [len(batches[i][0]) for i in range(len(batches))] == [8, 8, 8]
-    found = model.evaluate(batches, verbose=0, return_dict=True)
-    assert found == pytest.approx(expected, rel=1e-5)
+    figures = model.evaluate(batches, verbose=0, return_dict=True)
+    assert figures == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["TrainingBatches", "ValidationBatches"])

@@ -195,10 +195,11 @@ def test_a_set_is_measured_by_its_own_labels_or_by_the_two(tmp_path):
 def test_operating_point_is_of_the_two_labels():
     truth = np.array([0, 0, 0, 1, 1, 1])
     logits = np.array([[0, -4], [0, -2], [0, 1], [0, -1], [0, 2], [0, 3.0]])
-    found = calibrate(logits, truth, BINARY)
-    assert found["suspicious"] == ["malignant"]
-    malignant = 1 / (1 + np.exp(1 / found["temperature"]))  # of the least likely malignant one
-    assert found["threshold"] == pytest.approx(malignant, abs=1e-6)
+    calibration = calibrate(logits, truth, BINARY)
+    assert calibration["suspicious"] == ["malignant"]
+    # The probability of the malignant image that is least likely so.
+    malignant = 1 / (1 + np.exp(1 / calibration["temperature"]))
+    assert calibration["threshold"] == pytest.approx(malignant, abs=1e-6)
     assert "threshold" not in calibrate(logits, truth, ["no", "yes"])
 
 
@@ -230,14 +231,14 @@ def test_what_the_page_says_of_two_labels(binary, trained):
         assert malignant in html["suspicious"] and malignant in html["benign"]
         glossary = answer.glossary(classifier.labels, language)
         assert glossary.count("<h3>") == 2 and "HAM10000" not in glossary
-        said = answer.about(classifier, language)
-        assert name(language, "akiec") in said and name(language, "vasc") in said
+        about = answer.about(classifier, language)
+        assert name(language, "akiec") in about and name(language, "vasc") in about
         figures = classifier.metrics["tflite"]["suspicious"]
-        assert percent(figures["sensitivity"]["value"], language) in said
+        assert percent(figures["sensitivity"]["value"], language) in about
         # None of the seven's own sentences.
         seven = answer.about(Classifier(trained), language)
         assert text(language, "about_limits") in seven
-        assert text(language, "about_limits") not in said
+        assert text(language, "about_limits") not in about
     settings = private.settings(classifier)
     assert settings["labels"] == BINARY and settings["suspicious"]["labels"] == ["malignant"]
     assert settings["html"]["id"]["names"] == ["Jinak (benign)", "Ganas (malignant)"]
@@ -275,11 +276,11 @@ def test_the_private_tab_answers_as_the_server_does(binary, chromium, tmp_path):
         tab.locator(".private input[type=file]").set_input_files(tmp_path / "lesion.png")
         tab.locator(".private select").wait_for()
         rows = tab.locator(".private .share").all_inner_texts()
-        said = tab.locator(".private .verdict").inner_text()
+        verdict = tab.locator(".private .verdict").inner_text()
         tab.close()
     assert [row.split("\n")[0] for row in rows] == [name("en", k) for k, _ in expected.top(2)]
     for row, (_, p) in zip(rows, expected.top(2)):
         assert probability(p, "en") in row
     point = answer.suspicious(expected, classifier.config)
     shown = "unsure" if not expected.confident else "suspicious" if point["flag"] else "benign"
-    assert text("en", f"sum_{shown}") in said
+    assert text("en", f"sum_{shown}") in verdict

@@ -127,8 +127,8 @@ def test_familiarity_in_the_graph_is_that_of_keras(converted, reference, smooth,
     assert usual.min() > 0.2 > 0.1 > odd.max()
     for quantize, close in (("none", 1e-4), ("dynamic", 1e-4), ("float16", 0.01)):
         for images, expected in ((smooth, usual), (strange, odd)):
-            found = convert.answers(converted[quantize], images)[1]
-            np.testing.assert_allclose(found, expected, atol=close, err_msg=quantize)
+            familiar = convert.answers(converted[quantize], images)[1]
+            np.testing.assert_allclose(familiar, expected, atol=close, err_msg=quantize)
 
 
 def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_path):

@@ -64,8 +64,8 @@ def test_devices_and_hosts_give_the_losses_of_one_device(made, tmp_path):
     ]
     try:
         for process in processes:
-            said, _ = process.communicate(timeout=400)
-            assert process.returncode == 0, said
+            output, _ = process.communicate(timeout=400)
+            assert process.returncode == 0, output
     finally:
         for process in processes:
             process.kill()
@@ -80,6 +80,6 @@ def test_devices_and_hosts_give_the_losses_of_one_device(made, tmp_path):
 @pytest.mark.nightly
 def test_devices_that_are_missing_end_in_a_sentence(made, tmp_path):
     process = start(made, tmp_path / "run", "--devices 2", XLA_FLAGS="")
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode != 0 and "JAX finds 1" in said and "Traceback" not in said
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode != 0 and "JAX finds 1" in output and "Traceback" not in output
     assert list(tmp_path.iterdir()) == []

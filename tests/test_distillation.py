@@ -49,13 +49,13 @@ def test_a_teacher_that_knows_the_answers_or_other_labels_is_refused(trained, tm
     held = np.array(split["validation"] + split["test"])
     teachers, record = read_teachers([str(trained)], LABELS, held, None)
     assert len(teachers.networks) == 1
-    made = read_config(trained)["data"]["dataset"]
+    dataset = read_config(trained)["data"]["dataset"]
     assert record == [
         {
             "name": "made",
             "architecture": "cnn_16_32",
             "size": "24x32",
-            "dataset": made,
+            "dataset": dataset,
             "held_out": None,
         }
     ]

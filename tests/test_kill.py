@@ -190,9 +190,9 @@ def test_the_page_on_a_full_disk(small_disk):
         assert page.analyze(page.good)["probabilities"] == pytest.approx(page.right)
         files = [{"path": page.good, "meta": {"_type": "gradio.FileData"}}] * 150
         (disk / "more").write_bytes(bytes(os.statvfs(disk).f_bavail * 4096))
-        said = page.queued("answer_many", [files])
-        assert isinstance(said, str)
-        check_sentence(said)
+        answer = page.queued("answer_many", [files])
+        assert isinstance(answer, str)
+        check_sentence(answer)
         for path in (disk / "ballast", disk / "more"):
             path.unlink()
         assert page.analyze(page.upload((disk.parent / "large.png").read_bytes()))["probabilities"]

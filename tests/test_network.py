@@ -137,8 +137,8 @@ def test_batchnorm_momentum_reaches_every_layer():
     network = small()
     n.set_batchnorm_momentum(network, 0.5)
     inside = n.backbone_of(network).layers
-    found = [x.momentum for x in inside if isinstance(x, layers.BatchNormalization)]
-    assert len(found) == 52 and set(found) == {0.5}
+    momenta = [x.momentum for x in inside if isinstance(x, layers.BatchNormalization)]
+    assert len(momenta) == 52 and set(momenta) == {0.5}
 
 
 def test_all_layers_include_those_of_the_backbone():

@@ -55,11 +55,11 @@ def test_a_mirrored_picture_is_about_as_familiar(reference):
 def test_the_description_hardly_depends_on_the_networks_input_size(size):
     smooth = drawing("mel", 1, (40, 30)).resize((400, 300), Image.Resampling.BICUBIC)
     expected = np.asarray(describe(arrays([smooth]).astype(np.float32)))
-    found = np.asarray(describe(arrays([smooth], *size).astype(np.float32)))
-    assert found.shape == (1, 596)
-    apart = np.abs(found - expected)[0]
-    assert apart[20:].mean() < 0.02  # the thumbnail, 0-1
-    assert apart[:20].max() < 0.5  # statistics, mostly logarithms
+    description = np.asarray(describe(arrays([smooth], *size).astype(np.float32)))
+    assert description.shape == (1, 596)
+    differences = np.abs(description - expected)[0]
+    assert differences[20:].mean() < 0.02  # the thumbnail, 0-1
+    assert differences[:20].max() < 0.5  # statistics, mostly logarithms
 
 
 def test_one_colour_throughout_gives_numbers(reference):

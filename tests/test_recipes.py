@@ -115,8 +115,8 @@ def test_every_number_has_a_range():
 )
 def test_a_wrong_recipe_is_named(text, sentence, tmp_path, capsys):
     (tmp_path / "mine.toml").write_text(text)
-    said = refusal(f"--recipe {tmp_path / 'mine.toml'}", capsys)
-    assert sentence in said and "mine.toml" in said
+    message = refusal(f"--recipe {tmp_path / 'mine.toml'}", capsys)
+    assert sentence in message and "mine.toml" in message
 
 
 def test_settings_of_teachers_and_artefacts_are_none_without_them():
@@ -153,9 +153,9 @@ def test_help_shows_defaults_and_imports_nothing_heavy():
     heavy = "keras tensorflow jax torch datasets sklearn matplotlib huggingface_hub".split()
     assert not set(heavy) & set(done.stderr.split())
     assert "model.training.recipe" in done.stderr.split()
-    told = " ".join(done.stdout.split())
+    help_text = " ".join(done.stdout.split())
     for default in ("marmal88/skin_cancer", "default", "imagenet", 30, 32, 0.001, "float32", 0):
-        assert f"(default: {default})" in told
+        assert f"(default: {default})" in help_text
 
 
 @pytest.fixture
@@ -203,8 +203,8 @@ def test_final_repeats_a_run_of_an_earlier_version(selected):
 
 def test_final_refuses_other_settings_and_folders(selected, tmp_path, capsys):
     folder, config = selected
-    said = refusal(f"--final {folder} --batch 8 --extra y --set dropout=0 --size 24x24", capsys)
-    assert "leave out batch, dropout, extra, size" in said
+    message = refusal(f"--final {folder} --batch 8 --extra y --set dropout=0 --size 24x24", capsys)
+    assert "leave out batch, dropout, extra, size" in message
     assert "no model folder" in refusal(f"--final {tmp_path / 'none'}", capsys)
     config["training"]["backbone_rate"] = 0.3
     write_json(folder / CONFIG, config)

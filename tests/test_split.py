@@ -95,10 +95,10 @@ def test_pictures_that_are_held_out_take_their_lesions_with_them(rows, tmp_path,
     assert after["validation"].tolist() == [i for i in before["validation"] if i != singles[0]]
     assert after["test"].tolist() == before["test"].tolist()
     assert all(split[part].tolist() == before[part].tolist() for part in split)
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1 and str(path) in said
-    assert "3 images of 3 lesions" in said
-    assert "3 leave the train part and 1 the validation part; 2 more are not in" in said
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and str(path) in printed
+    assert "3 images of 3 lesions" in printed
+    assert "3 leave the train part and 1 the validation part; 2 more are not in" in printed
 
 
 def test_without_lesions_the_listed_pictures_alone_are_held_out(rows, tmp_path, capsys):
@@ -109,8 +109,8 @@ def test_without_lesions_the_listed_pictures_alone_are_held_out(rows, tmp_path, 
     after, record = p.hold_out(alone, split, path)
     assert after["train"].tolist() == [i for i in split["train"] if i not in many[:2]]
     assert record["lesions"] is None and record["left_out"] == {"train": 2, "validation": 0}
-    said = capsys.readouterr().out
-    assert said.startswith(f"{path}: 2 images are held out: 2 leave") and ";" not in said
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{path}: 2 images are held out: 2 leave") and ";" not in printed
 
 
 def test_useless_lists_are_named(rows, tmp_path):
@@ -131,7 +131,7 @@ def test_useless_lists_are_named(rows, tmp_path):
         (other, "other.csv has no column 'image_id'; its columns are image, dx"),
         (empty, "no column 'image_id'; its columns are none"),
         (gap, "row 2 of .*gap.csv has no value in column 'image_id'"),
-        (odd, "odd.csv lists 1 images, and none is in"),
+        (odd, "odd.csv lists 1 images, but none is in"),
         (whole, "whole.csv leaves no image in the validation part"),
     ):
         with pytest.raises(d.DatasetError, match=sentence):
@@ -190,9 +190,9 @@ def test_extra_set_joins_behind_and_drops_unknown_labels_and_known_images(rows, 
     ids = ["A1", "A2", "A3", rows.image_id[split["test"][0]], rows.image_id[split["train"][0]]]
     name = extra_set(tmp_path, ids, ["mel", "Melanoma", "scc", "nv", "nv"])
     joined, records = p.add_extra(rows, split, [name])
-    said = capsys.readouterr().out
-    assert "has no label scc (1): 1 images are left out" in said
-    assert f"2 images are in {rows.name}" in said
+    printed = capsys.readouterr().out
+    assert "has no label scc (1): 1 images are left out" in printed
+    assert f"2 images are left out: they are in {rows.name}" in printed
     assert len(joined) == len(rows) + 2
     assert joined.image_id.tolist() == [*rows.image_id, "A1", "A2"]
     assert joined.dx[len(rows) :].tolist() == ["mel", "mel"]

@@ -2,7 +2,7 @@
 
     draw(picture, "ruler", np.random.default_rng(0))      # uint8 [h, w, 3] in and out
 
-All sizes are relative to the picture's, so a small picture shows the same as a large one.
+All sizes are relative to that of the picture, so small and large pictures show the same.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-# From the lens to the skin.
+# In order from the lens to the skin.
 KINDS = ("circle", "ruler", "ink", "hair", "light")
 
 # Black, dark brown, brown and blond, RGB 0-255, and how often each occurs.
@@ -23,7 +23,7 @@ INK = ((70, 62, 150), (118, 70, 158), (50, 90, 165), (34, 112, 84))
 def draw(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
     """A copy of `picture`, uint8 [h, w, 3] RGB, with a random artefact of one of KINDS.
 
-    "circle": the lens's round field of view; 2 to 40 % of the picture lie outside and are dark.
+    "circle": the round field of view of a lens; 2 to 40 % of the picture lie outside and are dark.
     "ruler": a scale of ticks along an edge, dark or white.
     "ink": one to three marks of a skin marker, near the margins.
     "hair": 3 to 30 hairs of one person.
@@ -35,18 +35,18 @@ def draw(picture: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
 def add_artefacts(
     pictures: np.ndarray, kinds: Sequence[str], share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A copy of `pictures`, uint8 [n, h, w, 3] RGB, with artefacts of `kinds`, some of KINDS.
+    """A copy of `pictures`, uint8 [n, h, w, 3] RGB, with artefacts of `kinds`, a subset of KINDS.
 
     Each kind is drawn on each picture with probability `share`, 0 to 1, independently of the
     others, in order from the skin to the lens.
     """
     order = sorted(kinds, key=KINDS.index, reverse=True)
-    made = np.array(pictures)
-    for i in range(len(made)):
+    copy = np.array(pictures)
+    for i in range(len(copy)):
         for kind in order:
             if rng.random() < share:
-                made[i] = draw(made[i], kind, rng)
-    return made
+                copy[i] = draw(copy[i], kind, rng)
+    return copy
 
 
 def circle(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -181,19 +181,22 @@ def light(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def covered(picture: np.ndarray, colour: Sequence[int], mask: Image.Image) -> np.ndarray:
-    """`picture` with one colour, RGB 0-255, painted over it through `mask`, 0-255."""
+    """A copy of `picture` with `colour`, RGB 0-255, painted over it with the opacity `mask`,
+    0-255."""
     skin = Image.fromarray(picture)
     over = Image.new("RGB", skin.size, tuple(int(c) for c in colour))
     return np.array(Image.composite(over, skin, mask))
 
 
 def fineness(width: int) -> int:
-    """The supersampling factor of masks. PIL does not antialias, and its lines are whole pixels
-    wide."""
+    """The factor by which masks are drawn larger, since PIL does not antialias and draws lines only
+    whole pixels wide."""
     return max(2, round(900 / width))
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A random number from `low` to `high`, both above 0, whose logarithm is uniformly
+    distributed."""
     return np.exp(rng.uniform(np.log(low), np.log(high)))
 
 

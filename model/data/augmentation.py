@@ -6,15 +6,15 @@ from keras import layers, ops
 def augmentation(strength: float, seed: int, colour: float | None = None) -> list:
     """Keras layers for pixels 0-255: flips, rotation by any angle, zoom, translation, colour.
 
-    `strength` scales zoom and translation: 0 is no geometry, 1 the default. `colour` scales the
-    colour jitter; by default it equals `strength`.
+    `strength`, 0 to 3, scales zoom and translation: 0 is no geometry, 1 the default. `colour`, at
+    least 0, scales the colour jitter; by default it equals `strength`.
     """
-    a, made = strength, []
+    a, augmenting = strength, []
     if strength > 0:
-        made = [
+        augmenting = [
             layers.RandomFlip("horizontal_and_vertical", seed=seed, dtype="float32"),
             layers.RandomRotation(0.5, fill_mode="reflect", seed=seed + 1, dtype="float32"),
-            # Height and width separately: pictures of other shapes are squeezed to the input size.
+            # Height and width separately, since preprocessing distorts pictures of other shapes.
             layers.RandomZoom(
                 (-0.3 * a, 0.1 * a),
                 (-0.3 * a, 0.1 * a),
@@ -28,7 +28,7 @@ def augmentation(strength: float, seed: int, colour: float | None = None) -> lis
         ]
     c = strength if colour is None else colour
     if c > 0:
-        made.append(
+        augmenting.append(
             layers.RandomColorJitter(
                 brightness_factor=min(0.12 * c, 1.0),
                 contrast_factor=min(0.2 * c, 0.9),
@@ -38,15 +38,15 @@ def augmentation(strength: float, seed: int, colour: float | None = None) -> lis
                 dtype="float32",
             )
         )
-    return made
+    return augmenting
 
 
 class Mix(layers.Layer):
     """MixUp (Zhang et al., ICLR 2018) or CutMix (Yun et al., ICCV 2019) of a training batch.
 
     The mixing share is drawn from a Beta distribution with `alpha`. Keras' own layers do the work,
-    but they need pictures and labels together, and a model's call gets only the pictures. So the
-    partners and shares of the last call are kept in two variables, for `labels`.
+    but they need pictures and labels together, while the call of a model gets only the pictures.
+    Two variables keep the partners and shares of the last call for `labels`.
     """
 
     def __init__(self, kind: str, alpha: float, batch: int, seed: int):
@@ -55,7 +55,7 @@ class Mix(layers.Layer):
         if kind == "mixup":
             self.mixing = layers.MixUp(alpha, seed=seed, dtype="float32")
         else:
-            # Keras draws alpha from a range; the paper's is fixed.
+            # Keras draws alpha from a range; in the paper it is fixed.
             self.mixing = layers.CutMix((alpha, alpha), seed=seed, dtype="float32")
 
     def build(self, shape):
@@ -67,15 +67,15 @@ class Mix(layers.Layer):
     def call(self, images, training=False):
         if not training:
             return images
-        drawn = self.mixing.get_random_transformation(images, training=True)
-        self.partner.assign(ops.cast(drawn["permutation_order"], "int32"))
-        self.share.assign(ops.reshape(drawn["mix_weight"], (self.batch,)))
-        return self.mixing.transform_images(images, drawn, training=True)
+        drawing = self.mixing.get_random_transformation(images, training=True)
+        self.partner.assign(ops.cast(drawing["permutation_order"], "int32"))
+        self.share.assign(ops.reshape(drawing["mix_weight"], (self.batch,)))
+        return self.mixing.transform_images(images, drawing, training=True)
 
     def labels(self, one_hot):
-        """The labels [batch, classes], mixed as the pictures of the last call."""
-        drawn = {"permutation_order": self.partner, "mix_weight": self.share}
-        return self.mixing.transform_labels(one_hot, drawn, training=True)
+        """The labels [batch, classes], mixed like the pictures of the last call."""
+        drawing = {"permutation_order": self.partner, "mix_weight": self.share}
+        return self.mixing.transform_labels(one_hot, drawing, training=True)
 
     def compute_output_shape(self, shape):
         return shape

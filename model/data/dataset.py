@@ -1,7 +1,7 @@
-"""Data sets: load and check the rows, decode the pictures once.
+"""Data sets: load and check the rows, and decode the pictures once.
 
-`load_rows` reads a Hub id or a local folder through `datasets`. `decode` turns pictures into one
-uint8 array, which is cached on disk. model/data/split.py splits the rows.
+`load_rows` reads a Hub id or a local folder with the library datasets. `decode` turns pictures into
+one uint8 array, which is cached on disk. model/data/split.py splits the rows.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from model.folder import UserError, replacing
 from model.labels import LABELS, to_code
 from model.preprocessing import PREPROCESSING, PictureError, load_picture
 
-# Bytes. A larger array is memory-mapped; a smaller one is read into memory.
+# Bytes. Larger arrays are memory-mapped, others are read into memory.
 MEMORY_BOUND = 4 * 2**30
 
-# Optional columns that are read beside image, image_id, lesion_id and dx.
+# Optional columns, read in addition to image, image_id, lesion_id and the labels.
 METADATA = ("dataset", "sex", "age", "localization", "dx_type")
 
 
@@ -34,11 +34,11 @@ class DatasetError(UserError):
 
 @dataclass
 class Rows:
-    """The rows of a data set, sorted by `image_id`. `dx` is each row's label, "" for none;
-    `repeated` counts the rows dropped because they repeat an image.
+    """The rows of a data set, sorted by `image_id`. `dx` [n] holds the labels, "" for none;
+    `repeated` is the number of rows that were dropped because they repeat an image.
 
-    Pictures stay encoded in `tables`, a list of datasets.Dataset, until `decode`; `index` [n, 2]
-    holds each row's table and its row there.
+    Pictures stay encoded in `tables`, a list of datasets.Dataset, until `decode`. `index` [n, 2]
+    holds the number of each row's table and the row in that table.
     """
 
     name: str
@@ -56,12 +56,12 @@ class Rows:
 
     @property
     def truth(self) -> np.ndarray:
-        """int64 [n]: the position of each row's label in `labels`, -1 for none."""
-        place = {label: i for i, label in enumerate(self.labels)} | {"": -1}
-        return np.array([place[dx] for dx in self.dx], dtype=np.int64)
+        """int64 [n]: the index of each row's label in `labels`; -1 if it has none."""
+        index_of = {label: i for i, label in enumerate(self.labels)} | {"": -1}
+        return np.array([index_of[dx] for dx in self.dx], dtype=np.int64)
 
     def encoded(self, i: int) -> bytes:
-        """The picture file of row `i`, as it is in the data set. Raises DatasetError."""
+        """The encoded picture of row `i`, as it is in the data set. Raises DatasetError."""
         table, row = self.index[i]
         cell = self.tables[table][int(row)]["image"]
         if cell is None or (cell.get("bytes") is None and cell.get("path") is None):
@@ -74,39 +74,40 @@ class Rows:
             raise DatasetError(f"image {self.image_id[i]}: {error}.") from None
 
     def find(self, image_ids) -> np.ndarray:
-        """int64 row numbers of `image_ids`, in their order. Raises DatasetError."""
-        place = {image_id: i for i, image_id in enumerate(self.image_id)}
-        missing = [image_id for image_id in image_ids if image_id not in place]
+        """int64 row numbers of `image_ids`, in their order. Raises DatasetError if one is
+        missing."""
+        row_of = {image_id: i for i, image_id in enumerate(self.image_id)}
+        missing = [image_id for image_id in image_ids if image_id not in row_of]
         if missing:
             raise DatasetError(
                 f"{len(missing)} images of the split are not in {self.name}, the first "
                 f"{missing[0]}. Name the data set that the model was trained on."
             )
-        return np.array([place[image_id] for image_id in image_ids], dtype=np.int64)
+        return np.array([row_of[image_id] for image_id in image_ids], dtype=np.int64)
 
 
 def load_tables(name: str) -> list:
-    """All splits of a Hub id or local folder, pictures left encoded: a list of datasets.Dataset.
-    Raises DatasetError."""
+    """All splits of a Hub id or local folder, as a list of datasets.Dataset whose pictures stay
+    encoded. Raises DatasetError."""
     import datasets
 
     datasets.disable_progress_bars()
     try:
-        found = datasets.load_dataset(str(name))
-    except Exception as error:  # of the Hub, the network or the folder: there are many kinds
+        splits = datasets.load_dataset(str(name))
+    except Exception as error:  # datasets raises many types, for the Hub, network and folder
         where = "the folder" if Path(name).exists() else "the Hub id"
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DatasetError(
             f"The data set {name!r} could not be loaded ({lines[0]}). "
             f"Check {where}, or name a local folder in its place."
         ) from None
-    for split, table in found.items():
+    for split, table in splits.items():
         if "image" not in table.column_names:
             raise DatasetError(
                 f"{name} (part {split}) has no column 'image'; "
                 f"its columns are {', '.join(table.column_names)}."
             )
-    return [table.cast_column("image", datasets.Image(decode=False)) for table in found.values()]
+    return [table.cast_column("image", datasets.Image(decode=False)) for table in splits.values()]
 
 
 def load_rows(
@@ -117,16 +118,16 @@ def load_rows(
     as_is: bool = False,
     classes: dict[str, list[str]] | None = None,
 ) -> Rows:
-    """Read the rows of a data set: all splits merged, one row per `image_id`.
+    """Read the rows of a data set, with all splits merged and one row per `image_id`.
 
     label_column: "dx" holds the codes of HAM10000 or the long names of the public Hub copy and
         yields the seven labels in their order. Any other column holds labels that are taken as they
         are, sorted. With None, every label is "".
     need: columns that must exist. If `image_id` is needed and missing in a local folder of picture
-        files, their relative paths take its place. Without `image_id`, rows are numbered.
-    labels: the labels that are allowed, in their order.
+        files, their relative paths are used instead. If it is not needed, rows are numbered.
+    labels: the labels that are allowed, in their order (default: all that occur).
     as_is: take the labels of "dx" as they are, and do not replace a missing `image_id`.
-    classes: for a model of two labels, {its label: labels that stand for it}, as `classes_of` in
+    classes: for a model of two labels, {its label: labels that it stands for}, as `classes_of` in
         model/data/split.py returns it.
 
     Prints how many rows repeat an image. Raises DatasetError.
@@ -204,8 +205,8 @@ def load_rows(
 def rows_of_model(
     config: dict, name: str | None = None, label_column: str | None = None, need=("image_id",)
 ) -> Rows:
-    """`load_rows` for the model of a config.json: its labels, and by default the data set and the
-    label column that it was trained on. Raises DatasetError."""
+    """`load_rows` for a model with the content of its config.json: with its labels, and by default
+    from the data set and label column that it was trained on. Raises DatasetError."""
     return load_rows(
         name or config["training"]["dataset"],
         label_column or config["data"]["label_column"],
@@ -218,7 +219,7 @@ def rows_of_model(
 def missing_column(name: str, column: str, columns: list[str]) -> str:
     """The message for a data set that lacks a column."""
     hint = {
-        "image_id": " It tells pictures apart, so that none is in two parts.",
+        "image_id": " It identifies pictures, so that none is in two parts.",
         "lesion_id": " Without it, views of one lesion cannot be kept together; if every "
         "picture shows a lesion of its own, use --split-by image.",
         "dx": " Name the column that holds the labels with --label-column.",
@@ -228,7 +229,7 @@ def missing_column(name: str, column: str, columns: list[str]) -> str:
 
 
 def _with_ids(table, name):
-    """The table with its pictures' paths as `image_id`, if it lacks that and consists of files."""
+    """The table with its pictures' paths as `image_id`, if it has none and is a folder of files."""
     if "image_id" in table.column_names or not Path(name).is_dir():
         return table
     paths = [(cell or {}).get("path") for cell in table["image"]]
@@ -255,9 +256,9 @@ def _clean_labels(values, ids, label_column, codes, labels, name, classes):
             raise DatasetError(f"image {ids[i]} of {name} has no value in column {label_column!r}.")
         if value not in known:
             try:
-                plain = codes and str(value) not in group
-                known[value] = to_code(value) if plain else str(value)
-                known[value] = group.get(known[value], known[value])
+                as_code = codes and str(value) not in group
+                label = to_code(value) if as_code else str(value)
+                known[value] = group.get(label, label)
             except ValueError as error:
                 raise DatasetError(f"image {ids[i]} of {name}: {error}.") from None
             if labels is not None and known[value] not in labels:
@@ -274,7 +275,7 @@ def evenly(rows: Sequence, count: int) -> Sequence:
 
 
 def default_cache() -> Path:
-    """The folder of decoded arrays: LESION_CACHE, or ~/.cache/skin-lesion."""
+    """The folder of decoded arrays: that of the variable LESION_CACHE, or ~/.cache/skin-lesion."""
     return Path(os.environ.get("LESION_CACHE", Path.home() / ".cache" / "skin-lesion"))
 
 
@@ -288,9 +289,9 @@ def decode(
 ) -> np.ndarray:
     """Decode the pictures of `indices` in parallel: uint8 [n, height, width, 3].
 
-    Cached as `.npy` under a hash of the encoded pictures, the size and the preprocessing.
-    Memory-mapped if `mapped` or larger than MEMORY_BOUND. Raises DatasetError with the `image_id`
-    of a picture that cannot be decoded.
+    The array is cached in the folder `cache` as a .npy file, named by a hash of the encoded
+    pictures, the size and the preprocessing. It is memory-mapped if `mapped` or if it is larger
+    than MEMORY_BOUND. Raises DatasetError with the `image_id` of a picture that cannot be decoded.
     """
     cache = Path(cache or default_cache())
     cache.mkdir(parents=True, exist_ok=True)
@@ -316,7 +317,7 @@ def _decode_to(path, rows, indices, height, width):
             beside, mode="w+", dtype=np.uint8, shape=(len(indices), height, width, 3)
         )
         with tqdm(total=len(indices), desc=f"decoding to {height}x{width}", file=sys.stdout) as bar:
-            # In chunks, so that decoding stops soon after a picture fails.
+            # In chunks, so that few decoded pictures wait in memory if the disk is slow.
             for start in range(0, len(indices), 256):
                 chunk = indices[start : start + 256]
                 for k, image in enumerate(pool.map(one, chunk)):

@@ -1,4 +1,4 @@
-"""What a run learns from: the parts of its data set, further images, all decoded."""
+"""The data of a training run: the parts of its data set and further images, all decoded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,10 @@ from model.data.split import (
 class Prepared:
     """The images and labels of a run.
 
-    `labels`: their names; `split`: {part: image ids}; `images` (uint8 [n, height, width, 3]) and
-    `truth` (int64 [n], -1 without a label) to train on; the `validation_...` arrays, of which a
-    final run has none, with the lesion of each image; `held_ids`: the image ids that the run must
-    not know; `record`: `data` in config.json.
+    `labels`: the names of the classes; `split`: {part: image ids}; `images` (uint8 [n, height,
+    width, 3]) and `truth` (int64 [n], -1 without a label): to train on; `validation_...`: those of
+    the validation part, with the lesion of each image, or None in a final run; `held_ids`: ids of
+    the images that the run must not be trained on; `record`: `data` in config.json.
     """
 
     labels: list[str]
@@ -43,9 +43,9 @@ class Prepared:
 
 
 def prepare(settings) -> Prepared:
-    """Load, split and decode the data sets that `settings`, train.py's arguments, name. Prints
-    what each part holds. Raises DatasetError, and ModelFolderError where a final run's parts are
-    not those of the selected one."""
+    """Load, split and decode the data sets of `settings`, the arguments of train.py. Prints the
+    number of images in each part. Raises DatasetError, and ModelFolderError if the parts of a final
+    run are not those of the selected run."""
     by_lesion = settings.split_by == "lesion"
     needed = ("image_id", "lesion_id") if by_lesion else ("image_id",)
     rows = load_rows(settings.dataset, settings.label_column, needed)
@@ -68,18 +68,18 @@ def prepare(settings) -> Prepared:
     counts = {part: count(joined.dx[i], rows.labels, part) for part, i in split.items()}
     count(joined.dx[further], rows.labels, "extra")
     joined, unlabelled = add_unlabelled(joined, settings.unlabelled)
-    alone = np.flatnonzero(joined.dx == "")[: settings.limit]
+    without_label = np.flatnonzero(joined.dx == "")[: settings.limit]
     validation = split["validation"]
-    taught = [split["train"], *([validation] if settings.final else []), further, alone]
-    taught = np.concatenate(taught).astype(np.int64)
-    place = settings.height, settings.width, settings.cache
+    train = [split["train"], *([validation] if settings.final else []), further, without_label]
+    train = np.concatenate(train).astype(np.int64)
+    size_and_cache = settings.height, settings.width, settings.cache
     lesions = rows.lesion_id if by_lesion else rows.image_id
     return Prepared(
         labels=rows.labels,
         split={part: rows.image_id[i].tolist() for part, i in split.items()},
-        images=decode(joined, taught, *place),
-        truth=joined.truth[taught],
-        validation_images=None if settings.final else decode(rows, validation, *place),
+        images=decode(joined, train, *size_and_cache),
+        truth=joined.truth[train],
+        validation_images=None if settings.final else decode(rows, validation, *size_and_cache),
         validation_truth=None if settings.final else rows.truth[validation],
         validation_lesions=None if settings.final else lesions[validation],
         held_ids=held_ids,
@@ -94,14 +94,15 @@ def prepare(settings) -> Prepared:
             "extra": _named(extra),
             **({"held_out": held_out} if held_out else {}),
             **({"unlabelled": _named(unlabelled)} if unlabelled else {}),
-            "trained_on": len(taught),
+            "trained_on": len(train),
             **classes,
         },
     )
 
 
 def data_name(dataset: str) -> str:
-    """A Hub id as it is; of a local folder its name, since its path means nothing elsewhere."""
+    """The name of a data set for config.json: a Hub id as it is, a local folder without its path,
+    which means nothing on other machines."""
     return Path(dataset).name if Path(dataset).exists() else dataset
 
 

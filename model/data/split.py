@@ -1,5 +1,5 @@
 """Train, validation and test parts: the published split, held-out pictures, subsets for trial runs,
-pictures of further data sets, and the two labels benign and malignant."""
+pictures of other data sets, and the two labels benign and malignant."""
 
 import csv
 from collections import Counter
@@ -17,26 +17,26 @@ SEED = 101  # of the published split
 
 
 def split_rows(rows: Rows, by: str = "lesion") -> dict[str, np.ndarray]:
-    """Split into "train", "validation" and "test": row numbers, no lesion in two parts.
+    """Split into "train", "validation" and "test": row numbers, with no lesion in two parts.
 
     This is the split of the published work. The test part is a 15 % sample, stratified by `dx`, of
     the lesions with one image, drawn by scikit-learn with seed 101 from rows sorted by `image_id`;
-    on HAM10000 it has 828 images. A stratified 10 % of the other lesions validates.
+    for HAM10000 it has 828 images. The validation part is a stratified 10 % of the other lesions.
     `by="image"` treats each image as a lesion of its own. Raises DatasetError.
     """
     if by == "lesion" and rows.lesion_id is None:
         columns = ["image_id", "label", *rows.metadata]
         raise DatasetError(missing_column(rows.name, "lesion_id", columns))
     group = rows.lesion_id if by == "lesion" else rows.image_id
-    views = Counter(group)
-    single = np.flatnonzero([views[g] == 1 for g in group])
+    image_count = Counter(group)
+    single = np.flatnonzero([image_count[g] == 1 for g in group])
     test = _sample(single, rows.dx, 0.15, rows.name)
     rest = np.setdiff1d(np.arange(len(rows)), test)
     _, first = np.unique(group[rest], return_index=True)
     lesions = rest[np.sort(first)]  # one image of each
-    drawn = group[_sample(lesions, rows.dx, 0.10, rows.name)]
-    validates = np.isin(group[rest], drawn)
-    return {"train": rest[~validates], "validation": rest[validates], "test": np.sort(test)}
+    chosen = group[_sample(lesions, rows.dx, 0.10, rows.name)]
+    validation = np.isin(group[rest], chosen)
+    return {"train": rest[~validation], "validation": rest[validation], "test": np.sort(test)}
 
 
 def _sample(candidates, dx, share, name):
@@ -47,25 +47,26 @@ def _sample(candidates, dx, share, name):
     except ValueError as error:
         counts = dict(Counter(dx[candidates].tolist()))
         raise DatasetError(
-            f"{name} is too small to split, with {counts} lesions to draw {share:.0%} from: {error}"
+            f"{name} is too small to split: {share:.0%} cannot be drawn from the lesions {counts} "
+            f"({error})"
         ) from None
     return drawn
 
 
 def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict, dict]:
     """Remove the pictures that a CSV lists in its column `image_id` from "train" and "validation",
-    with all other pictures of their lesions; "test" stays as it is. Prints how many.
+    with all other pictures of their lesions; "test" stays as it is. Prints how many are removed.
 
     Returns the split and a record for config.json: {"file": the CSV's name, "images": how many of
     the list are in `rows`, "lesions": how many lesions they show (None if `rows` has no lesions),
     "left_out": {"train": n, "validation": m}}. Raises DatasetError if the file cannot be read, if
-    none of its pictures is in `rows`, and if a part would be empty.
+    none of its pictures is in `rows`, or if a part would be empty.
     """
     ids = {row["image_id"] for row in read_table(path, ["image_id"])}
     listed = np.isin(rows.image_id, list(ids))
     if not listed.any():
         raise DatasetError(
-            f"{path} lists {len(ids)} images, and none is in {rows.name}: name a list of this data "
+            f"{path} lists {len(ids)} images, but none is in {rows.name}: name a list of this data "
             "set's image_id."
         )
     held, lesions = listed, None
@@ -101,14 +102,14 @@ def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            found, table = reader.fieldnames or [], list(reader)
+            names, table = reader.fieldnames or [], list(reader)
     except FileNotFoundError:
         raise DatasetError(f"There is no file {path}.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read as a CSV ({error}).") from None
     for column in columns:
-        if column not in found:
-            listed = ", ".join(found) or "none"
+        if column not in names:
+            listed = ", ".join(names) or "none"
             raise DatasetError(f"{path} has no column {column!r}; its columns are {listed}.")
         for number, row in enumerate(table, start=1):
             if not row[column]:
@@ -117,7 +118,8 @@ def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
 
 
 def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
-    """A subset for a trial run: about `limit` rows, 70/15/15 over the parts, labels in turn."""
+    """A subset for a trial run: about `limit` rows, 70 % to train, 15 % each to validate and test.
+    The labels take turns, so that rare ones are present too."""
     shares = {"train": 0.70, "validation": 0.15, "test": 0.15}
     limited = {}
     for part, rows in split.items():
@@ -134,13 +136,13 @@ def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict
 def add_extra(
     rows: Rows, split: dict[str, np.ndarray], names: list[str], label_column: str = "label"
 ) -> tuple[Rows, list[dict]]:
-    """Append further labelled data sets, to train on: the rows, the new ones last, and a record of
-    each set.
+    """Append further labelled data sets to train on. Returns the rows, with the new ones last, and
+    a record of each set.
 
-    Left out, with a message: images with a label that `rows` lacks, images that are in `rows` or an
-    earlier set by their `image_id`, and views of lesions that `rows` has outside its train part.
-    So no picture or lesion of the validation and test parts is trained on. Raises DatasetError for
-    a set without `image_id`, and for one that adds nothing.
+    These are left out, with a message: images with a label that `rows` lacks, images whose
+    `image_id` is in `rows` or in an earlier set, and images of lesions that `rows` has outside its
+    train part. So no picture or lesion of the validation and test parts is trained on. Raises
+    DatasetError for a set without `image_id` and for one that adds nothing.
     """
     others = np.setdiff1d(np.arange(len(rows)), split["train"])
     lesions = [] if rows.lesion_id is None else rows.lesion_id[others]
@@ -153,12 +155,13 @@ def add_extra(
             known |= np.isin(extra.lesion_id, lesions)
         kept = np.flatnonzero(~unknown & ~known)
         if unknown.any():
-            told = ", ".join(f"{k} ({n})" for k, n in sorted(Counter(extra.dx[unknown]).items()))
-            print(f"{name}: {rows.name} has no label {told}: {unknown.sum()} images are left out")
+            counts = sorted(Counter(extra.dx[unknown]).items())
+            listed = ", ".join(f"{label} ({n})" for label, n in counts)
+            print(f"{name}: {rows.name} has no label {listed}: {unknown.sum()} images are left out")
         if known.any():
             print(
-                f"{name}: {known.sum()} images are in {rows.name} or another set, or show a "
-                "lesion that it has outside its train part: they are left out"
+                f"{name}: {known.sum()} images are left out: they are in {rows.name} or another "
+                f"set, or show a lesion that {rows.name} has outside its train part"
             )
         if not len(kept):
             raise DatasetError(
@@ -179,9 +182,9 @@ def add_extra(
 
 
 def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
-    """Append further pictures without their labels: the rows, the new ones last with the label "",
-    and a record of each set. Pictures that are in `rows` by their `image_id` are left out. Raises
-    DatasetError for a set that adds nothing.
+    """Append further pictures without their labels. Returns the rows, with the new ones last and
+    the label "" for these, and a record of each set. Pictures whose `image_id` is in `rows` are
+    left out. Raises DatasetError for a set that adds nothing.
     """
     records = []
     for name in names:
@@ -223,7 +226,8 @@ def _join(rows, extra, kept, dx):
 
 
 def check_selected(folder: str, rows, split: dict) -> dict:
-    """The config of the run in `folder`. Raises ModelFolderError if its split is another one."""
+    """The config of the run in `folder`. Raises ModelFolderError if its parts are not those of
+    `split`, row numbers of `rows`."""
     theirs = read_json(Path(folder) / SPLIT)
     for part, i in split.items():
         if rows.image_id[i].tolist() != theirs[part]:
@@ -235,7 +239,8 @@ def check_selected(folder: str, rows, split: dict) -> dict:
 
 
 def count(dx, labels, part) -> dict:
-    """How many images of a part have each label. Prints the counts, of at most twenty labels."""
+    """How many images of a part have each label. Prints the total, and the counts if there are at
+    most twenty labels."""
     counts = {label: int((dx == label).sum()) for label in labels}
     if len(dx):
         shown = "  ".join(f"{k} {v}" for k, v in counts.items()) if len(labels) <= 20 else ""
@@ -265,8 +270,8 @@ def to_binary(rows: Rows, malignant: list[str]) -> Rows:
 
 
 def classes_of(labels: list[str], malignant: list[str]) -> dict[str, list[str]]:
-    """The labels of a data set, grouped by what `to_binary` turns them into. config.json keeps it,
-    so that `load_rows` can read the data set again."""
+    """The labels of a data set, grouped by the label that `to_binary` turns them into. config.json
+    keeps them, so that `load_rows` can read the data set again."""
     return {
         BINARY[0]: [label for label in labels if label not in malignant],
         BINARY[1]: list(malignant),

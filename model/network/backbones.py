@@ -8,13 +8,13 @@ WEIGHTS_DTYPES = ("float32", "float16")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone: its name in print, its class in keras.applications (or its name in
-    efficientnet_lite.py), its published input size, and the pixel scaling (a key of SCALINGS) that
-    its ImageNet weights expect.
+    """A backbone: its title in print, the name of its class in keras.applications (or its name in
+    efficientnet_lite.py), its published input size in pixels, and the pixel scaling (a key of
+    SCALINGS) that its ImageNet weights expect.
 
-    One with `filters` is a plain stack of 3x3 convolutions, ReLU and max pooling, and has no
-    ImageNet weights. `hidden`, `dropout` and `normalised` describe the head that it was published
-    with: units of the hidden layer, dropout rate, and whether batch normalisation follows.
+    A backbone with `filters` is a plain stack of 3x3 convolutions, ReLU and max pooling, and has no
+    ImageNet weights. `hidden`, `dropout` and `normalised` describe its published head: units of the
+    hidden layer, dropout rate, and whether batch normalisation follows that layer.
     """
 
     title: str
@@ -59,13 +59,13 @@ BACKBONES = {
         192,
         "unit",
         (32, 64, 128),
-        hidden=128,  # P3 does not state the width; this is that of its other network
+        hidden=128,  # P3 does not state it; this is the width in its other network
         dropout=0.25,
         normalised=True,
     ),
 }
 
-# Scale and offset of each colour channel, for pixels 0-255; "inside": the network scales them.
+# Scale and offset of each colour channel, for pixels 0-255. "inside": the network scales them.
 SCALINGS = {
     "tf": ([1 / 127.5] * 3, [-1.0] * 3),
     "lite": ([1 / 128] * 3, [-127 / 128] * 3),

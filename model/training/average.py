@@ -4,16 +4,17 @@
     python -m model.training.average runs/A runs/B --output runs/NAME --dataset X --results CSV
     python -m model.training.average runs/A A-1.weights.h5 runs/B --output runs/NAME
 
-Runs that continued one another, or started from the same weights, lie so close that the mean of
-their weights is a network too, and often a better one than each (Izmailov et al. 2018, "Averaging
-weights leads to wider optima"; Wortsman et al. 2022, "Model soups"). The moving statistics of the
-normalisations are averaged like the other weights.
+If runs continued from one another or started from the same weights, the mean of their weights
+usually works too, and often better than each of them (Izmailov et al. 2018, "Averaging weights
+leads to wider optima"; Wortsman et al. 2022, "Model soups"). The moving statistics of batch
+normalisation are averaged like the other weights.
 
-All runs must share parts, labels, size and preprocessing. The validation part calibrates the mean
-and measures it: the mean of runs that do not belong together knows nothing. A folder with only a
-`model.tflite` takes part too (model/training/recover.py), and so does a weights file of the same
-network, such as the best epoch so far that train.py keeps in runs/NAME.training. The recorded
-settings are those of the last run named. Next: convert.py, evaluate.py.
+All runs must have the same data split, labels, input size and preprocessing. The mean is calibrated
+and measured on the validation part. Check the figures: averaging unrelated runs gives a useless
+network. A run may also be a folder with only a `model.tflite` (model/training/recover.py), or a
+weights file of the same network, such as the best epoch so far that train.py keeps in
+runs/NAME.training. The recorded settings are those of the last run named. Next: convert.py,
+evaluate.py.
 """
 
 import argparse
@@ -49,7 +50,7 @@ from model.training.run_folder import figures_text
 from model.training.weights import served_only
 
 ALIKE = "architecture", "head", "input", "preprocessing", "labels"
-# What one run's record holds that is not true of the mean.
+# Keys of a run's record that do not apply to the mean.
 ITS_OWN = "epochs_run best_epoch minutes images_per_second speed device machine mean_of".split()
 
 
@@ -58,7 +59,7 @@ def parse(arguments=None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("runs", nargs="+", help="model folders, and .weights.h5 files; the last a folder")
+    add("runs", nargs="+", help="model folders or .weights.h5 files; the last must be a folder")
     add("--output", required=True, help="the model folder to make")
     add("--dataset", help="Hub id or folder (default: what they were trained on)")
     add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
@@ -101,17 +102,17 @@ def main(arguments=None) -> Path:
     calibration, figures = validated(
         rows.labels, rows.truth[held], predict_logits(network, images), lesions[held]
     )
-    told = sys.argv[1:] if arguments is None else arguments
+    command_line = sys.argv[1:] if arguments is None else arguments
     record = {k: v for k, v in config["training"].items() if k not in ITS_OWN}
     record |= {
         "mean_of": [run.resolve().name for run in runs],
-        "command": "python -m model.training.average " + " ".join(told),
+        "command": "python -m model.training.average " + " ".join(command_line),
         "finished": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "validation": figures,
     }
     config |= {"name": output.name, "calibration": calibration, "training": record}
-    config.pop("familiarity", None)  # convert.py's, of one run
+    config.pop("familiarity", None)  # convert.py measured it for one run
     with new_folder(output) as folder:
         save_weights(network, folder / WEIGHTS)
         write_json(folder / SPLIT, split)
@@ -133,21 +134,21 @@ def _load(network, path):
 
 
 def _common_split(folders, configs) -> dict:
-    """The split.json that all runs share. Raises ModelFolderError where they do not go together."""
+    """The split.json that all runs share. Raises ModelFolderError for runs that do not match."""
     for folder, config in zip(folders, configs):
         if other := [key for key in ALIKE if config.get(key) != configs[0].get(key)]:
             raise ModelFolderError(
-                f"{folder} and {folders[0]} differ in {', '.join(other)}: their mean is no network."
+                f"{folder} and {folders[0]} differ in {', '.join(other)}: they cannot be averaged."
             )
         if "final" in config["training"]:
             raise ModelFolderError(
-                f"{folder} was trained on the validation part too, so that part could not measure "
-                "the mean."
+                f"{folder} was trained on the validation part too, so the mean could not be "
+                "measured on that part."
             )
         if read_json(folder / SPLIT) != read_json(folders[0] / SPLIT):
             raise ModelFolderError(
-                f"{folder} and {folders[0]} were trained on different parts of their data: the "
-                "images that trained one would validate the other."
+                f"{folder} and {folders[0]} were trained on different parts of their data: images "
+                "that one was trained on would validate the other."
             )
     return read_json(folders[0] / SPLIT)
 

@@ -1,4 +1,5 @@
-"""What happens between epochs: state saved for --resume, the best weights kept, the rate halved."""
+"""What happens between epochs: the state is saved for --resume, the best weights are kept, and the
+learning rate is halved."""
 
 import csv
 import math
@@ -15,17 +16,18 @@ from model.network.network import NetworkError
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves weights, optimiser and history after each epoch, so that a kill loses one at most.
+    """Saves weights, optimiser and history after each epoch, so that an interruption loses at most
+    one epoch.
 
-    `state.json` names the state file, the best weights and all rows of the history. It is replaced
-    in one step once the files it names are complete. Stops the training when the validation loss
-    has not improved for `patience` epochs. Without a `monitor` nothing is validated and the last
-    epoch is the best.
+    `state.json` holds the history and names the file of the last state and that of the best
+    weights. It is replaced in one step once these files are complete. Stops the training when the
+    validation loss has not improved for `patience` epochs. Without a `monitor` nothing is validated
+    and the last epoch is the best.
 
-    Must come before `average`, the run's SwapEMAWeights or None, in the list of callbacks: at the
-    end of a validation the averaged weights are in the network, and at the end of an epoch the raw
-    ones. `images`: how many an epoch shows. Raises NetworkError, and keeps the previous epoch,
-    where an epoch leaves a loss or weights that are not finite.
+    Must come before `average` (SwapEMAWeights or None) in the list of callbacks, so that
+    on_test_end sees the averaged weights and on_epoch_end the raw ones. `images`: images per epoch.
+    Raises NetworkError, and keeps the previous epoch, if the loss or weights are infinite or NaN
+    after an epoch.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def best(self) -> Path:
+        """The file with the weights of the best epoch so far; there must have been one."""
         return self.folder / self.state["best"]
 
     @property
     def finished(self) -> bool:
+        """Whether the validation loss has not improved for `patience` epochs."""
         if not (self.monitor and self.patience and self.state["rows"]):
             return False
         losses = [row["val_loss"] for row in self.state["rows"]]
@@ -68,7 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
             variable.assign(np.array(value, dtype=variable.dtype))
 
     def on_train_begin(self, logs=None):
-        optimizer = _guarded(self.model)
+        optimizer = _own_optimizer(self.model)
         self.left_out = int(ops.convert_to_numpy(optimizer.left_out)) if optimizer.built else 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -78,9 +82,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.trained = time.perf_counter()
 
     def on_test_end(self, logs=None):
-        self._save_candidate()
-
-    def _save_candidate(self):
         self.network.save_weights(self.folder / "candidate.weights.h5")
 
     def on_epoch_end(self, epoch, logs=None):
@@ -89,11 +90,11 @@ class Checkpoint(keras.callbacks.Callback):
             self.trained = time.perf_counter()
             if self.average:
                 self.average.on_test_begin()  # swaps the averaged weights in
-            self._save_candidate()
+            self.on_test_end()
             if self.average:
                 self.average.on_test_end()
         self._check_finite(epoch, logs)
-        # Into `logs`, so that Keras prints it with the epoch.
+        # Put into `logs`, from which Keras prints it with the epoch.
         logs["images_per_second"] = self.images / (self.trained - self.started)
         row = {"epoch": epoch + 1} | {k: float(v) for k, v in logs.items()}
         row["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
@@ -114,7 +115,7 @@ class Checkpoint(keras.callbacks.Callback):
                 f"epoch {epoch + 1} left weights that are not finite. The epoch before it is kept: "
                 "continue from it with --resume, or start again with a lower --learning-rate."
             )
-        left_out = int(ops.convert_to_numpy(_guarded(self.model).left_out)) - self.left_out
+        left_out = int(ops.convert_to_numpy(_own_optimizer(self.model).left_out)) - self.left_out
         if left_out:
             print(f"{left_out} steps of this epoch had gradients that are not finite: left out")
         self.left_out += left_out
@@ -140,8 +141,8 @@ class Checkpoint(keras.callbacks.Callback):
         write_history(self.state["rows"], self.folder / "history.csv")
 
 
-def _guarded(model):
-    """The optimiser that counts the steps left out; mixed_float16 wraps it in a loss scale."""
+def _own_optimizer(model):
+    """The optimiser of trainer.py, which mixed_float16 wraps in one that scales the loss."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
@@ -151,7 +152,7 @@ def _seeds(model) -> list:
 
 
 def write_history(rows: list[dict], path: Path) -> None:
-    """Write one line an epoch, numbers with six digits."""
+    """Write the history as a CSV: one row per epoch, numbers with six significant digits."""
     with replacing(path) as beside, open(beside, "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -162,25 +163,25 @@ def write_history(rows: list[dict], path: Path) -> None:
 class Plateau(keras.callbacks.ReduceLROnPlateau):
     """Halves the learning rate, down to 1e-5, when `monitor` has not improved for two epochs.
 
-    In a resumed run it first goes through `rows`, the history of the epochs before. Must come
+    In a resumed run it first goes through `rows`, the history of the previous epochs. Must come
     after Checkpoint, which records the rate that the epoch was trained with.
     """
 
-    def __init__(self, monitor: str, rate: float, rows: list[dict]):
+    def __init__(self, monitor: str, learning_rate: float, rows: list[dict]):
         mode = "min" if monitor.endswith("loss") else "max"
         super().__init__(monitor, factor=0.5, patience=2, min_lr=1e-5, mode=mode)
-        self.rate, self.rows = rate, list(rows)
+        self.start, self.rows = learning_rate, list(rows)
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self.model.optimizer.learning_rate = self.rate
+        self.model.optimizer.learning_rate = self.start
         for row in self.rows:
             self.on_epoch_end(row["epoch"] - 1, {self.monitor: row[self.monitor]})
 
 
 def plateau(settings, rows: list[dict]) -> list[keras.callbacks.Callback]:
-    """The callbacks of `settings.schedule` "plateau". A final run, which monitors nothing, takes
-    the rates of the selected one."""
+    """The callbacks for `settings.schedule` "plateau". A final run, which is not validated, takes
+    the learning rates of the selected run."""
     if settings.schedule != "plateau":
         return []
     if not settings.final:

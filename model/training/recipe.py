@@ -1,4 +1,4 @@
-"""The settings of a training run: train.py's options, a recipe file (recipes/*.toml), --set."""
+"""The settings of a training run, from train.py's options, a recipe (recipes/*.toml) and --set."""
 
 import argparse
 import math
@@ -76,7 +76,7 @@ RANGES = {
     # Some libraries hold seeds in 32 bits, with a sign; augmentation adds up to 5.
     "between 0 and 2,000,000,000": (lambda x: 0 <= x <= 2_000_000_000, "seed"),
 }
-# Where a run works and what it writes; not recorded, since the network does not depend on it.
+# Settings that are not recorded, since the network does not depend on them.
 NOT_RECORDED = set(
     "output resume final results push_to_hub private revision cache figures size stop_after".split()
 )
@@ -91,18 +91,17 @@ class RecipeError(UserError):
 
 
 def parse(description: str, arguments=None) -> argparse.Namespace:
-    """train.py's settings from the command line; ends the program with a sentence where they are
-    wrong.
+    """train.py's settings from the command line. Wrong ones end the program with a sentence.
 
-    Beside the options and the recipe's settings there are `height` and `width`, and `stop_after`,
-    the number of epochs to run: with --final those to the best epoch of the selected run.
+    The result has the options, the recipe's settings, `height`, `width` and `stop_after`. The last
+    is the number of epochs to run: `epochs`, or with --final the best epoch of the selected run.
     """
-    made = _parser(description)
-    said = vars(made.parse_args(arguments))
+    parser = _parser(description)
+    given = vars(parser.parse_args(arguments))
     try:
-        return _settings(said)
+        return _settings(given)
     except UserError as error:
-        made.error(str(error))
+        parser.error(str(error))
 
 
 def settings_of(args: argparse.Namespace) -> dict:
@@ -111,8 +110,8 @@ def settings_of(args: argparse.Namespace) -> dict:
 
 
 def read_recipe(name: str = "default") -> dict:
-    """The settings of a recipe, by the name of a file in recipes/ or by its path. What it leaves
-    out is that of recipes/default.toml. Raises RecipeError."""
+    """The settings of a recipe, given by the name of a file in recipes/ or by a path. Settings that
+    it leaves out are those of recipes/default.toml. Raises RecipeError."""
     default = tomllib.loads((RECIPES / "default.toml").read_text(encoding="utf-8"))
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
@@ -131,17 +130,17 @@ def read_recipe(name: str = "default") -> dict:
 
 def _parser(description):
     defaults = RUN | read_recipe()
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,  # so that what was said can be told from defaults
+        argument_default=argparse.SUPPRESS,  # so that only options that were given are present
     )
 
     def add(option, text, **more):
         default = defaults.get(option[2:].replace("-", "_"))
         if isinstance(default, (str, int, float)) and default is not False:
             text += f" (default: {default})"
-        made.add_argument(option, help=text, **more)
+        parser.add_argument(option, help=text, **more)
 
     add("--dataset", "Hub id or local folder")
     add("--output", "model folder to make, such as runs/NAME", required=True)
@@ -168,7 +167,7 @@ def _parser(description):
     add("--devices", "train on this many devices (JAX)", type=int)
     add("--label-column", "column of the labels")
     add("--task", "benign against malignant instead of the labels", choices=("binary",))
-    add("--split-by", "what no two parts share", choices=("lesion", "image"))
+    add("--split-by", "what no two parts may share", choices=("lesion", "image"))
     add("--limit", "use about this many images, for a trial (default: all)", type=int)
     more = {"action": "append", "metavar": "FOLDER_OR_ID"}
     add("--extra", "more labelled images for the training part; may be repeated", **more)
@@ -184,31 +183,31 @@ def _parser(description):
         nargs="+",
         metavar="FOLDER",
     )
-    add("--unlabelled", "images to learn from the teachers alone; may be repeated", **more)
+    add("--unlabelled", "unlabelled images to learn from the teachers; may be repeated", **more)
     add("--resume", "continue after the last complete epoch", action="store_true")
     add("--final", "train like this selected run, on the validation part too", metavar="FOLDER")
     add("--results", "table to write the run's row to, such as results/runs.csv", metavar="CSV")
     add("--push-to-hub", "model on the Hub to push the folder to", metavar="USER/NAME")
-    return made
+    return parser
 
 
-def _settings(said) -> argparse.Namespace:
-    recipe = read_recipe(said.get("recipe", RUN["recipe"]))
+def _settings(given) -> argparse.Namespace:
+    recipe = read_recipe(given.get("recipe", RUN["recipe"]))
     types = _types(recipe)
-    for assignment in said.pop("set", []):
+    for assignment in given.pop("set", []):
         key, equals, text = assignment.partition("=")
         if not equals:
             raise RecipeError(f"--set {assignment}: write KEY=VALUE")
-        said[key] = _checked(key, text, types, "--set")
-    values = RUN | recipe | said
+        given[key] = _checked(key, text, types, "--set")
+    values = RUN | recipe | given
     best = None
     if values["final"]:
-        best = _take_from_selected(values, said)
+        best = _take_from_selected(values, given)
     else:
         backbone = BACKBONES[values["backbone"]]
-        if backbone.filters and "head" not in said:  # a plain network
+        if backbone.filters and "head" not in given:  # a plain network
             values["head"] = "published"
-        if values["head"] == "published" and "dropout" not in said:
+        if values["head"] == "published" and "dropout" not in given:
             values["dropout"] = backbone.dropout
     if values["colour"] is None:
         values["colour"] = values["augment"]
@@ -259,7 +258,8 @@ def _types(recipe) -> dict:
 
 
 def _checked(key, value, types, where):
-    """A setting's value as its type, from the text of --set or from TOML. Raises RecipeError."""
+    """A setting's value, given as text by --set or read from TOML, as the setting's type. Raises
+    RecipeError."""
     if key not in types:
         if key in RUN:
             raise RecipeError(f"{where}: {key} is the option --{key.replace('_', '-')}")
@@ -290,21 +290,21 @@ def _true_or_false(text):
     return text == "true"
 
 
-def _take_from_selected(values, said) -> int:
-    """Put the settings of the run that --final selects into `values`; returns its best epoch."""
-    final = said["final"]
+def _take_from_selected(values, given) -> int:
+    """Put the settings of the run that --final names into `values`; returns its best epoch."""
+    final = given["final"]
     try:
         selected = read_config(final)["training"]
         size, best = f"{selected['height']}x{selected['width']}", selected["best_epoch"]
     except (ModelFolderError, KeyError) as error:
-        raise RecipeError(f"--final {final}: no run that can be repeated ({error})") from None
+        raise RecipeError(f"--final {final} is no run that can be repeated ({error})") from None
     if "final" in selected:
         raise RecipeError(f"--final {final}: that run is final; name the run that was selected")
     if selected.get("backbone_rate", 1) != 1:
         raise RecipeError(f"--final {final}: its backbone_rate is no longer a setting")
-    if other := sorted(set(said) - FREE_IN_FINAL):
+    if other := sorted(set(given) - FREE_IN_FINAL):
         raise RecipeError(f"--final takes the settings of {final}; leave out {', '.join(other)}")
-    kept = set(said) | NOT_RECORDED
+    kept = set(given) | NOT_RECORDED
     values |= {key: selected[key] for key in values if key in selected and key not in kept}
     values["size"] = size
     return best

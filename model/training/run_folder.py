@@ -66,8 +66,8 @@ def write_run(
 ) -> None:
     """Write the files of a run into its model folder, all but README.md and SHA256SUMS.
 
-    `settings`: the arguments of train.py; `network`: with the weights to keep; `config`: that of
-    `config_of`.
+    `settings`: the arguments of train.py; `network`: with the weights to keep; `config`: the result
+    of `config_of`.
     """
     history = checkpoint.state["rows"]
     save_weights(network, folder / WEIGHTS, settings.weights_dtype)
@@ -89,11 +89,11 @@ def config_of(
     weights: dict,
     teachers: list[dict],
 ) -> dict:
-    """config.json of the run `name`. The calibration is set by the validation part or, in a final
-    run, which has none, taken from the selected run.
+    """The content of config.json for the run `name`. The network is calibrated on the validation
+    part. A final run has none and takes the calibration of the selected run.
 
     `settings`: the arguments of train.py; `command`: its command line; `network`: with the weights
-    to keep; `weights`, `teachers`: the records of what the run started from and learned from.
+    to keep; `weights`: the record of `start_network`; `teachers`: that of `read_teachers`.
     """
     history = checkpoint.state["rows"]
     several = f" x {settings.devices}" if settings.devices > 1 else ""
@@ -149,7 +149,7 @@ def config_of(
 
 
 def summary(training: dict) -> str:
-    """What a run reached, as two lines; `training`: that of config.json."""
+    """The result of a run in two lines; `training`: the part of config.json."""
     speed = f"{training['images_per_second']} images/s"
     if final := training.get("final"):
         return f"{speed}\nepoch {final['epochs']}, the best of {final['like']}, is kept"
@@ -158,7 +158,7 @@ def summary(training: dict) -> str:
 
 
 def figures_text(figures: dict) -> str:
-    """The two figures of the validation part that a run is chosen by."""
+    """The two figures by which runs are compared, from `figures` of the validation part."""
     return (
         f"validation top-1 {figures['top_1']['value']:.2%}, balanced accuracy "
         f"{figures['balanced_accuracy']['value']:.3f}"

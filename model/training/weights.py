@@ -1,6 +1,6 @@
-"""What a network starts from: ImageNet, a weights file, or a model folder.
+"""The weights that a network starts from: ImageNet's, a weights file, or a model folder.
 
-A folder with only a `model.tflite`, such as model/bundled, will do (model/training/recover.py).
+A folder with only a `model.tflite`, such as model/bundled, is enough (model/training/recover.py).
 """
 
 from pathlib import Path
@@ -24,7 +24,8 @@ from model.training.recover import recover
 
 
 def start_weights(weights: str) -> Path | None:
-    """The folder or file of --weights, a model on the Hub pulled first; None for imagenet, none."""
+    """The folder or file of --weights, after pulling it if it is a model on the Hub; None for
+    "imagenet" and "none"."""
     if weights in ("imagenet", "none"):
         return None
     if Path(weights).exists() or weights.count("/") != 1:
@@ -38,10 +39,9 @@ def start_weights(weights: str) -> Path | None:
 def start_network(
     settings, labels: list[str], start: Path | None, images: np.ndarray
 ) -> tuple[keras.Model, dict]:
-    """The network to train, with the weights to start from, and the record of these for
-    config.json.
+    """The network to train, with the weights it starts from, and a record of these for config.json.
 
-    `settings`: the arguments of train.py; `start`: that of `start_weights`; `images`: as in
+    `settings`: the arguments of train.py; `start`: the result of `start_weights`; `images`: as in
     `recover`. Raises NetworkError.
     """
     imagenet = "imagenet" if settings.weights == "imagenet" else None
@@ -71,8 +71,8 @@ def fresh_network(settings, labels: list[str], weights: str | None = None) -> ke
 
 
 def read_network(folder: Path, images: np.ndarray | None) -> tuple[keras.Model, dict]:
-    """The trained network of a model folder and its config, from its Keras weights or else, with
-    the help of `images`, from its `model.tflite`. Raises NetworkError or ModelFolderError."""
+    """The trained network of a model folder and its config. Without Keras weights, `recover` reads
+    its `model.tflite` with the help of `images`. Raises NetworkError or ModelFolderError."""
     return recover(folder, images) if served_only(folder) else load_network(folder)
 
 
@@ -91,8 +91,8 @@ def load_backbone(
     """Load `network`'s backbone from a model folder, whatever its labels, size and head, or from
     a Keras `.weights.h5` or `.h5` file of the backbone alone.
 
-    The head is loaded too where the folder has the same `labels` and a head of the same shape;
-    returns whether it was. `images`: as in `recover`. Raises NetworkError.
+    The head is loaded too if the folder has the same `labels` and a head of the same shape.
+    Returns whether it was. `images`: as in `recover`. Raises NetworkError.
     """
     path = Path(path)
     target = backbone_of(network)
@@ -124,7 +124,8 @@ def _head_weights(network):
 
 
 def weights_record(weights: str, path: Path | None) -> dict:
-    """What the backbone started from, and what that had started from, for config.json and card."""
+    """What the backbone started from, and what that had started from, for config.json and the
+    card."""
     if path is None or not path.is_dir():
         return {"start": path.name if path else weights}
     before = read_json(path / CONFIG)
