@@ -28,7 +28,6 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
-    replacing,
     write_text,
 )
 from model.hub.pull import README
@@ -96,8 +95,7 @@ def write_card(folder: Path, repo_id: str | None = None) -> None:
     generated = f"{BEGIN}\n{_rendered('card.md.jinja', facts)}{END}"
     # ModelCardData puts the keys into the same order each time.
     card = f"---\n{ModelCardData(**front).to_yaml()}\n---\n{before}{generated}{after}"
-    with replacing(folder / README) as beside:
-        beside.write_bytes(card.encode())
+    write_text(folder / README, card)
 
 
 def write_report(folder: Path, config: dict, metrics: dict) -> None:
@@ -256,8 +254,8 @@ def _edits(path):
     try:
         card = ModelCard.load(path, ignore_metadata_errors=True)
     except (ValueError, yaml.YAMLError) as error:
-        said = re.sub(r"\s+", " ", str(error))
-        raise ModelFolderError(f"The front matter of {path} cannot be read: {said}") from None
+        reason = re.sub(r"\s+", " ", str(error))
+        raise ModelFolderError(f"The front matter of {path} cannot be read: {reason}") from None
     kept = {key: value for key, value in card.data.to_dict().items() if key not in MEASURED}
     begins, ends = card.text.count(BEGIN), card.text.count(END)
     if begins == ends == 0:

@@ -47,7 +47,7 @@ from model.hub.pull import (
     token_of,
 )
 
-# Other files are refused, lest a person's own file is published by mistake.
+# Other files are refused, so that no private file is published by mistake.
 LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, SUMS, README, "history.csv", "report.md"}
 RECORD = ".hub.json"  # in a working copy: the commit it was made from, and the files it then held
 
@@ -128,8 +128,8 @@ def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
     owner = args.push_to_hub.split("/")[0]
     if owner not in [user["name"], *(each["name"] for each in user.get("orgs", []))]:
         raise HubError(
-            f"You are signed in to the Hub as {user['name']}, which may not push to {owner}/...: "
-            "name a model of your own, or sign in again with hf auth login."
+            f"You are signed in to the Hub as {user['name']}, who may not push to {owner}/...: "
+            "name a model of your own, or sign in again with: hf auth login"
         )
 
 
