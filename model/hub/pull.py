@@ -242,8 +242,8 @@ def _as_named(path: Path) -> bool:
 
 
 def _evict(path: Path) -> bool:
-    """Remove a file, and what it links to in the cache, unless that has the hash that names it (then
-    downloading it again would not help). Returns whether the file was removed."""
+    """Remove a file, and what it links to in the cache, unless that has the hash that names it.
+    A new download would not help then. Returns whether the file was removed."""
     if not path.exists() or path.is_symlink() and _as_named(path):
         return False
     blob = path.parent / os.readlink(path) if path.is_symlink() else path
