@@ -250,7 +250,7 @@ def test_a_split_that_says_nothing_is_refused(scene):
     path = scene["folder"] / "split.json"
     split = json.loads(path.read_text())
     for other, error, sentence in (
-        (split | {"train": ["other.jpg"]}, d.DatasetError, "1 images of the split are not in"),
+        (split | {"train": ["other.jpg"]}, d.DatasetError, "1 images are not in"),
         ({"train": split["train"]}, ModelFolderError, "lacks its validation part"),
         ([], ModelFolderError, "lacks its train part"),
     ):
@@ -316,11 +316,11 @@ def test_useless_lists_and_answers_are_refused(scene):
     path = scene["answers"] / "images.csv"
     text = path.read_text()
     for wrong, sentence in (
-        (text.replace(ids[0], "ISIC_X"), "1 images of .* are not in .*, the first ISIC_X"),
+        (text.replace(ids[0], "ISIC_X"), "1 images are not in .*, the first ISIC_X"),
         (text + text.splitlines()[1] + "\n", "images.csv has .* more than once"),
         (
             text.replace(f"{ids[0]},{LABELS[truth[0]]}", f"{ids[0]},{LABELS[truth[0] - 1]}"),
-            "another version",
+            "different versions",
         ),
         ("image_id,dx\n", "lists no image"),
     ):

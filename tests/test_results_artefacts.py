@@ -52,7 +52,7 @@ def test_the_page_has_a_row_a_model(trained, made, tmp_path):
     assert [part.splitlines()[0] for part in sections[1:]] == [
         "Balanced accuracy",
         "Log-loss",
-        "Called unfamiliar, and so not named",
+        "Refused as unfamiliar",
     ]
     assert all("| none | circle | ruler | ink | hair | light |" in part for part in sections[1:])
     reached = f.read_config(trained)["training"]["validation"]["balanced_accuracy"]["value"]

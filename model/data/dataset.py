@@ -77,8 +77,8 @@ class Rows:
         missing = [image_id for image_id in image_ids if image_id not in place]
         if missing:
             raise DatasetError(
-                f"{len(missing)} images of the split are not in {self.name}, the first "
-                f"{missing[0]}. Name the data set that the model was trained on."
+                f"{len(missing)} images are not in {self.name}, the first {missing[0]}. Name the "
+                "data set that they come from."
             )
         return np.array([place[image_id] for image_id in image_ids], dtype=np.int64)
 
