@@ -100,6 +100,7 @@ def report_lines(measured: list[tuple[str, dict[str, dict]]]) -> list[str]:
 
 
 def main(arguments=None) -> str:
+    """Measure the models that `arguments` name and write the report; returns it."""
     options = parser(__doc__, "results/artefacts.md")
     options.add_argument("folders", nargs="+", metavar="MODEL_FOLDER")
     args = options.parse_args(arguments)

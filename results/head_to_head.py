@@ -282,6 +282,7 @@ def difference(figure: dict, scale: float, decimals: int, more: bool) -> str:
 
 
 def main(arguments=None) -> str:
+    """Compare the model that `arguments` name and write the report; returns it."""
     options = parser(__doc__, "results/head_to_head.md")
     options.add_argument("folder", metavar="MODEL_FOLDER", help="with model.tflite")
     options.add_argument(
