@@ -405,8 +405,8 @@ def test_full_disk(hub, cache, tmp_path):
 @pytest.mark.parametrize(
     "name, token, sentence",
     [
-        ("ann/nothing", False, "There is no model ann/nothing on the Hub, nor a folder"),
-        ("ann/nothing", "hf_bob", "There is no model ann/nothing on the Hub, nor a folder"),
+        ("ann/nothing", False, "There is no model ann/nothing on the Hub, and no local folder"),
+        ("ann/nothing", "hf_bob", "There is no model ann/nothing on the Hub, and no local folder"),
         ("ann/secret", False, "a private model needs a token"),
         ("ann/secret", "hf_bob", "a private model needs a token"),
         ("ann/skin@v9", False, "ann/skin on the Hub has no branch, tag or commit v9"),

@@ -74,7 +74,7 @@ EVALUATION = (
     ("recall", "Melanoma sensitivity", ("melanoma", "sensitivity")),
     ("recall", "Malignant sensitivity", ("malignant", "sensitivity")),
 )
-# Keys of config.json's `training` that stand elsewhere in the card, or concern one machine only.
+# Keys of config.json's `training` that are elsewhere in the card, or matter on one machine only.
 NO_SETTINGS = """dataset label_column split_by limit weights backbone command finished epochs_run
 best_epoch minutes device machine validation extra extra_label_column final speed commit malignant
 mean_of teacher teachers label_share unlabelled hold_out""".split()
@@ -102,8 +102,8 @@ def write_report(folder: Path, config: dict, metrics: dict) -> None:
     """Write report.md, confusion.png, roc.png and reliability.png into a folder.
 
     config, metrics: the content of config.json and metrics.json; missing keys leave their lines
-    out. The figures show TF Lite, or Keras where TF Lite was not measured. Published figures stand
-    beside ours where the labels are those of HAM10000. Raises ValueError without any measurement.
+    out. The figures show TF Lite, or Keras if TF Lite was not measured. Published figures are next
+    to ours if the labels are those of HAM10000. Raises ValueError if nothing was measured.
     """
     from model.evaluation import figures  # Matplotlib, which the card does without
 

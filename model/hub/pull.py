@@ -8,7 +8,7 @@ pointer of a branch (refs/BRANCH) moves to a commit only when its files match th
 the pointer always names the last good copy, which serves while the Hub cannot be reached or sends
 damaged files.
 
-The client finds the token itself, where `hf auth login` keeps it or in HF_TOKEN.
+The client finds the token itself: in HF_TOKEN, or where `hf auth login` keeps it.
 """
 
 import contextlib
@@ -116,8 +116,8 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
         return HubError(f"{name} on the Hub is not a model folder: it has no {SUMS}.")
     if isinstance(error, RepositoryNotFoundError):
         return HubError(
-            f"There is no model {repo_id} on the Hub, nor a folder of that name here. Check the "
-            "spelling; a private model needs a token that may read it: hf auth login"
+            f"There is no model {repo_id} on the Hub, and no local folder of that name. Check the "
+            "spelling. A private model needs a token that may read it: hf auth login"
         )
     if status == 401:
         return HubError(
@@ -176,9 +176,9 @@ def pull(
 ) -> Pulled:
     """Pull `files` of USER/NAME[@REVISION], or the whole folder for None, into the client's cache.
 
-    Every file is checked against SHA256SUMS, except README.md, which people edit on the Hub. Where
-    the Hub cannot be reached, the disk is full, or a download is damaged twice, the last good copy
-    is returned with a notice. Raises HubUnavailable if there is no such copy, and HubError if the
+    Every file is checked against SHA256SUMS, except README.md, which people edit on the Hub. If the
+    Hub cannot be reached, the disk is full, or a download is damaged twice, the last good copy is
+    returned with a notice. Raises HubUnavailable if there is no such copy, and HubError if the
     Hub has no such model or refuses it.
     """
     repo_id, revision = parse_id(name)
