@@ -407,8 +407,8 @@ def test_full_disk(hub, cache, tmp_path):
     [
         ("ann/nothing", False, "There is no model ann/nothing on the Hub, and no local folder"),
         ("ann/nothing", "hf_bob", "There is no model ann/nothing on the Hub, and no local folder"),
-        ("ann/secret", False, "a private model needs a token"),
-        ("ann/secret", "hf_bob", "a private model needs a token"),
+        ("ann/secret", False, "A private model needs a token"),
+        ("ann/secret", "hf_bob", "A private model needs a token"),
         ("ann/skin@v9", False, "ann/skin on the Hub has no branch, tag or commit v9"),
         ("ann/skin@" + "0" * 40, False, "no branch, tag or commit 000"),
         ("ann/gated", False, "ann/gated is gated: ask for access at http"),
