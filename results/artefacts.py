@@ -79,8 +79,8 @@ def report_lines(measured: list[tuple[str, dict[str, dict]]]) -> list[str]:
         "Made by `python -m results.artefacts`. The validation part of each model, "
         f"{', '.join(f'{n:,}' for n in sorted(images))} pictures, as it is (*none*) and with one "
         "artefact drawn on every picture. Brackets hold 95 % intervals from a bootstrap over "
-        "lesions. All columns show the same lesions, so a difference along a row is more certain "
-        "than the intervals suggest.",
+        "lesions, or over pictures for a model whose split is by picture. All columns show the "
+        "same lesions, so a difference along a row is more certain than the intervals suggest.",
         "",
     ]
     for title, path, decimals in SHOWN:

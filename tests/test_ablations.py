@@ -1,4 +1,4 @@
-"""The page of ablations: what differs, by how much, and how much chance alone makes."""
+"""The report of ablations: what differs, by how much, and how much differs by chance alone."""
 
 import csv
 import re
@@ -58,7 +58,7 @@ def test_each_run_stands_beside_the_mean_of_the_seeds(tmp_path):
     assert "log-loss" not in text  # no row has it
 
 
-def test_a_second_family_has_a_page_of_its_own_with_every_figure_that_its_rows_have(tmp_path):
+def test_a_second_family_has_a_report_of_its_own_with_every_figure_that_its_rows_have(tmp_path):
     write(tmp_path / "runs.csv", [("baseline", "", 0.5)])
     rows = list(csv.DictReader(open(tmp_path / "runs.csv", newline="")))
     more = {"weights": "imagenet", "epochs": "1", "validation_log_loss": "0.7654"}
