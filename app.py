@@ -1,4 +1,4 @@
-"""The page: classifies a dermatoscopic picture and shows where the model saw its evidence.
+"""The page: classifies a dermatoscopic picture and shows which places in it speak for the answer.
 
     python app.py                          the bundled model, on http://127.0.0.1:7860
     python app.py --model runs/NAME        another model folder (or the environment variable MODEL)
@@ -20,8 +20,8 @@ import os
 import tempfile
 from pathlib import Path
 
-# Read when gradio is imported: nothing is reported to anyone, and no list of calls is kept, of
-# which Gradio would compute statistics after each call.
+# Gradio reads these when it is imported. They turn off telemetry and the log of calls, whose
+# statistics Gradio would recompute after every call.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
@@ -47,9 +47,10 @@ def main(arguments=None) -> None:
     args = parse(arguments)
     with errors_in_words("app.py"):
         classifier = Classifier.from_pretrained(args.model, threads=1, workers=INTERPRETERS)
-    folder = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "lesion-page")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    keep_swept(folder)
+        default = Path(tempfile.gettempdir()) / "lesion-page"
+        folder = Path(os.environ.get("GRADIO_TEMP_DIR") or default)
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        keep_swept(folder)
     page, options = build(classifier, folder, args.model, args.examples)
     page.launch(share=args.share, **options)
 

@@ -31,6 +31,7 @@ CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
 METRICS, SPLIT, SUMS = "metrics.json", "split.json", "SHA256SUMS"
 BUNDLED = Path(__file__).parent / "bundled"
 COMPACT = Path(__file__).parent / "compact"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # OSError.errno on a full disk
 
 
 class UserError(ValueError):
@@ -132,7 +133,7 @@ def disk_error(error: OSError) -> str:
     """The sentence for a full or read-only disk. Raises any other `error` again."""
     said = str(error).lower()
     kinds = {
-        "No room is left on the disk": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "No room is left on the disk": NO_ROOM,
         "The folder cannot be written to": (errno.EROFS, errno.EACCES, errno.EPERM),
     }
     for sentence, numbers in kinds.items():

@@ -50,7 +50,7 @@ TURNS = {
 SENTENCES = {
     "missing": "There is no file {path}.",
     "folder": "{path} is a folder, not a picture.",
-    "bytes": "The picture has more than {megabytes} MB. Send a smaller one.",
+    "bytes": "The picture is larger than {megabytes} MB. Send a smaller one.",
     "too_large": "The picture is too large: {width} x {height} pixels. "
     "Send one of at most {megapixels} megapixels.",
     "bomb": "The picture is too large. Send one of at most {megapixels} megapixels.",

@@ -1,10 +1,10 @@
-"""What each setting of train.py is worth, measured on the validation part alone.
+"""The effect of each setting of train.py, measured on the validation part alone.
 
     python -m results.ablations results/runs.csv            writes ablations.md beside it
-    python -m results.ablations results/runs.csv lite       and ablations_lite.md, of lite-...
+    python -m results.ablations results/runs.csv lite       writes ablations_lite.md, from lite-...
 
 Reads the rows of the table of runs (model/evaluation/runs.py) whose names begin with `ablation-`,
-or with another name, as results/ablations.sh makes them: a baseline, the same with other seeds
+or with the name given, as results/ablations.sh makes them: a baseline, the same with other seeds
 (`seed-...`), and runs that differ in one setting.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from model.evaluation.runs import read_rows
 from model.folder import ModelFolderError
 from model.hub.tables import table
-from results.pages import run, write_page
+from results.reports import run, write_report
 
 NAME, MAKER = "ablation", "results/ablations.sh"
 BASELINE, SEED = "baseline", "seed-"
@@ -35,17 +35,17 @@ SHOWN = (
 
 def write_ablations(path: "str | Path", name: str = NAME) -> str:
     """Write ablations.md, or ablations_NAME.md, beside the table of runs at `path`, from its rows
-    `name`-...; returns the page. Raises ModelFolderError without a baseline among them."""
+    `name`-... Returns the text. Raises ModelFolderError without a baseline among them."""
     rows = read_rows(path, f"{name}-", MAKER)
     named = {row["name"].removeprefix(f"{name}-"): row for row in rows}
     if BASELINE not in named:
         raise ModelFolderError(f"{path} has no row {name}-{BASELINE} to compare the others with.")
     file = "ablations.md" if name == NAME else f"ablations_{name}.md"
-    return write_page(Path(path).parent / file, page(named, name))
+    return write_report(Path(path).parent / file, report_lines(named, name))
 
 
-def page(named: dict[str, dict], name: str = NAME) -> list[str]:
-    """The lines of the page, from each run's row by its name without `name`-."""
+def report_lines(named: dict[str, dict], name: str = NAME) -> list[str]:
+    """The lines of the report. `named`: {a run's name without `name`-: its row}."""
     base = named[BASELINE]
     seeds = [row for run, row in named.items() if run == BASELINE or run.startswith(SEED)]
     # Rows that were written before a figure existed lack it.
@@ -66,16 +66,16 @@ def page(named: dict[str, dict], name: str = NAME) -> list[str]:
     first = any("--weights" in changed(base, row) for row in named.values())
     weights = " (in those with `--weights`, the backbone saw other pictures first)" * first
     return [
-        "# What each setting is worth",
+        "# The effect of each setting",
         "",
         f"Made by `{command}`; the runs by `results/ablations.sh`. "
         f"{base['backbone']} from {start}, {base['size']} pixels, {epochs}, "
-        f"one setting changed a run{weights}; figures of the validation part alone, each run at "
-        "its best epoch by balanced accuracy. In brackets a 95 % interval from a bootstrap over "
-        "lesions; the difference is that to the mean of the seeds.",
+        f"one setting changed in each run{weights}; figures of the validation part alone, each run "
+        "at its best epoch by balanced accuracy. Brackets hold 95 % intervals from a bootstrap "
+        "over lesions; differences are to the mean of the seeds.",
         "",
-        f"The {len(seeds)} seeds of the baseline alone differ: {_spread(seeds, shown)}. "
-        "What lies within that is not shown to help or to harm.",
+        f"Range over the {len(seeds)} seeds of the baseline: {_spread(seeds, shown)}. "
+        "A difference within that range shows neither a gain nor a loss.",
         "",
         *table(["run", "changed", heads[0], "difference", *heads[1:], "minutes"], body),
     ]
@@ -91,14 +91,14 @@ def _figure(row, figure) -> str:
 
 
 def _spread(seeds, shown):
-    """The range of the first three figures: "balanced accuracy from 0.59 to 0.61, ..."."""
-    told = []
+    """The range of the first three figures: "balanced accuracy 0.59 to 0.61, ..."."""
+    ranges = []
     for figure in shown[:3]:
         ordered = sorted(seeds, key=lambda row: float(row[_key(figure)]))
-        told.append(
-            f"{figure[1]} from {_figure(ordered[0], figure)} to {_figure(ordered[-1], figure)}"
+        ranges.append(
+            f"{figure[1]} {_figure(ordered[0], figure)} to {_figure(ordered[-1], figure)}"
         )
-    return ", ".join(told)
+    return ", ".join(ranges)
 
 
 def changed(base: dict, row: dict) -> str:

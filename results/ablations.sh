@@ -1,5 +1,5 @@
 #!/bin/sh
-# What each setting is worth: a small baseline run, the same with two other seeds, and runs that
+# The effect of each setting: a small baseline run, the same with two other seeds, and runs that
 # differ in one setting, all measured on the validation part only. Then ablations.md.
 #
 #     sh results/ablations.sh                            all runs; finished ones are skipped
@@ -8,8 +8,8 @@
 # The last three start from a backbone that was trained on other labelled images: natural ones,
 # dermoscopy, or first the one and then the other ("both" needs "natural"). DATA names the data set,
 # PRETRAIN the folder of the other images, RUNS that of the model folders, MORE further options of
-# train.py for all runs. Give another baseline another NAME: it begins the names of the runs and
-# names the page.
+# train.py for all runs. Give another baseline another NAME: the names of the runs begin with it, and
+# the report is named after it.
 set -eu
 cd "$(dirname "$0")/.."
 DATA=${DATA:-../shared/ham10000} PRETRAIN=${PRETRAIN:-../shared/pretrain} RUNS=${RUNS:-runs}

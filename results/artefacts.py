@@ -1,4 +1,4 @@
-"""What drawn artefacts do to a model: its validation part with each of them on every picture.
+"""The effect of drawn artefacts: a model's validation part with each of them on every picture.
 
     python -m results.artefacts runs/A runs/B      writes results/artefacts.md
 
@@ -20,7 +20,7 @@ from model.evaluation.metrics import classification_metrics
 from model.evaluation.runs import at
 from model.folder import SPLIT, TFLITE, read_config, read_json
 from model.hub.tables import table, text
-from results.pages import parser, run, write_page
+from results.reports import parser, run, write_report
 
 NONE = "none"
 # Heading, path in the metrics, decimals.
@@ -48,56 +48,59 @@ def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | 
 
 
 def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str, dict]:
-    """The figures of model/evaluation/metrics.py as the pictures are (NONE) and with each of KINDS,
-    and `unfamiliar`, the share of pictures without a confident label, None if not measured."""
+    """{kind: metrics} for the pictures as they are (NONE) and with each of KINDS: the figures of
+    model/evaluation/metrics.py, and `unfamiliar`, the share of pictures without a confident label
+    (None if not measured). Raises DatasetError and ModelFolderError."""
     config = read_config(folder)
     rows = data.rows_of_model(config, dataset)
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, chosen, *size, cache)
-    lesions = (rows.image_id if rows.lesion_id is None else rows.lesion_id)[chosen]
-    found = {}
+    by_lesion = rows.lesion_id is not None and config["data"]["split_by"] == "lesion"
+    lesions = (rows.lesion_id if by_lesion else rows.image_id)[chosen]
+    metrics = {}
     for kind, pictures in with_artefacts(images):
         print(f"{folder}: {kind}")
         probabilities, unfamiliar = answers(folder, pictures)
-        found[kind] = classification_metrics(
+        metrics[kind] = classification_metrics(
             config["labels"], rows.truth[chosen], probabilities, lesions, resamples=resamples
         )
-        found[kind]["unfamiliar"] = None if unfamiliar is None else float(unfamiliar.mean())
-    return found
+        metrics[kind]["unfamiliar"] = None if unfamiliar is None else float(unfamiliar.mean())
+    return metrics
 
 
-def page(measured: list[tuple[str, dict[str, dict]]]) -> list[str]:
-    """The lines of artefacts.md, from each model's name and figures."""
+def report_lines(measured: list[tuple[str, dict[str, dict]]]) -> list[str]:
+    """The lines of artefacts.md, from each model's name and what `measure` returns."""
     head = ["", NONE, *KINDS]
-    images = {found[NONE]["n"] for _, found in measured}
+    images = {metrics[NONE]["n"] for _, metrics in measured}
     lines = [
-        "# What drawn artefacts do",
+        "# The effect of drawn artefacts",
         "",
         "Made by `python -m results.artefacts`. The validation part of each model, "
         f"{', '.join(f'{n:,}' for n in sorted(images))} pictures, as it is (*none*) and with one "
-        "artefact drawn on every picture. In brackets 95 % intervals from a bootstrap over "
-        "lesions. All columns show the same lesions, so a difference along a row is more certain "
-        "than the intervals suggest.",
+        "artefact drawn on every picture. Brackets hold 95 % intervals from a bootstrap over "
+        "lesions, or over pictures for a model whose split is by picture. All columns show the "
+        "same lesions, so a difference along a row is more certain than the intervals suggest.",
         "",
     ]
     for title, path, decimals in SHOWN:
         body = [
-            [name, *(text(at(found[kind], path), 1, decimals) for kind in head[1:])]
-            for name, found in measured
+            [name, *(text(at(metrics[kind], path), 1, decimals) for kind in head[1:])]
+            for name, metrics in measured
         ]
         lines += [f"## {title}", "", *table(head, body)]
     body = [
-        [name, *(f"{100 * found[kind]['unfamiliar']:.1f} %" for kind in head[1:])]
-        for name, found in measured
-        if found[NONE]["unfamiliar"] is not None
+        [name, *(f"{100 * metrics[kind]['unfamiliar']:.1f} %" for kind in head[1:])]
+        for name, metrics in measured
+        if metrics[NONE]["unfamiliar"] is not None
     ]
     if body:
-        lines += ["## Called unfamiliar, and so not named", "", *table(head, body)]
+        lines += ["## Refused as unfamiliar", "", *table(head, body)]
     return lines
 
 
 def main(arguments=None) -> str:
+    """Measure the models that `arguments` name and write the report; returns it."""
     options = parser(__doc__, "results/artefacts.md")
     options.add_argument("folders", nargs="+", metavar="MODEL_FOLDER")
     args = options.parse_args(arguments)
@@ -105,7 +108,7 @@ def main(arguments=None) -> str:
         (folder.resolve().name, measure(folder, args.dataset, args.resamples, args.cache))
         for folder in map(Path, args.folders)
     ]
-    return write_page(args.output, page(measured))
+    return write_report(args.output, report_lines(measured))
 
 
 if __name__ == "__main__":

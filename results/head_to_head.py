@@ -1,4 +1,5 @@
-"""One of our models beside seven foundation models, on 1,503 pictures that all of them answered.
+"""Compare one of our models with seven foundation models on the 1,503 pictures for which their
+predictions are published.
 
     python train.py --dataset ../shared/ham10000 --hold-out ../shared/head_to_head/images.csv ... \
         --output runs/held_out
@@ -24,7 +25,7 @@ from model.evaluation.runs import at, row_of
 from model.folder import SPLIT, ModelFolderError, read_config, read_json, read_metrics
 from model.hub.tables import conversion_text, counts, drawn, table, text
 from model.labels import LABELS
-from results.pages import parser, run, write_page
+from results.reports import parser, run, write_report
 
 LIST = "images.csv"
 SEED = 0
@@ -50,9 +51,9 @@ SHOWN = (
 
 @dataclass
 class Pictures:
-    """The list, in its order. `rows` int64 [n] are row numbers of the data set; `truth` int64 [n]
-    indices into LABELS; `sibling` bool [n] says whether the data set has another picture of the
-    same lesion that is not in the list."""
+    """The listed pictures, in the order of the list. `rows` int64 [n]: row numbers of the data set;
+    `truth` int64 [n]: indices into LABELS; `lesions` [n]: lesion ids; `sibling` bool [n]: whether
+    the data set has another picture of the same lesion that is not in the list."""
 
     image_id: list[str]
     rows: np.ndarray
@@ -64,24 +65,18 @@ class Pictures:
 def read_pictures(path: "str | Path", rows: data.Rows) -> Pictures:
     """The list at `path` (columns image_id and dx), matched with the data set.
 
-    Raises DatasetError for a picture that the data set lacks or labels otherwise."""
+    Raises DatasetError for a picture that the data set lacks or labels differently."""
     listed = read_table(path, ["image_id", "dx"])
     ids = [row["image_id"] for row in listed]
     _once(ids, path)
-    place = {image_id: i for i, image_id in enumerate(rows.image_id)}
-    if missing := [image_id for image_id in ids if image_id not in place]:
-        raise data.DatasetError(
-            f"{len(missing)} images of {path} are not in {rows.name}, the first {missing[0]}: name "
-            "HAM10000 with --dataset."
-        )
     if not ids:
         raise data.DatasetError(f"{path} lists no image.")
-    chosen = np.array([place[image_id] for image_id in ids], dtype=np.int64)
+    chosen = rows.find(ids)
     for i, row in zip(chosen, listed):
         if row["dx"] != rows.dx[i]:
             raise data.DatasetError(
-                f"{row['image_id']} is {row['dx']} in {path} and {rows.dx[i]} in {rows.name}: one "
-                "of the two is another version."
+                f"{row['image_id']} is {row['dx']} in {path} and {rows.dx[i]} in {rows.name}: they "
+                "are of different versions."
             )
     lesions = rows.lesion_id[chosen]
     views, inside = Counter(rows.lesion_id), Counter(lesions)
@@ -145,7 +140,7 @@ def check_unseen(folder: "str | Path", rows: data.Rows, pictures: Pictures, path
         if seen:
             raise ModelFolderError(
                 f"{folder} has {len(seen)} pictures of the lesions of {path} in its {part} part, "
-                f"the first {seen[0]}, so that they measure nothing. {cure}."
+                f"the first {seen[0]}, so they measure nothing. {cure}."
             )
     own = at(config, ("data", "dataset"))
     for source in _sources(config):
@@ -153,8 +148,8 @@ def check_unseen(folder: "str | Path", rows: data.Rows, pictures: Pictures, path
         if own in (source.get("dataset") or "").split(" + ") and held_out < len(pictures.image_id):
             raise ModelFolderError(
                 f"{folder} learned from {source.get('name') or source.get('start')}, a model that "
-                f"was trained on {own} and may have seen pictures of {path}. {cure}, from weights "
-                "and teachers that were trained so too."
+                f"was trained on {own} and may have seen pictures of {path}. {cure}, and its start "
+                "weights and teachers too."
             )
 
 
@@ -191,7 +186,9 @@ def measure(
     return metrics, differences
 
 
-def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int) -> list[str]:
+def report_lines(
+    folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
+) -> list[str]:
     """The lines of head_to_head.md; answers: {name: probabilities [n, 7]}, ours first."""
     n, siblings = len(pictures.image_id), int(pictures.sibling.sum())
     ours = next(iter(answers))
@@ -200,14 +197,14 @@ def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
         "",
         f"Made by `python -m results.head_to_head {folder}`. {_model(folder, ours)}",
         "",
-        f"The others are image encoders with a linear probe each, and their answers to these {n:,} "
-        "pictures of HAM10000 are those that the authors of DermFM-Zero published. Both sides are "
-        "measured by the same program, but were not trained alike. Theirs was trained by picture: "
-        f"{siblings:,} of the {n:,} share a lesion with a picture outside the list, which the "
-        "probes could learn from, so figures on all may flatter them. Ours was trained by lesion: "
-        f"it saw none of the {n:,} and no other picture of their lesions, in training or in "
-        f"validation. The {n - siblings:,} pictures without such a sibling are the fairer "
-        "comparison.",
+        "Each of the others is an image encoder with a linear probe. Their predictions for these "
+        f"{n:,} pictures of HAM10000 are those that the authors of DermFM-Zero published. This "
+        "program measures all models alike, but they were not trained alike. For the others the "
+        f"data were split by picture: {siblings:,} of the {n:,} share a lesion with a picture "
+        "outside the list, from which the probes could learn, so figures on all may flatter them. "
+        f"For ours they were split by lesion: it saw none of the {n:,} and no other picture of "
+        f"their lesions, in training or in validation. The {n - siblings:,} pictures without such "
+        "a sibling are the fairer comparison.",
         "",
     ]
     sections = {f"All {n:,} pictures": np.arange(n)}
@@ -222,12 +219,12 @@ def page(folder: "str | Path", pictures: Pictures, answers: dict, resamples: int
     return lines + [
         "## How to read it",
         "",
-        "A lesion is drawn with all its pictures or not at all; a resample without a picture of a "
+        "The bootstrap draws a lesion with all its pictures; a resample without a picture of a "
         f"class averages over the other classes. ECE is the expected calibration error, {BINS} "
-        "bins; resampling adds noise to every bin, so its interval leans upwards. A difference is "
-        "ours minus theirs, and in each resample both answer the same lesions. *Better* and "
-        "*worse* say of ours where the interval leaves out 0; of ECE, less is better. These are "
-        f"{number} intervals, and nothing corrects for their number: some may leave out 0 by "
+        "bins; resampling adds noise to every bin, which biases its interval upwards. A difference "
+        "is ours minus theirs, with both on the same lesions in each resample. *Better* and "
+        "*worse* mean that ours is, and that the interval excludes 0; a lower ECE is better. These "
+        f"are {number} intervals without a correction for their number: some may exclude 0 by "
         "chance.",
         "",
     ]
@@ -253,7 +250,7 @@ def section(metrics: dict, differences: dict) -> list[str]:
         [name, *(text(at(entry, path), scale, places) for _, path, scale, places, _ in SHOWN)]
         for name, entry in metrics.items()
     ]
-    apart = [
+    differing = [
         [name, *(difference(entry[path], *how) for _, path, *how in SHOWN)]
         for name, entry in differences.items()
     ]
@@ -264,7 +261,7 @@ def section(metrics: dict, differences: dict) -> list[str]:
         *table(["", *heads], figures),
         "Ours minus theirs:",
         "",
-        *table(["", *heads], apart),
+        *table(["", *heads], differing),
     ]
 
 
@@ -278,13 +275,14 @@ def difference(figure: dict, scale: float, decimals: int, more: bool) -> str:
         return "–"
     if figure["low"] is None:
         return signed(figure["value"])
-    told = f"{signed(figure['value'])} ({signed(figure['low'])} to {signed(figure['high'])})"
+    cell = f"{signed(figure['value'])} ({signed(figure['low'])} to {signed(figure['high'])})"
     if figure["low"] <= 0 <= figure["high"]:
-        return told
-    return f"{told} *{'better' if (figure['low'] > 0) == more else 'worse'}*"
+        return cell
+    return f"{cell} *{'better' if (figure['low'] > 0) == more else 'worse'}*"
 
 
 def main(arguments=None) -> str:
+    """Compare the model that `arguments` name and write the report; returns it."""
     options = parser(__doc__, "results/head_to_head.md")
     options.add_argument("folder", metavar="MODEL_FOLDER", help="with model.tflite")
     options.add_argument(
@@ -310,7 +308,7 @@ def main(arguments=None) -> str:
     images = data.decode(rows, pictures.rows, *size, args.cache, mapped=True)
     ours, _ = tflite_probabilities(Path(args.folder), images, timed=False)
     answers = {f"**{config.get('name') or Path(args.folder).resolve().name}**": ours, **theirs}
-    return write_page(args.output, page(args.folder, pictures, answers, args.resamples))
+    return write_report(args.output, report_lines(args.folder, pictures, answers, args.resamples))
 
 
 if __name__ == "__main__":

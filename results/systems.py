@@ -1,4 +1,4 @@
-"""The systems of the sources, trained here at equal cost, beside what their sources printed.
+"""The published systems, retrained here on one budget, next to their published figures.
 
     python -m results.systems results/runs.csv   writes systems.md and accuracy_vs_ms.png beside it
 
@@ -15,31 +15,31 @@ from model.hub.card import PUBLISHED
 from model.hub.tables import span, table
 from model.labels import SUSPICIOUS
 from model.network.backbones import BACKBONES
-from results.pages import run, write_page
+from results.reports import run, write_report
 
 PREFIX, MAKER = "systems-", "results/systems.sh"
-PAGE, FIGURE = "systems.md", "accuracy_vs_ms.png"
+REPORT, FIGURE = "systems.md", "accuracy_vs_ms.png"
 
 
 def write_systems(path: "str | Path") -> str:
-    """Write the page and the figure beside the table of runs at `path`; returns the page."""
+    """Write the report and the figure beside the table of runs at `path`. Returns the report."""
     rows, folder = read_rows(path, PREFIX, MAKER), Path(path).parent
     seven = [row for row in rows if row["labels"] == "7"]
     time_figure([point(row) for row in seven], baselines(seven), folder / FIGURE)
-    return write_page(folder / PAGE, page(rows))
+    return write_report(folder / REPORT, report_lines(rows))
 
 
-def page(rows: list[dict]) -> list[str]:
+def report_lines(rows: list[dict]) -> list[str]:
     """The lines of systems.md."""
     seven = [row for row in rows if row["labels"] == "7"]
     two = [row for row in rows if row["labels"] == "2"]
     lines = [
-        "# The systems of the sources, at equal cost",
+        "# The published systems on one budget",
         "",
         "Made by `python -m results.systems results/runs.csv`; the runs by `results/systems.sh`. "
         f"{_budget(rows)} The published figures come from other budgets, sizes, start weights and, "
-        "but for those of P1, other test images: they stand here for orientation, and nothing here "
-        "is a claim against them.",
+        "except those of P1, other test images. They are shown for orientation only; nothing here "
+        "disproves them.",
         "",
     ]
     if seven:
@@ -80,10 +80,12 @@ def _budget(rows):
 
 def _test(rows):
     counts = sorted({row["test_images"] for row in rows if row["test_images"]})
-    told = f"Test part, {' or '.join(counts)} images." if counts else "Test part: not measured yet."
-    if found := baselines(rows):
-        told += f" Always saying {found['label']} would be right in {found['top_1']:.2%} of them."
-    return [f"{told} In brackets: on the validation part.", ""]
+    images = f"{' or '.join(counts)} images" if counts else "not measured yet"
+    sentences = f"Test part: {images}."
+    if baseline := baselines(rows):
+        label, share = baseline["label"], baseline["top_1"]
+        sentences += f" Always answering {label} would be right for {share:.2%} of them."
+    return [f"{sentences} Figures in brackets are of the validation part.", ""]
 
 
 def baselines(rows: list[dict]) -> dict:
@@ -179,8 +181,8 @@ def point(row: dict) -> dict:
         "low": "test_balanced_accuracy_low",
         "high": "test_balanced_accuracy_high",
     }
-    found = {key: float(row[column]) if row[column] else None for key, column in columns.items()}
-    return {"name": row["backbone"]} | found
+    figures = {key: float(row[column]) if row[column] else None for key, column in columns.items()}
+    return {"name": row["backbone"]} | figures
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The systems of the sources, all trained from random weights at the same small budget on the same
-# parts of HAM10000, converted and measured; then systems.md and the plot.
+# The published systems, all trained from random weights on one small budget and the same parts of
+# HAM10000, converted and measured; then systems.md and the plot.
 #
 #     sh results/systems.sh                              all systems; finished runs are skipped
 #     SIZE=48x64 EPOCHS=2 sh results/systems.sh cnn_192  one system, its input size and epochs

@@ -1,4 +1,4 @@
-"""The page of ablations: what differs, by how much, and how much chance alone makes."""
+"""The report of ablations: what differs, by how much, and how much differs by chance alone."""
 
 import csv
 import re
@@ -53,12 +53,12 @@ def test_each_run_stands_beside_the_mean_of_the_seeds(tmp_path):
     assert "| baseline | – | 0.500 (0.400–0.700) | – | 0.500 | 71.23 | 0.031 | 1.5 |" in text
     assert "| seed-1 | `--seed 1` | 0.540 (0.400–0.700) | – |" in text
     assert "| mixup | `--mixup 0.2` | 0.550 (0.400–0.700) | +0.030 |" in text
-    assert "seeds of the baseline alone differ: balanced accuracy from 0.500 to 0.540" in text
+    assert "seeds of the baseline: balanced accuracy 0.500 to 0.540" in text
     assert "MobileNetV2 from random weights, 48x64 pixels, 2 epochs" in text
     assert "log-loss" not in text  # no row has it
 
 
-def test_a_second_family_has_a_page_of_its_own_with_every_figure_that_its_rows_have(tmp_path):
+def test_a_second_family_has_a_report_of_its_own_with_every_figure_that_its_rows_have(tmp_path):
     write(tmp_path / "runs.csv", [("baseline", "", 0.5)])
     rows = list(csv.DictReader(open(tmp_path / "runs.csv", newline="")))
     more = {"weights": "imagenet", "epochs": "1", "validation_log_loss": "0.7654"}

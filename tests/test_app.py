@@ -162,6 +162,12 @@ def test_broken_model_folder_ends_in_a_sentence(trained, tmp_path):
             app.main(["--model", str(folder)])
 
 
+def test_a_folder_for_uploads_that_cannot_be_made_ends_in_a_sentence(trained, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "/sys/uploads")  # where not even root may write
+    with pytest.raises(SystemExit, match=r"app.py: The folder cannot be written to \(/sys/uploads"):
+        app.main(["--model", str(trained)])
+
+
 def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
     answer = client.predict(handle_file(picture), api_name="/analyze")
     assert set(answer) == {

@@ -169,14 +169,14 @@ def test_bounds(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "MAX_BYTES", 2 * len(PICTURE) + 1)
     assert len(classify_many(Fake(), [tmp_path / "x.jpg"] * 2)) == 2
     for files in ([tmp_path / "x.jpg"] * 3, [archive]):
-        with pytest.raises(BatchError, match="MB together"):
+        with pytest.raises(BatchError, match="MB in all"):
             classify_many(fake, files)
     with pytest.raises(BatchError, match="no files"):
         classify_many(fake, [])
     assert fake.seen == []
     monkeypatch.setattr(batch, "MAX_PICTURE_BYTES", len(PICTURE) - 1)
     assert "Send a smaller one" in one_error([tmp_path / "x.jpg"])
-    with pytest.raises(BatchError, match="MB together"):  # as sent, though none would be unpacked
+    with pytest.raises(BatchError, match="MB in all"):  # as sent, though none would be unpacked
         classify_many(fake, [archive])
 
 
@@ -265,7 +265,7 @@ def test_bomb_with_its_size_declared_is_not_unpacked(tmp_path, monkeypatch):
     path = make_zip(tmp_path / "x.zip", [("zeros.png", bytes(30_000_000)), ("x.jpg", PICTURE)])
     assert path.stat().st_size < 100_000
     rows, most = peak(lambda: classify_many(Fake(), [path]))
-    assert "more than" in rows[0].error and rows[1].label == "nv" and most < 3_000_000
+    assert "larger than" in rows[0].error and rows[1].label == "nv" and most < 3_000_000
 
 
 @pytest.mark.parametrize("declared", [0, 1, 5000, 5_000_000, 2**32 - 2])
@@ -296,7 +296,7 @@ def test_many_members_that_add_up_are_refused_unread(tmp_path):
     # 100 times the same two members: what overlapping entries make of 40 kB.
     path.write_bytes(data[:offset] + entry * 100 + struct.pack("<4s4H2LH", *fields))
     fake = Fake()
-    with pytest.raises(BatchError, match="MB together"):
+    with pytest.raises(BatchError, match="MB in all"):
         classify_many(fake, [path])
     assert not fake.seen
 

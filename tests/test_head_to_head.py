@@ -1,4 +1,4 @@
-"""Our model beside the stored answers of others: the figures, the differences, what is refused."""
+"""Our model and the stored answers of others: the figures, the differences, what is refused."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ def write(path, ids, probabilities):
 
 
 def guesses(truth, seed):
-    """Made probabilities [n, 7], right in two of three cases, and now too sure, now too little."""
+    """Made probabilities [n, 7], right in two of three cases, some too sure and some not enough."""
     random = np.random.default_rng(seed)
     made = random.dirichlet(np.full(len(LABELS), 0.5), len(truth))
     made += random.uniform(0, 1, (len(truth), 1)) * np.eye(len(LABELS))[truth]
@@ -110,26 +110,26 @@ def ece(truth, probabilities):
 
 
 def expected(truth, probabilities):
-    """The figures of the page by scikit-learn, all classes being held."""
-    said = probabilities.argmax(axis=1)
+    """The figures of the report by scikit-learn, for pictures of all classes."""
+    answers = probabilities.argmax(axis=1)
     return [
-        sk.accuracy_score(truth, said),
-        sk.balanced_accuracy_score(truth, said),
-        sk.f1_score(truth, said, average="macro"),
-        sk.recall_score(truth, said, labels=[LABELS.index("mel")], average="macro"),
+        sk.accuracy_score(truth, answers),
+        sk.balanced_accuracy_score(truth, answers),
+        sk.f1_score(truth, answers, average="macro"),
+        sk.recall_score(truth, answers, labels=[LABELS.index("mel")], average="macro"),
         ece(truth, probabilities),
     ]
 
 
 def shown(figures):
-    """Cells of the page, without their intervals."""
+    """Cells of the report, without their intervals."""
     return [
         f"{figure * scale:.{places}f}" for figure, (_, _, scale, places, _) in zip(figures, h.SHOWN)
     ]
 
 
 def rows_of(text, section, heading):
-    """{first cell: other cells} of the table that comes after `heading` in a section of a page."""
+    """{first cell: other cells} of the table that comes after `heading` in a section."""
     part = text.split(f"## {section}")[1].split("\n## ")[0].split(heading)[1]
     lines = part.strip().split("\n\n")[0 if part.lstrip().startswith("|") else 1].splitlines()
     return {
@@ -138,7 +138,7 @@ def rows_of(text, section, heading):
     }
 
 
-def test_the_page_holds_the_figures_of_scikit_learn(scene):
+def test_the_report_holds_the_figures_of_scikit_learn(scene):
     text = h.main([str(scene["folder"]), *place(scene)])
     assert scene["output"].read_text(encoding="utf-8") == text
     n, truth = len(scene["ids"]), scene["truth"]
@@ -177,11 +177,11 @@ def test_differences_are_paired_and_from_our_side(scene):
         gaps = np.subtract(expected(truth, ours), expected(truth, theirs))
         found = [differences[name][path]["value"] for path in PATHS]
         np.testing.assert_allclose(found, gaps, atol=2e-6)
-    # Of accuracy the paired bootstrap is that of the mean of one number a picture.
-    apart = (ours.argmax(axis=1) == truth) * 1.0 - (other.argmax(axis=1) == truth)
+    # For accuracy, the paired bootstrap is one over the mean of one number per picture.
+    gains = (ours.argmax(axis=1) == truth) * 1.0 - (other.argmax(axis=1) == truth)
 
     def mean(weights):
-        return {"mean": apart @ weights / weights.sum(axis=0)}
+        return {"mean": gains @ weights / weights.sum(axis=0)}
 
     draws = bootstrap(mean, clusters_of(lesions), 200, 0)["mean"]
     assert differences["other"]["top_1",] == pytest.approx(interval(draws), abs=2e-6)
@@ -250,7 +250,7 @@ def test_a_split_that_says_nothing_is_refused(scene):
     path = scene["folder"] / "split.json"
     split = json.loads(path.read_text())
     for other, error, sentence in (
-        (split | {"train": ["other.jpg"]}, d.DatasetError, "1 images of the split are not in"),
+        (split | {"train": ["other.jpg"]}, d.DatasetError, "1 images are not in"),
         ({"train": split["train"]}, ModelFolderError, "lacks its validation part"),
         ([], ModelFolderError, "lacks its train part"),
     ):
@@ -316,11 +316,11 @@ def test_useless_lists_and_answers_are_refused(scene):
     path = scene["answers"] / "images.csv"
     text = path.read_text()
     for wrong, sentence in (
-        (text.replace(ids[0], "ISIC_X"), "1 images of .* are not in .*, the first ISIC_X"),
+        (text.replace(ids[0], "ISIC_X"), "1 images are not in .*, the first ISIC_X"),
         (text + text.splitlines()[1] + "\n", "images.csv has .* more than once"),
         (
             text.replace(f"{ids[0]},{LABELS[truth[0]]}", f"{ids[0]},{LABELS[truth[0] - 1]}"),
-            "another version",
+            "different versions",
         ),
         ("image_id,dx\n", "lists no image"),
     ):

@@ -206,7 +206,7 @@ def test_summaries_are_those_of_python(numbers, classifier):
         cases.append(Prediction(dict(zip(labels, p.tolist())), None, rng.uniform(1, 4000), notices))
     for language in TEXTS:
         code = """([cases, tab, tongue]) => cases.map(one => page.summary(one, tab, tongue))"""
-        told = [
+        fields = [
             {
                 "probabilities": list(case.probabilities.values()),
                 "notices": case.notices,
@@ -215,7 +215,7 @@ def test_summaries_are_those_of_python(numbers, classifier):
             }
             for case in cases
         ]
-        found = numbers(code, [told, settings(classifier), language])
+        found = numbers(code, [fields, settings(classifier), language])
         assert found == [answer.summary(case, config, language) for case in cases]
     values = [*rng.uniform(0, 1, 200).tolist(), 0, 0.01, 0.125, 0.375, 0.99, 1, 0.9901, 0.00999]
     for language in TEXTS:
@@ -249,24 +249,24 @@ def agreement(numbers, classifier):
     numbers(START)
 
     def measure(what: str, pictures: list[bytes]) -> dict:
-        same, apart, milliseconds, notices = [], [], [], []
+        same, differences, milliseconds, notices = [], [], [], []
         for data in pictures:
             theirs = classifier.predict(data)
             ours = numbers("data => answered(data)", coded(data))
             p, q = np.array(ours["probabilities"]), np.array(list(theirs.probabilities.values()))
             same.append(p.argmax() == q.argmax())
-            apart.append(float(np.abs(p - q).max()))
+            differences.append(float(np.abs(p - q).max()))
             notices.append(ours["notices"] == theirs.notices)
             milliseconds.append(ours["milliseconds"])
         found = {
             "top-1": float(np.mean(same)),
             "notices": float(np.mean(notices)),
-            "median": statistics.median(apart),
+            "median": statistics.median(differences),
         }
         print(
             f"\n{len(same)} {what}: same first diagnosis in {found['top-1']:.1%}, same notices in "
             f"{found['notices']:.1%}; largest probability difference of a picture: median "
-            f"{found['median']:.5f}, largest {max(apart):.4f}; one thread, median "
+            f"{found['median']:.5f}, largest {max(differences):.4f}; one thread, median "
             f"{statistics.median(milliseconds):.1f} ms"
         )
         return found

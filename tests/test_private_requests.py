@@ -140,6 +140,6 @@ def test_firefox_answers_and_asks_the_network_for_nothing(firefox, classifier, p
             before = firefox.evaluate(count)
             firefox.send_file(".private input[type=file]", pictures / "vasc.png")
             firefox.wait("document.querySelectorAll('.private .share').length === 7")
-            said = firefox.evaluate("() => document.querySelector('.private').innerText")
-            assert probability(prediction.top()[0][1], "en") in said
+            shown = firefox.evaluate("() => document.querySelector('.private').innerText")
+            assert probability(prediction.top()[0][1], "en") in shown
             assert server.requests == [] and firefox.evaluate(count) == before

@@ -52,8 +52,8 @@ def test_from_the_model_to_the_answer(
         # All but the last sentence, which holds the milliseconds.
         boxes = answer.summary(prediction, classifier.config, language).partition('<p class="small')
         expected = html.unescape(re.sub("<[^>]*>", " ", boxes[0])).split()
-        said = tab.locator(".private .verdict").inner_text().split()
-        assert said[: len(expected)] == expected and len(expected) > 10
+        shown = tab.locator(".private .verdict").inner_text().split()
+        assert shown[: len(expected)] == expected and len(expected) > 10
         rows = tab.locator(".private .share").all_inner_texts()
         ranked = [name(language, label) for label, _ in prediction.top(7)]
         assert [row.split("\n")[0] for row in rows] == ranked

@@ -1,4 +1,4 @@
-"""The page of drawn artefacts: the same drawings for every model, what is measured, its table."""
+"""The report of drawn artefacts: the same drawings for every model, what is measured, its table."""
 
 import shutil
 
@@ -41,18 +41,31 @@ def test_what_is_served_is_measured_and_its_threshold_tells_what_is_unfamiliar(
     assert unfamiliar is None
 
 
-def test_the_page_has_a_row_a_model(trained, made, tmp_path):
+def test_lesions_are_resampled_only_if_the_split_was_by_lesion(trained, made, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "copy")
+    config = f.read_config(folder)
+    images = len(f.read_json(folder / f.SPLIT)["validation"])
+    units = {}
+    for by in ("lesion", "image"):
+        config["data"]["split_by"] = by
+        f.write_json(folder / f.CONFIG, config)
+        metrics = a.measure(folder, str(made), resamples=5, cache=tmp_path / "cache")["none"]
+        units[by] = metrics["interval"]["units"]
+    assert units["lesion"] < units["image"] == images
+
+
+def test_the_report_has_a_row_per_model(trained, made, tmp_path):
     other = shutil.copytree(trained, tmp_path / "other")
     (other / f.TFLITE).unlink()
-    output = tmp_path / "results" / "page.md"
+    output = tmp_path / "results" / "report.md"
     places = ["--dataset", made, "--output", output, "--cache", tmp_path / "cache"]
-    told = a.main([*map(str, [trained, other, *places]), "--resamples", "20"])
-    assert output.read_text() == told
-    sections = told.split("\n## ")
+    text = a.main([*map(str, [trained, other, *places]), "--resamples", "20"])
+    assert output.read_text() == text
+    sections = text.split("\n## ")
     assert [part.splitlines()[0] for part in sections[1:]] == [
         "Balanced accuracy",
         "Log-loss",
-        "Called unfamiliar, and so not named",
+        "Refused as unfamiliar",
     ]
     assert all("| none | circle | ruler | ink | hair | light |" in part for part in sections[1:])
     reached = f.read_config(trained)["training"]["validation"]["balanced_accuracy"]["value"]

@@ -182,7 +182,7 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
         timeout=120,
     )
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1
-    assert "No good copy of ann/skin is kept here" in refused.stderr
+    assert "no cached copy of ann/skin" in refused.stderr
 
 
 @pytest.mark.nightly

@@ -158,7 +158,7 @@ def test_publication_sends_what_the_page_needs_and_nothing_else(published, check
     for name in set(files) - {".gitattributes"}:
         assert files[name] == (checkout / name).read_bytes()
     first, *later = reversed(published.commits(SPACE, repo_type="space"))
-    assert first.title == "initial commit" and len(later) == 2  # one commit a publication
+    assert first.title == "initial commit" and len(later) == 2  # one commit per publication
 
 
 # --- the Space's machine

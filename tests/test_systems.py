@@ -270,8 +270,8 @@ def test_our_systems_stand_beside_the_published(table):
     assert "| 82.23 (71.00)" in text and "| 84.23 (73.00)" in text
     assert "| 93.00 | P2 |" in text and "| 2 | 1,000,003 | 6,427,745 |" in text
     assert "3 epochs, 2.5 to 5.5 minutes, start weights none" in text
-    assert "Always saying nv would be right in 80.07%" in text  # 663 of 828
-    assert "Always saying benign would be right in 89.98%" in text  # 745 of 828
+    assert "Always answering nv would be right for 80.07%" in text  # 663 of 828
+    assert "Always answering benign would be right for 89.98%" in text  # 745 of 828
     assert "Nafi'iyah" in text and "Abdukarimov" not in text
     picture = np.asarray(Image.open(table.parent / "accuracy_vs_ms.png").convert("RGB"))
     assert picture.shape[1] == 1200 and picture.std() > 10

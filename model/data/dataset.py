@@ -80,8 +80,8 @@ class Rows:
         missing = [image_id for image_id in image_ids if image_id not in row_of]
         if missing:
             raise DatasetError(
-                f"{len(missing)} images of the split are not in {self.name}, the first "
-                f"{missing[0]}. Name the data set that the model was trained on."
+                f"{len(missing)} images are not in {self.name}, the first {missing[0]}. Name the "
+                "data set that they come from."
             )
         return np.array([row_of[image_id] for image_id in image_ids], dtype=np.int64)
 

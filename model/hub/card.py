@@ -28,7 +28,6 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
-    replacing,
     write_text,
 )
 from model.hub.pull import README
@@ -75,7 +74,7 @@ EVALUATION = (
     ("recall", "Melanoma sensitivity", ("melanoma", "sensitivity")),
     ("recall", "Malignant sensitivity", ("malignant", "sensitivity")),
 )
-# Keys of config.json's `training` that stand elsewhere in the card, or concern one machine only.
+# Keys of config.json's `training` that are elsewhere in the card, or matter on one machine only.
 NO_SETTINGS = """dataset label_column split_by limit weights backbone command finished epochs_run
 best_epoch minutes device machine validation extra extra_label_column final speed commit malignant
 mean_of teacher teachers label_share unlabelled hold_out""".split()
@@ -96,16 +95,15 @@ def write_card(folder: Path, repo_id: str | None = None) -> None:
     generated = f"{BEGIN}\n{_rendered('card.md.jinja', facts)}{END}"
     # ModelCardData puts the keys into the same order each time.
     card = f"---\n{ModelCardData(**front).to_yaml()}\n---\n{before}{generated}{after}"
-    with replacing(folder / README) as beside:
-        beside.write_bytes(card.encode())
+    write_text(folder / README, card)
 
 
 def write_report(folder: Path, config: dict, metrics: dict) -> None:
     """Write report.md, confusion.png, roc.png and reliability.png into a folder.
 
     config, metrics: the content of config.json and metrics.json; missing keys leave their lines
-    out. The figures show TF Lite, or Keras where TF Lite was not measured. Published figures stand
-    beside ours where the labels are those of HAM10000. Raises ValueError without any measurement.
+    out. The figures show TF Lite, or Keras if TF Lite was not measured. Published figures are next
+    to ours if the labels are those of HAM10000. Raises ValueError if nothing was measured.
     """
     from model.evaluation import figures  # Matplotlib, which the card does without
 
@@ -256,8 +254,8 @@ def _edits(path):
     try:
         card = ModelCard.load(path, ignore_metadata_errors=True)
     except (ValueError, yaml.YAMLError) as error:
-        said = re.sub(r"\s+", " ", str(error))
-        raise ModelFolderError(f"The front matter of {path} cannot be read: {said}") from None
+        reason = re.sub(r"\s+", " ", str(error))
+        raise ModelFolderError(f"The front matter of {path} cannot be read: {reason}") from None
     kept = {key: value for key, value in card.data.to_dict().items() if key not in MEASURED}
     begins, ends = card.text.count(BEGIN), card.text.count(END)
     if begins == ends == 0:

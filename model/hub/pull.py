@@ -8,11 +8,10 @@ pointer of a branch (refs/BRANCH) moves to a commit only when its files match th
 the pointer always names the last good copy, which serves while the Hub cannot be reached or sends
 damaged files.
 
-The client finds the token itself, where `hf auth login` keeps it or in HF_TOKEN.
+The client finds the token itself: in HF_TOKEN, or where `hf auth login` keeps it.
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -36,6 +35,7 @@ from huggingface_hub.utils import validate_repo_id
 from model.folder import (
     CONFIG,
     METRICS,
+    NO_ROOM,
     SUMS,
     TFLITE,
     WEIGHTS,
@@ -49,21 +49,20 @@ README = "README.md"
 PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json if there is one
 START = (CONFIG, WEIGHTS)  # what train.py --weights pulls; PAGE if there are no Keras weights
 TIMEOUT = 5  # seconds for an answer: a page with a cached copy should not wait long
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class HubError(ModelFolderError):
-    """What the Hub refused to do, and what to do about it, as one message. A ValueError."""
+    """Something that the Hub refused. The message says what, and what to do about it."""
 
 
 class HubUnavailable(HubError):
-    """A failure that may pass or can be repaired; a cached copy serves meanwhile."""
+    """A failure that may pass or can be repaired; until then a cached copy serves."""
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model folder on disk, its commit on the Hub (None for a local one), and a notice for the
-    user, for example that the Hub could not be reached, or ""."""
+    """A model folder on disk, its commit on the Hub (None for a local folder), and a notice for the
+    user (for example that the Hub could not be reached) or ""."""
 
     folder: Path
     commit: str | None = None
@@ -80,8 +79,8 @@ def parse_id(name: str) -> tuple[str, str]:
         fine = False
     if not fine or repo_id.count("/") != 1:
         raise HubError(
-            f"There is no folder {name}, and a model on the Hub cannot have that name: it would be "
-            "USER/NAME or USER/NAME@REVISION (branch, tag or commit)."
+            f"{name} is neither a local folder nor a valid Hub id. Use USER/NAME or "
+            "USER/NAME@REVISION (branch, tag or commit)."
         )
     return repo_id, revision or "main"
 
@@ -114,13 +113,11 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
     if isinstance(error, RevisionNotFoundError):
         return HubError(f"{repo_id} on the Hub has no branch, tag or commit {revision}.")
     if isinstance(error, EntryNotFoundError) and status:
-        return HubError(
-            f"{name} on the Hub is not a model folder of this program: it has no {SUMS}."
-        )
+        return HubError(f"{name} on the Hub is not a model folder: it has no {SUMS}.")
     if isinstance(error, RepositoryNotFoundError):
         return HubError(
-            f"There is no model {repo_id} on the Hub, nor a folder of that name here. Check the "
-            "spelling; a private model needs a token that may read it: hf auth login"
+            f"There is no model {repo_id} on the Hub, and no local folder of that name. Check the "
+            "spelling. A private model needs a token that may read it: hf auth login"
         )
     if status == 401:
         return HubError(
@@ -129,8 +126,8 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
         )
     if status == 403:
         return HubError(
-            f"Your token does not give the right to do this with {repo_id}. Is {repo_id} yours, "
-            "and may the token write? Make a token that may, then: hf auth login"
+            f"Your token has no permission to do this with {repo_id}. Check that {repo_id} is "
+            "yours and that the token has write access, then sign in with: hf auth login"
         )
     if status == 412:
         return HubError(
@@ -140,7 +137,7 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
     if status in (408, 429) or status >= 500:
         return HubUnavailable(f"The Hub is not available at the moment (it answers {status}).")
     if isinstance(error, OfflineModeIsEnabled):
-        return HubUnavailable("The Hub was not asked, since HF_HUB_OFFLINE is set.")
+        return HubUnavailable("The Hub was not asked, because HF_HUB_OFFLINE is set.")
     if isinstance(error, httpx2.TransportError):
         return HubUnavailable(f"The Hub cannot be reached ({type(error).__name__}).")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -149,13 +146,13 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
         )
     if isinstance(error, OSError) and error.strerror:
         return HubUnavailable(f"{error.strerror}: {error.filename or constants.HF_HUB_CACHE}.")
-    said = " ".join(str(getattr(error, "server_message", None) or error).split())[:300]
+    message = " ".join(str(getattr(error, "server_message", None) or error).split())[:300]
     if token := token_of(api):
-        said = said.replace(token, "<token>")
+        message = message.replace(token, "<token>")
     if status:
-        return HubError(f"The Hub refuses this for {repo_id}, with {status}: {said}")
-    # For example the login page of a hotel's network instead of the Hub's answer.
-    return HubUnavailable(f"The Hub's answer cannot be used ({type(error).__name__}: {said}).")
+        return HubError(f"The Hub refuses this for {repo_id}, with {status}: {message}")
+    # For example the login page of a hotel's network in place of the Hub's answer.
+    return HubUnavailable(f"The Hub's answer cannot be used ({type(error).__name__}: {message}).")
 
 
 def token_of(api: HfApi) -> str | None:
@@ -179,9 +176,9 @@ def pull(
 ) -> Pulled:
     """Pull `files` of USER/NAME[@REVISION], or the whole folder for None, into the client's cache.
 
-    Every file is checked against SHA256SUMS, except README.md, which people edit on the Hub. Where
-    the Hub cannot be reached, the disk is full, or a download is damaged twice, the last good copy
-    is returned with a notice. Raises HubUnavailable if there is no such copy, and HubError if the
+    Every file is checked against SHA256SUMS, except README.md, which people edit on the Hub. If the
+    Hub cannot be reached, the disk is full, or a download is damaged twice, the last good copy is
+    returned with a notice. Raises HubUnavailable if there is no such copy, and HubError if the
     Hub has no such model or refuses it.
     """
     repo_id, revision = parse_id(name)
@@ -202,12 +199,12 @@ def pull(
         folder = store / "snapshots" / known
         if _faulty(folder, files):
             raise HubUnavailable(
-                f"{error} No good copy of {name} is kept here to serve meanwhile. Try again later, "
-                f"or name a model folder on this machine, which {name} is not."
+                f"{error} There is no cached copy of {name} to fall back on. Try again later, or "
+                "give the path of a local model folder."
             ) from None
-        kept = f"This is the copy of {repo_id} that is kept here, commit {known[:7]}."
-        return Pulled(folder, known, f"{error} {kept}")
-    with contextlib.suppress(OSError):  # a read-only cache serves, too
+        notice = f"This is the cached copy of {repo_id}, commit {known[:7]}."
+        return Pulled(folder, known, f"{error} {notice}")
+    with contextlib.suppress(OSError):  # a read-only cache serves too
         if not pointer.is_file() or pointer.read_text() != info.sha:
             pointer.parent.mkdir(parents=True, exist_ok=True)
             with replacing(pointer) as beside:
@@ -229,18 +226,15 @@ def _download(api, repo_id, folder, files, cache):
     if faulty:
         at, file = f"{repo_id} on the Hub, commit {folder.name[:7]},", faulty[0]
         if not altered and f"  {file}\n" not in (folder / SUMS).read_text():
-            made = f"; python convert.py {repo_id} --push-to-hub {repo_id} makes it"
-            raise HubUnavailable(f"{at} has no {file}{made if file == TFLITE else ''}.")
+            hint = f"; python convert.py {repo_id} --push-to-hub {repo_id} makes it"
+            raise HubUnavailable(f"{at} has no {file}{hint if file == TFLITE else ''}.")
         raise HubUnavailable(f"{at} is damaged: {file} does not match its checksum.")
 
 
-def _hash_in_cache(path: Path) -> str:
-    """The name of a file's contents in the cache: SHA-256 of a large file, else git's hash."""
-    return Path(os.readlink(path)).name if path.is_symlink() else ""
-
-
 def _as_named(path: Path) -> bool:
-    name = _hash_in_cache(path)
+    """Whether a file's contents have the hash by which the cache names them: SHA-256 for a large
+    file, git's hash for any other. True for a file that is not a link into the cache."""
+    name = Path(os.readlink(path)).name if path.is_symlink() else ""
     if len(name) == 64:
         return sha256(path) == name
     data = path.read_bytes()
@@ -248,9 +242,8 @@ def _as_named(path: Path) -> bool:
 
 
 def _evict(path: Path) -> bool:
-    """Remove a file whose cached contents are not what the Hub names; other commits may share them.
-
-    Returns whether it was removed."""
+    """Remove a file, and what it links to in the cache, unless that has the hash that names it.
+    A new download would not help then. Returns whether the file was removed."""
     if not path.exists() or path.is_symlink() and _as_named(path):
         return False
     blob = path.parent / os.readlink(path) if path.is_symlink() else path

@@ -47,7 +47,7 @@ from model.hub.pull import (
     token_of,
 )
 
-# Other files are refused, lest a person's own file is published by mistake.
+# Other files are refused, so that no private file is published by mistake.
 LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, SUMS, README, "history.csv", "report.md"}
 RECORD = ".hub.json"  # in a working copy: the commit it was made from, and the files it then held
 
@@ -56,7 +56,7 @@ def working_copy(name: str, api: HfApi | None = None, cache: "str | Path | None"
     """A model folder to work in: a local one as it is; one on the Hub copied to runs/USER--NAME.
 
     The copy (runs/USER--NAME@REVISION for a revision) is updated when the Hub has a newer commit
-    and the copy is unchanged. Raises HubError where both have changed.
+    and the copy is unchanged. Raises HubError if both have changed.
     """
     if os.path.isdir(name):
         return Path(name)
@@ -112,7 +112,7 @@ def add_push_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
-    """Raise HubError, before hours of work, where the push at the end could not succeed."""
+    """Raise HubError, before hours of work, if the push at the end could not succeed."""
     if not args.push_to_hub:
         if args.private or args.revision:
             raise HubError("--private and --revision go with --push-to-hub USER/NAME.")
@@ -128,8 +128,8 @@ def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
     owner = args.push_to_hub.split("/")[0]
     if owner not in [user["name"], *(each["name"] for each in user.get("orgs", []))]:
         raise HubError(
-            f"You are signed in to the Hub as {user['name']}, which may not push to {owner}/...: "
-            "name a model of your own, or sign in again with hf auth login."
+            f"You are signed in to the Hub as {user['name']}, who may not push to {owner}/...: "
+            "name a model of your own, or sign in again with: hf auth login"
         )
 
 
@@ -153,7 +153,7 @@ def _check_target(repo_id, revision, api):
 
 
 def push_if_asked(args: argparse.Namespace, folder: "str | Path") -> None:
-    """Push `folder` where --push-to-hub was given. Raises HubError; the folder is then complete."""
+    """Push `folder` if --push-to-hub was given. Raises HubError; the folder itself is complete."""
     if args.push_to_hub:
         try:
             push(folder, args.push_to_hub, args.private, args.revision or "main")
@@ -173,7 +173,7 @@ def push(
     Checks the folder and writes its card. Files of an earlier push that the folder no longer has
     are deleted in the same commit; files that people added on the Hub stay. Their edits of the card
     there stay too, unless the folder's card has edits of its own. The model and the branch are made
-    where missing. Raises HubError, and ModelFolderError for a folder that is not complete.
+    if they are missing. Raises HubError, and ModelFolderError for an incomplete folder.
     """
     from model.hub.card import write_card  # and Jinja, which parsing arguments does without
 
@@ -238,7 +238,7 @@ def push(
 
 
 def _make_room(api, repo_id, private, revision) -> bool:
-    """Make the model and the branch where missing; returns whether it made the branch."""
+    """Make the model and the branch if they are missing. Returns whether it made the branch."""
     try:
         there = api.model_info(repo_id, expand=["private"])
     except GatedRepoError:
@@ -269,7 +269,7 @@ def _read(api, repo_id, file, commit) -> str:
 
 
 def _with_edits(ours, theirs) -> ModelCard | None:
-    """Our card with the edits of the Hub's; None where ours has edits of its own."""
+    """Our card with the edits made on the Hub; None if ours has edits of its own."""
     from model.hub.card import BEGIN, END
 
     before, _, rest = ours.text.partition(BEGIN)

@@ -18,8 +18,8 @@ from model.quality import CODES
 
 
 def suspicious(prediction, config: dict) -> dict | None:
-    """{score, threshold, flag}: the summed probability of the labels that a doctor should see
-    soon, against the model's operating point; None if the model has none."""
+    """{score, threshold, flag}: the summed probability of the suspicious labels, the model's
+    operating point, and whether the sum reaches it; None if the model has no operating point."""
     calibration = config.get("calibration") or {}
     threshold, labels = calibration.get("threshold"), calibration.get("suspicious")
     if threshold is None or not labels:
@@ -29,8 +29,8 @@ def suspicious(prediction, config: dict) -> dict | None:
 
 
 def revision(classifier) -> str:
-    """The commit of a model from the Hub. For any other, `sha256:` and the start of SHA256SUMS' own
-    digest, which changes with any file of the folder."""
+    """The commit of a model from the Hub. For any other, `sha256:` and the start of the digest of
+    SHA256SUMS, which changes with any file of the folder."""
     folder = classifier.folder
     if folder.parent.name == "snapshots":
         return folder.name
@@ -76,7 +76,7 @@ def boxes(config: dict, language: str) -> dict[str, str]:
     """The HTML parts of a summary: a box for each notice, by code; "unsure"; for a model with an
     operating point "suspicious" and "benign", with the places {score} and {threshold}; and "time",
     with the place {milliseconds}."""
-    found = {
+    html = {
         code: _box("notice", "!", text(language, "notice"), text(language, f"notice_{code}"))
         for code in CODES
     }
@@ -88,9 +88,9 @@ def boxes(config: dict, language: str) -> dict[str, str]:
             key = f"sum_{kind}"
             one = "_one" if len(suspects or []) == 1 and kind != "unsure" else ""
             detail = text(language, f"{key}_detail{one}", **words)
-            found[kind] = _box(kind, mark, text(language, key), detail)
+            html[kind] = _box(kind, mark, text(language, key), detail)
     time = text(language, "time", milliseconds="{milliseconds}")
-    return found | {"time": f'<p class="small">{escape(time)}</p>'}
+    return html | {"time": f'<p class="small">{escape(time)}</p>'}
 
 
 def _filled(html: str, **values: str) -> str:
@@ -104,12 +104,12 @@ def summary(prediction, config: dict, language: str) -> str:
     """HTML: the notices, the verdict with its reason, and the time."""
     html = boxes(config, language)
     shown = [html[notice] for notice in prediction.notices]
-    found = suspicious(prediction, config)
+    suspicion = suspicious(prediction, config)
     if not prediction.confident:
         shown.append(html["unsure"])
-    elif found:
-        score, threshold = _distinct(found["score"], found["threshold"], language)
-        box = html["suspicious" if found["flag"] else "benign"]
+    elif suspicion:
+        score, threshold = _distinct(suspicion["score"], suspicion["threshold"], language)
+        box = html["suspicious" if suspicion["flag"] else "benign"]
         shown.append(_filled(box, score=score, threshold=threshold))
     milliseconds = number(prediction.milliseconds, language)
     return "".join(shown) + _filled(html["time"], milliseconds=milliseconds)
@@ -161,7 +161,7 @@ def _shares(language: str, digits: int = 0, **figures: dict) -> dict[str, str]:
 
 
 def about(classifier, language: str = "en") -> str:
-    """The model in a few sentences: backbone, data, and test results."""
+    """The model in a few sentences: backbone, data and test results."""
     config, metrics = classifier.config, classifier.metrics
     data, calibration = config["data"], config.get("calibration") or {}
     parts = [
@@ -223,20 +223,22 @@ def table(rows: Sequence, labels: list[str], language: str) -> str:
     ]
     for row in rows:
         if row.reason:
-            said = f'<td colspan="2">{escape(sentence(row.reason, language))}</td>'
+            result = f'<td colspan="2">{escape(sentence(row.reason, language))}</td>'
         else:
             top = text(language, "batch_unsure")
             if row.label is not None:
                 top = f"{name(language, row.label)}, {probability(row.probability, language)}"
             notices = " ".join(text(language, f"notice_{notice}") for notice in row.notices)
-            said = f"<td>{escape(top)}</td><td>{escape(notices)}</td>"
-        found = row.probabilities
+            result = f"<td>{escape(top)}</td><td>{escape(notices)}</td>"
         shares = "".join(
-            f"<td>{escape(probability(found[k], language)) if found else ''}</td>" for k in labels
+            f"<td>{escape(probability(row.probabilities[label], language))}</td>"
+            if row.probabilities
+            else "<td></td>"
+            for label in labels
         )
         lines.append(
             f"<tr><td>{_thumbnail(row.thumbnail) if row.thumbnail else ''}</td>"
-            f'<th scope="row">{escape(row.name)}</th>{said}{shares}</tr>'
+            f'<th scope="row">{escape(row.name)}</th>{result}{shares}</tr>'
         )
     return "".join(lines) + "</tbody></table></div>"
 
@@ -249,9 +251,9 @@ def lead(labels: list[str], language: str) -> str:
 
 
 def translations(classifier) -> dict[str, dict[str, str]]:
-    """{language: {key: text}} for the browser: texts.json, and what is composed from it once. Keys
-    of HTML start with html_."""
-    found = {}
+    """{language: {key: text}} for the browser: texts.json, and HTML composed from it, whose keys
+    start with html_."""
+    translated = {}
     for language, texts in TEXTS.items():
         t = {key: escape(value, quote=False) for key, value in texts.items()}
         notice = classifier.notice and escape(texts["kept_copy"] or classifier.notice)
@@ -260,10 +262,10 @@ def translations(classifier) -> dict[str, dict[str, str]]:
             "megabytes": batch.MAX_BYTES // 1_000_000,
             "picture_megabytes": batch.MAX_PICTURE_BYTES // 1_000_000,
         }
-        said = escape(lead(classifier.labels, language))
-        found[language] = texts | {
+        introduction = escape(lead(classifier.labels, language))
+        translated[language] = texts | {
             "batch_hint": text(language, "batch_hint", **bounds),
-            "html_title": f"<h1>{t['title']}</h1><p class='lead'>{said}</p>",
+            "html_title": f"<h1>{t['title']}</h1><p class='lead'>{introduction}</p>",
             "html_no_diagnosis": f"<strong>{t['no_diagnosis']}</strong> {notice}",
             "html_hints": f"<p>{t['framing']}</p><p>{t['privacy']}</p>",
             "html_answer_empty": f"<div class='empty'>{t['answer_empty']}</div>",
@@ -273,4 +275,4 @@ def translations(classifier) -> dict[str, dict[str, str]]:
             "html_about": f"<h2>{t['about_heading']}</h2>"
             f"<p>{escape(about(classifier, language))}</p>",
         }
-    return found
+    return translated

@@ -1,4 +1,4 @@
-"""Many pictures, or zips of them (never unpacked to disk), to a table and a CSV."""
+"""Classify many pictures, or zips of them (never unpacked to disk), into rows and a CSV."""
 
 import contextlib
 import csv
@@ -21,18 +21,20 @@ from model.page.texts import ENGLISH, text
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
 from model.preprocessing import PictureError
 
-# Bounds for one call, which the page states. Bytes count as sent and, of a zip, as unpacked.
+# Limits for one call, as the page states them. MAX_BYTES holds for the files as sent and, in the
+# case of a zip, as unpacked.
 MAX_PICTURES = 200
 MAX_BYTES = 200_000_000
 MAX_DIRECTORY = 250_000  # bytes of a zip's table of contents; 200 pictures need about 20,000
-MAX_NAME, THUMBNAIL = 80, 96  # characters; pixels a side
+MAX_NAME = 80  # characters
+THUMBNAIL = 96  # pixels per side
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 ZIP_STARTS = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty zip
 
 
 class BatchError(UserError):
-    """Files, or one of them, that cannot be used. The message is the text `error_CODE`, with
-    `values` in its places, for the person who sent the files."""
+    """Files, or one of them, that cannot be used. The message, for the person who sent them, is the
+    text `error_CODE` with `values` in its places."""
 
     def __init__(self, code: str, **values):
         super().__init__(text(ENGLISH, f"error_{code}", **values))
@@ -44,11 +46,11 @@ class BatchRow:
     """One picture, or one file that cannot be used.
 
     name: printable base name of at most MAX_NAME characters, numbered if it occurs again
-    thumbnail: RGB, at most THUMBNAIL pixels a side, without metadata
+    thumbnail: RGB, at most THUMBNAIL pixels per side, without metadata
     label, probability: the most probable label; both None if the model is not confident
     probabilities: {label: 0..1}
     notices: codes from model/quality.py's CODES
-    reason: why there is nothing but a name
+    reason: why the file cannot be used; then only `name` is set
     """
 
     name: str
@@ -74,7 +76,7 @@ def classify_many(
     the first picture and after each. Memory holds one picture at a time, and the rows' thumbnails.
     A picture or zip that cannot be used becomes a row with a reason; folders and hidden files in a
     zip are left out. Raises BatchError, before any picture is read, if there are no files or if
-    they exceed a bound.
+    they exceed a limit.
     """
     jobs = _list(Path(file) for file in files)
     rows, seen = [], Counter()
@@ -99,16 +101,12 @@ def _list(paths: Iterable[Path]) -> list[tuple[Path, zipfile.ZipInfo | None, Exc
             unpacked += 0 if refusal else length
             jobs.append((path, member, refusal))
         if len(jobs) > MAX_PICTURES:
-            raise _too_many()
+            raise BatchError("batch_many", pictures=MAX_PICTURES)
         if max(sent, unpacked) > MAX_BYTES:
             raise BatchError("batch_large", megabytes=MAX_BYTES // 1_000_000)
     if not jobs:
         raise BatchError("batch_none")
     return jobs
-
-
-def _too_many() -> BatchError:
-    return BatchError("batch_many", pictures=MAX_PICTURES)
 
 
 def _look(path: Path) -> tuple[int, list[zipfile.ZipInfo | None], BatchError | None]:
@@ -141,7 +139,8 @@ def _contents(jobs) -> Iterator[tuple[str, bytes, Exception | None]]:
                     if member and not archive:
                         archive = stack.enter_context(zipfile.ZipFile(path))
                     if not reason:
-                        # Bounded whatever size is declared; zipfile's checksum finds the lie.
+                        # Bounded, since the declared size may be false; zipfile's checksum then
+                        # fails.
                         with archive.open(member) if member else open(path, "rb") as file:
                             data = file.read(MAX_PICTURE_BYTES)
                 except Exception:  # see _look
@@ -170,7 +169,7 @@ class _Bounded(io.BufferedReader):
 
     def read(self, size=-1):
         if size > MAX_DIRECTORY:
-            raise _too_many()
+            raise BatchError("batch_many", pictures=MAX_PICTURES)
         return super().read(size)
 
 
@@ -204,11 +203,11 @@ def write_csv(
 ) -> None:
     """Write a UTF-8 CSV in one step, one line per row: name, top_diagnosis, probability, a column
     for each label, notices (codes, separated by spaces), error. Text that a spreadsheet would take
-    for a formula is prefixed with ' (OWASP, "CSV Injection")."""
+    for a formula gets the prefix ' (OWASP, "CSV Injection")."""
     answered = (list(row.probabilities) for row in rows if row.probabilities)
     labels = labels or next(answered, LABELS)
     with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # a ; in a name separates no cells
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # so a ; in a name splits no cell
         writer.writerow(["name", "top_diagnosis", "probability", *labels, "notices", "error"])
         for row in rows:
             values = [row.probability, *map(row.probabilities.get, labels)]

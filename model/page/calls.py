@@ -26,7 +26,7 @@ def problem(message: str) -> gr.Error:
 
 @contextlib.contextmanager
 def inside(room: limits.Room, language: str):
-    """Hold a place in `room`. Raises gr.Error, in `language`, if there is none or if the pictures
+    """Hold a seat in `room`. Raises gr.Error, in `language`, if the room is full or if the pictures
     cannot be used."""
     try:
         with room:
@@ -53,12 +53,12 @@ def _decoded(url: str) -> bytes:
 class Calls:
     """The methods that page.py wires to components.
 
-    `folder` is Gradio's folder for uploads, `model` what /analyze tells of the model, and `dataset`
-    the source of the example pictures.
+    `folder` is Gradio's folder for uploads, `model` is the entry "model" of /analyze's answer, and
+    `dataset` the source of the example pictures.
 
-    Files arrive as Gradio's FileData or ImageData in a dict ("preprocess=False"). gr.Image would
-    open them itself and answer a file that is not a picture with an error of its own; gr.File would
-    make an empty temporary file for each.
+    Files arrive as dicts, Gradio's FileData or ImageData, because of "preprocess=False". Otherwise
+    gr.Image would open them itself and answer a file that is not a picture with an error of its
+    own, and gr.File would make an empty temporary file for each.
     """
 
     def __init__(self, classifier, folder: Path, model: dict, dataset: str):
@@ -103,10 +103,13 @@ class Calls:
         return answer.as_json(prediction, self.classifier, self.model)
 
     def answer_page(self, picture: dict | None, request: gr.Request):
+        """Classify a picture for the page. Returns a value for each output in `_one_picture`: the
+        summary, the two parts to show, what `switch` needs, the probabilities, the choice of
+        diagnosis, the evidence map of the first one, and its description. Raises gr.Error."""
         language, labels = spoken(request), self.classifier.labels
         with inside(self.room, language):
             prediction = self._classified(picture, language)
-            # Kept for the session, so that the map of another label needs no second run.
+            # Kept for the session, so that `switch` need not classify again.
             seen = shown(prediction.picture), strengths(prediction.evidence)
             top = prediction.top(1)[0][0]
             image, words = self._map(seen, top, language)
@@ -123,6 +126,9 @@ class Calls:
         )
 
     def switch(self, seen: tuple | None, label: str, request: gr.Request):
+        """The evidence map and the description of another label. `seen` is what `answer_page` kept:
+        the picture as shown and its strengths float32 [h, w, k], 0 to 1. Raises gr.Error if it has
+        been deleted."""
         language = spoken(request)
         if seen is None:
             raise problem(text(language, "error_gone"))
@@ -137,13 +143,15 @@ class Calls:
         return gr.Image(overlay(picture, strength), alt_text=alt), answer.diagnosis(label, language)
 
     def answer_many(self, files: list[dict] | None, request: gr.Request, progress=gr.Progress()):
+        """Classify pictures and zips of pictures: the table as HTML, and a button that downloads
+        it as CSV. Raises gr.Error."""
         language, labels = spoken(request), self.classifier.labels
         paths, unit = [file["path"] for file in files or []], text(language, "batch_progress")
         with inside(self.batches, language):
             rows = batch.classify_many(
                 self.classifier, paths, lambda done, total: progress((done, total), unit=unit)
             )
-        # In the uploads' folder, so that it is swept with them.
+        # In the folder for uploads, so that it is deleted with them.
         path = self.folder / secrets.token_hex(16) / "diagnoses.csv"
         try:
             path.parent.mkdir(parents=True)
@@ -155,14 +163,17 @@ class Calls:
 
     @functools.cached_property
     def examples(self) -> list[Example]:
+        """The example pictures, read from the data set at the first use; deleted at exit."""
         folder = tempfile.mkdtemp(prefix="examples-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return find_examples(self.classifier.folder, self.dataset, folder)
 
     def show_examples(self, request: gr.Request):
+        """The gallery of examples, and whether its part of the page is visible."""
         language = spoken(request)
         items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in self.examples]
         return gr.Gallery(items), gr.Column(visible=bool(items))
 
     def take_example(self, event: gr.SelectData):
+        """The path of the example that was clicked."""
         return str(self.examples[event.index].path)

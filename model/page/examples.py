@@ -1,13 +1,16 @@
 """One test picture of each diagnosis, from the data set that a model was trained on.
 
-Reads Parquet files, of a local folder or from the Hub, with pyarrow if that is installed, and only
-the columns and row groups that are needed. The repository has no examples: the data set's licence
-differs.
+Reads Parquet files, from a local folder or the Hub, with pyarrow if that is installed, and only the
+columns and row groups that are needed. The repository itself holds no example pictures, because the
+data set has another licence.
 """
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from model.folder import SPLIT
 from model.labels import LABELS, to_code
@@ -39,7 +42,7 @@ def find_examples(folder: "str | Path", dataset: str, into: "str | Path") -> lis
 def _read(wanted: set[str], dataset: str, into: Path) -> list[Example]:
     from pyarrow import parquet
 
-    found: dict[str, Example] = {}
+    examples: dict[str, Example] = {}
     for opened in _files(dataset):
         with opened as file:
             table = parquet.ParquetFile(file)
@@ -48,27 +51,22 @@ def _read(wanted: set[str], dataset: str, into: Path) -> list[Example]:
                 chosen = {}
                 for row, (image_id, dx) in enumerate(zip(rows["image_id"], rows["dx"])):
                     label = to_code(dx)
-                    if image_id in wanted and label not in found and label not in chosen:
+                    if image_id in wanted and label not in examples and label not in chosen:
                         chosen[label] = row
                 if chosen:
                     images = table.read_row_group(group, columns=["image"]).column("image")
                     for label, row in chosen.items():
                         image_id = rows["image_id"][row]
-                        path = into / f"{Path(image_id).name}.{label}"
-                        path.write_bytes(images[row].as_py()["bytes"])
-                        found[label] = Example(_named(path), image_id, label)
-        if len(found) == len(LABELS):
+                        data = images[row].as_py()["bytes"]
+                        with Image.open(io.BytesIO(data)) as picture:
+                            kind = (picture.format or "jpeg").lower()
+                        # The browser goes by the ending.
+                        path = into / f"{Path(image_id).name}.{kind}"
+                        path.write_bytes(data)
+                        examples[label] = Example(path, image_id, label)
+        if len(examples) == len(LABELS):
             break
-    return [found[label] for label in LABELS if label in found]
-
-
-def _named(path: Path) -> Path:
-    """The picture file renamed to the ending of its format, which the browser goes by."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        kind = (picture.format or "jpeg").lower()
-    return path.rename(path.with_suffix(f".{kind}"))
+    return [examples[label] for label in LABELS if label in examples]
 
 
 def _files(dataset: str):

@@ -1,32 +1,32 @@
-"""The page's limits: how many calls run at once, and how long the files of a call stay.
+"""The page's limits: how many calls run at once, and how long the files of a call are kept.
 
 with Room(seats=3, waiting=40): ...     waits for a seat, or raises Busy at once
-keep_swept(folder)                      deletes the folder's files within the hour
+keep_swept(folder)                      deletes each file of the folder within an hour
 """
 
 import threading
 import time
 from pathlib import Path
 
-# Interpreters, of one thread each; calls that run at once, one more than that, so that a picture is
-# decoded while the others are classified; calls that wait for those; batches that run at once.
-INTERPRETERS, SEATS, WAITING, BATCHES = 2, 3, 40, 2
-# Gradio's threads: enough for all calls inside, and some to refuse others at once.
-THREADS = 64
+INTERPRETERS = 2  # one thread each
+SEATS = 3  # concurrent calls: one more, so that a picture is decoded while two are classified
+WAITING = 40  # calls that may queue
+BATCHES = 2  # concurrent batches
+THREADS = 64  # Gradio's: enough for all calls that run or wait, and to refuse others at once
 
-# Seconds. Every EVERY, files older than KEEP are deleted, so none outlives the hour.
+# Seconds. Every EVERY, files older than KEEP are deleted, so none is kept for an hour.
 EVERY, KEEP = 300, 3000
 
 
 class Busy(RuntimeError):
-    """All seats and all places to wait are taken; nothing was done."""
+    """All seats are taken and the queue is full; nothing was done."""
 
 
 class Room:
-    """Lets `seats` calls run at once and `waiting` more wait, each in a thread of its own.
+    """Lets `seats` calls run at once and `waiting` more queue, each in its own thread.
 
-    Seats bound the memory that pictures take; places to wait bound how long a call can last. Any
-    further call is refused at once instead of being left waiting.
+    The seats limit the memory that pictures take, and the length of the queue limits how long a
+    call waits. Any further call is refused at once.
     """
 
     def __init__(self, seats: int, waiting: int):
@@ -56,7 +56,7 @@ def sweep(folder: "str | Path", keep: float = KEEP) -> None:
 
 
 def keep_swept(folder: "str | Path") -> None:
-    """Make `folder`, private to this user, and sweep it now and every EVERY seconds.
+    """Make `folder`, private to this user, and sweep it now and then every EVERY seconds.
 
     Gradio's `delete_cache` misses files that came through MCP and those of a killed process.
     """

@@ -1,7 +1,7 @@
 () => {
-    // What Gradio 6.31 leaves undone: some of its words cannot be translated through gr.I18n
-    // (https://www.gradio.app/guides/internationalization), screen readers hear an example's place
-    // instead of its caption, and probabilities are rounded to 0% and 100%.
+    // Mends three things in Gradio 6.31: some of its words cannot be translated through gr.I18n
+    // (https://www.gradio.app/guides/internationalization), screen readers announce an example's
+    // number instead of its caption, and probabilities are rounded to 0% and 100%.
     const words = window.gradio_config?.i18n_translations ?? {};
     const language = (navigator.language || "en").split("-")[0];
     const text = words[language] ?? words.en ?? {};
@@ -14,18 +14,18 @@
     function tidy(root) {
         for (const key of ["aria-label", "title"])
             for (const node of each(root, `[${key}]`)) {
-                const said = text["gradio_" + node.getAttribute(key)];
-                if (said) node.setAttribute(key, said);
+                const translated = text["gradio_" + node.getAttribute(key)];
+                if (translated) node.setAttribute(key, translated);
             }
         for (const button of each(root, "#examples button:has(.caption-label)"))
             button.ariaLabel = button.querySelector(".caption-label").textContent;
         const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
         for (let node = walker.currentNode; node; node = walker.nextNode()) {
             if (node.nodeType !== Node.TEXT_NODE) continue;
-            const said = node.data.trim();
-            const better = text["gradio_" + said]
-                ?? (node.parentElement?.closest("#shares") && certain[said]);
-            if (better && better !== said) node.data = better;
+            const shown = node.data.trim();
+            const better = text["gradio_" + shown]
+                ?? (node.parentElement?.closest("#shares") && certain[shown]);
+            if (better && better !== shown) node.data = better;
         }
     }
     tidy(document.body);
@@ -34,7 +34,7 @@
             (type === "characterData" ? [target] : addedNodes).forEach(tidy);
     }).observe(document.body, {childList: true, characterData: true, subtree: true});
 
-    // Gradio leaves it unhandled that the camera cannot be used.
+    // Gradio does not handle the error if the camera cannot be used.
     addEventListener("unhandledrejection", event => {
         const field = document.getElementById("picture");
         if (!(event.reason instanceof DOMException && field?.querySelector("video"))) return;

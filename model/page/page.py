@@ -15,10 +15,10 @@ from model.page.texts import ENGLISH, text
 def build(
     classifier, folder: Path, named: str = "", dataset: str | None = None
 ) -> tuple[gr.Blocks, dict]:
-    """The page for a loaded model folder, and the options that its `launch` needs.
+    """The page for a loaded model, and the keyword arguments for its `launch`.
 
-    `folder` is Gradio's folder for uploads, `named` how the user named the model, `dataset` the
-    source of the example pictures (default: the one that config.json names).
+    `folder` is Gradio's folder for uploads, `named` the model's name as the user gave it, `dataset`
+    the source of the example pictures (default: the one that config.json names).
     """
     hub = named.count("/") == 1 and not Path(named).is_dir()
     model = {
@@ -58,10 +58,11 @@ def build(
     }
 
 
-# Read out when it changes, to people who cannot see it.
+# Makes screen readers announce changes.
 LIVE = "element.ariaLive = 'polite'"
 PRIVATE = {"api_visibility": "private"}
-# Gradio would run one call at a time; the rooms of Calls bound how many run. On files, see Calls.
+# Gradio's default is one call at a time; Calls limits concurrency itself. For preprocess=False, see
+# Calls.
 CLASSIFIES = {"concurrency_limit": None, "preprocess": False}
 
 
@@ -120,7 +121,8 @@ def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
         **CLASSIFIES,
     )
     hidden = {"show_progress": "hidden"} | PRIVATE
-    # By the browser itself: the server's reply could overtake an answer to the new picture.
+    # The browser clears the answer itself: a reply from the server could arrive late and clear the
+    # answer to the new picture.
     hide, empty = json.dumps(gr.update(visible=False)), json.dumps(str(i18n("html_answer_empty")))
     forget = f"() => [{empty}, {hide}, {hide}]"
     picture.change(None, None, [summary, answered, explained], js=forget, **PRIVATE)
@@ -156,8 +158,8 @@ def _endpoints(calls: Calls) -> None:
 
 
 def theme() -> gr.themes.Base:
-    """Quiet colours with a contrast of at least 4.5:1 in light and dark mode, and the system's
-    fonts: none is loaded from elsewhere."""
+    """Quiet colours with a contrast of at least 4.5:1 in light and dark mode, and the fonts of the
+    system, so that none is loaded from elsewhere."""
     return gr.themes.Base(
         primary_hue="teal",
         neutral_hue="slate",

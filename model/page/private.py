@@ -4,9 +4,9 @@
     page.launch(app_kwargs={"routes": routes})
 
 The browser gets the code in `model/page/browser`, LiteRT.js included, and the model. Each address
-holds a version, the digest of everything that is served: a browser may cache each file for ever,
-and a page of an older version never gets files of a newer one. `tab.json` passes on the bounds,
-labels, colours and HTML from which the server composes its own answer.
+holds a version, the digest of everything that is served. So a browser may cache each file for ever,
+and a page of an older version never gets files of a newer one. `tab.json` holds the limits, labels,
+colours and HTML from which the server composes its own answer.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from model import cam, quality
 from model.folder import TFLITE, read_checksums, sha256
-from model.page import answer
+from model.page import answer, texts
 from model.preprocessing import MAX_PIXELS
 
 BROWSER = Path(__file__).with_name("browser")
@@ -61,11 +61,11 @@ def settings(classifier) -> dict:
         "html": {
             language: {
                 "boxes": answer.boxes(classifier.config, language),
-                "names": [answer.name(language, label) for label in classifier.labels],
+                "names": [texts.name(language, label) for label in classifier.labels],
                 "diagnoses": [answer.diagnosis(label, language) for label in classifier.labels],
                 "legend": answer.legend(language),
             }
-            for language in answer.TEXTS
+            for language in texts.TEXTS
         },
     }
 

@@ -30,7 +30,7 @@ export function wanted(files) {
 
 const key = entry => `${location.origin}/${STORE}/${entry.sha256}`;
 
-// null outside https and localhost, and where the browser refuses: then each visit downloads anew.
+// null outside https and localhost, or if the browser refuses; then each visit downloads anew.
 async function openStore() {
     try {
         return await self.caches?.open(STORE) ?? null;
@@ -48,7 +48,7 @@ export async function missing(entries) {
     return bytes;
 }
 
-// crypto.subtle is missing outside https and localhost; the size is all that can be checked there.
+// crypto.subtle is missing outside https and localhost, where only the size can be checked.
 async function intact(blob, entry) {
     if (!self.crypto?.subtle) return blob.size === entry.bytes;
     const digest = await crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
@@ -83,19 +83,19 @@ async function download(url, entry, progress) {
 /** {name: Blob} of `entries`, from the Cache or else from below `base`. Calls `progress(bytes)` for
  * each part that arrives over the network. Throws {key}, the key of a text. */
 export async function obtain(entries, base, progress) {
-    const store = await openStore(), found = {};
+    const store = await openStore(), blobs = {};
     for (const [name, entry] of Object.entries(entries)) {
         const kept = await (await store?.match(key(entry)))?.blob();
         if (kept && await intact(kept, entry)) {
-            found[name] = new Blob([kept], {type: entry.type});
+            blobs[name] = new Blob([kept], {type: entry.type});
             continue;
         }
-        found[name] = await download(base + entry.name, entry, progress);
+        blobs[name] = await download(base + entry.name, entry, progress);
         // A full disk is no reason to fail: the next visit downloads the file again.
-        await store?.put(key(entry), new Response(found[name])).catch(() => {});
+        await store?.put(key(entry), new Response(blobs[name])).catch(() => {});
     }
     const keys = new Set(Object.values(entries).map(key));
     for (const request of await store?.keys() ?? [])
         if (!keys.has(request.url)) await store.delete(request);
-    return found;
+    return blobs;
 }

@@ -7,7 +7,8 @@ const spoken = (navigator.language || "en").split("-")[0];
 const language = spoken in words ? spoken : "en";
 
 const filled = (text, values = {}) =>
-    Object.entries(values).reduce((so, [key, value]) => so.replaceAll(`{${key}}`, value), text);
+    Object.entries(values).reduce(
+        (filling, [key, value]) => filling.replaceAll(`{${key}}`, value), text);
 const text = (key, values) => filled(words[language][key], values);
 
 /** A number as the server writes it: 12,345.6, or 12.345,6 in Indonesian. */
@@ -24,7 +25,7 @@ export function probability(p, digits = 0, tongue = language) {
 }
 
 /** Both in per cent, with as many decimals as it takes to tell them apart, at most three. */
-export function apart(score, threshold, tongue = language) {
+export function distinct(score, threshold, tongue = language) {
     let pair;
     for (let digits = 0; digits < 4; digits++) {
         pair = [score, threshold].map(p => probability(p, digits, tongue));
@@ -33,7 +34,7 @@ export function apart(score, threshold, tongue = language) {
     return pair;
 }
 
-/** The HTML of the result in brief, composed from the parts that model/page/answer.py made. */
+/** The HTML of the summary, composed from the parts that model/page/answer.py made. */
 export function summary({probabilities, notices, confident, milliseconds}, tab, tongue = language) {
     const {boxes} = tab.html[tongue];
     const shown = notices.map(code => boxes[code]);
@@ -42,7 +43,7 @@ export function summary({probabilities, notices, confident, milliseconds}, tab, 
         const {labels, threshold} = tab.suspicious;
         const total = labels.reduce(
             (sum, label) => sum + (probabilities[tab.labels.indexOf(label)] ?? 0), 0);
-        const [score, level] = apart(total, threshold, tongue);
+        const [score, level] = distinct(total, threshold, tongue);
         const box = boxes[total >= threshold ? "suspicious" : "benign"];
         shown.push(filled(box, {score, threshold: level}));
     }
@@ -148,7 +149,7 @@ export async function fill(place, base) {
     let total = await missing(entries);
     load.textContent = text("private_load", {megabytes: megabytes(total)});
     load.onclick = prepare;
-    load.hidden = false; // only now: an earlier click would be lost
+    load.hidden = false; // only now, because an earlier click would be lost
     if (!total) await prepare();
 
     async function prepare() {
@@ -193,13 +194,13 @@ export async function fill(place, base) {
         hint.hidden = false;
         verdict.textContent = text("private_computing");
         try {
-            const found = await ask("classify", {file});
+            const result = await ask("classify", {file});
             if (mine !== asked) return;
-            paint(photo, found.shown);
+            paint(photo, result.shown);
             hint.hidden = true;
-            verdict.innerHTML = summary(found, tab);
-            list(found);
-            choice.value = String(found.probabilities.indexOf(Math.max(...found.probabilities)));
+            verdict.innerHTML = summary(result, tab);
+            list(result);
+            choice.value = String(result.probabilities.indexOf(Math.max(...result.probabilities)));
             await draw();
             explained.hidden = false;
         } catch (error) {

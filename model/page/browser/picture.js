@@ -1,6 +1,6 @@
 // The server's computations on pixels, repeated in JavaScript: model/preprocessing.py, quality.py
-// and cam.py. Their bounds and colours arrive in `tab.json` (model/page/private.py); the formulas
-// stand here, and tests/test_private_browser.py compares them with Python's.
+// and cam.py. Their limits and colours arrive in `tab.json` (model/page/private.py); the formulas
+// are here, and tests/test_private_browser.py compares them with Python's.
 //
 // A picture is {data, width, height}; `data` is RGB or RGBA, 0 to 255, row by row.
 
@@ -104,14 +104,14 @@ function qualityNotices(picture, rules) {
     const share = bound => grey.filter(value => value >= bound).length / grey.length;
     const spreads = [0, 1, 2].map(c => Math.sqrt(variance(channel(c))));
     const uniform = Math.max(...spreads) < rules.uniform;
-    const found = {
+    const faults = {
         too_small: Math.min(picture.width, picture.height) < rules.smallest,
         uniform,
         too_dark: share(rules.dark) < rules.lit,
         too_bright: share(rules.white) > rules.burnt,
         blurred: !uniform && variance(edges) < rules.sharp,
     };
-    return rules.codes.filter(code => found[code]);
+    return rules.codes.filter(code => faults[code]);
 }
 
 /** `strengths` of cam.py, turned upright: evidence [h, w, k] to {width, height, maps}; the maps are
