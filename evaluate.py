@@ -34,8 +34,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import numpy as np
 
-from model.data.dataset import decode, rows_of_model
-from model.data.prepare import data_name
+from model.data.dataset import data_name, decode, rows_of_model
 from model.folder import (
     CONFIG,
     METRICS,

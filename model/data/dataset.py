@@ -216,6 +216,12 @@ def rows_of_model(
     )
 
 
+def data_name(dataset: str) -> str:
+    """The name of a data set for config.json: a Hub id as it is, a local folder without its path,
+    which means nothing on other machines."""
+    return Path(dataset).name if Path(dataset).exists() else dataset
+
+
 def missing_column(name: str, column: str, columns: list[str]) -> str:
     """The message for a data set that lacks a column."""
     hint = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.data.dataset import decode, load_rows
+from model.data.dataset import data_name, decode, load_rows
 from model.data.split import (
     SEED,
     add_extra,
@@ -98,12 +98,6 @@ def prepare(settings) -> Prepared:
             **classes,
         },
     )
-
-
-def data_name(dataset: str) -> str:
-    """The name of a data set for config.json: a Hub id as it is, a local folder without its path,
-    which means nothing on other machines."""
-    return Path(dataset).name if Path(dataset).exists() else dataset
 
 
 def _named(records):
