@@ -1,4 +1,4 @@
-"""Batches of images, labels and weights: class-balanced to train on, in order to validate."""
+"""Batches of images, labels and weights, for training (class-balanced) and for validation."""
 
 import math
 
