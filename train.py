@@ -2,7 +2,8 @@
 
     python train.py --output runs/NAME                                 HAM10000 from the Hub
     python train.py --dataset ../ham10000 --output runs/NAME           or from a local folder
-    python train.py --dataset X --output runs/trial --limit 200        a trial run
+    python train.py --dataset X --output runs/trial --limit 200 --epochs 2 --size 48x64
+        --backbone cnn_192 --weights none                              a trial run of a minute
     python train.py --dataset X --output runs/NAME --resume            continue after a stop
 
 A recipe holds the settings: recipes/default.toml lists and explains them all. --recipe names

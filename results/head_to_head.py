@@ -1,7 +1,7 @@
 """Compare one of our models with seven foundation models on the 1,503 pictures for which their
 predictions are published.
 
-    python train.py --dataset ../shared/ham10000 --hold-out ../shared/head_to_head/images.csv ... \
+    python train.py --dataset ../shared/ham10000 --hold-out ../shared/head_to_head/images.csv ... \\
         --output runs/held_out
     python convert.py runs/held_out
     python -m results.head_to_head runs/held_out      writes results/head_to_head.md

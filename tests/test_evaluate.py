@@ -99,7 +99,7 @@ def test_output_that_names_the_folder_otherwise_keeps_it_whole(trained, tmp_path
 def test_split_of_another_set_is_a_sentence(trained, tmp_path):
     rows = [row | {"image_id": f"other_{i}"} for i, row in enumerate(made_rows(3, 1))]
     other = write_dataset(tmp_path / "other", rows)
-    with pytest.raises(DatasetError, match="not in .*the model was trained on"):
+    with pytest.raises(DatasetError, match="not in .*Name the data set that they come from"):
         evaluate.main([str(trained), "--dataset", str(other)])
 
 
