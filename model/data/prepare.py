@@ -1,7 +1,6 @@
 """The data of a training run: the parts of its data set and further images, all decoded."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
