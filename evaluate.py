@@ -120,7 +120,8 @@ def main(arguments=None) -> dict:
 
 def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path | None) -> None:
     """Raise ModelFolderError if the folder has no weights, if the model was trained on the part to
-    measure, or if the figures do not belong `elsewhere`, the output if it is not the folder."""
+    measure, or if the figures do not belong where they are to be written. `elsewhere`: the
+    output, if it is not the model folder."""
     if not any((folder / name).is_file() for name in (WEIGHTS, TFLITE)):
         raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
     if args.part == "validation" and "final" in config["training"]:
@@ -147,8 +148,7 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
     chosen = np.arange(len(rows))
     if args.part != "all":
         chosen = rows.find(read_json(folder / SPLIT)[args.part])
-    by_lesion = rows.lesion_id is not None and config["data"]["split_by"] == "lesion"
-    lesions = (rows.lesion_id if by_lesion else rows.image_id)[chosen]
+    lesions = rows.units(config["data"]["split_by"])[chosen]
     groups = {k: rows.metadata[k][chosen] for k in ("dataset", "sex") if k in rows.metadata}
     if "age" in rows.metadata:
         groups["age"] = np.array([age_band(age) for age in rows.metadata["age"][chosen]])

@@ -56,8 +56,7 @@ def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str,
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, chosen, *size, cache)
-    by_lesion = rows.lesion_id is not None and config["data"]["split_by"] == "lesion"
-    lesions = (rows.lesion_id if by_lesion else rows.image_id)[chosen]
+    lesions = rows.units(config["data"]["split_by"])[chosen]
     metrics = {}
     for kind, pictures in with_artefacts(images):
         print(f"{folder}: {kind}")

@@ -60,6 +60,12 @@ class Rows:
         index_of = {label: i for i, label in enumerate(self.labels)} | {"": -1}
         return np.array([index_of[dx] for dx in self.dx], dtype=np.int64)
 
+    def units(self, split_by: str) -> np.ndarray:
+        """str [n]: what the split and the bootstrap keep together: the lesion of each image if
+        `split_by` is "lesion" and the data set names lesions, otherwise each image itself."""
+        by_lesion = split_by == "lesion" and self.lesion_id is not None
+        return self.lesion_id if by_lesion else self.image_id
+
     def encoded(self, i: int) -> bytes:
         """The encoded picture of row `i`, as it is in the data set. Raises DatasetError."""
         table, row = self.index[i]

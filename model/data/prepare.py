@@ -45,8 +45,7 @@ def prepare(settings) -> Prepared:
     """Load, split and decode the data sets of `settings`, the arguments of train.py. Prints the
     number of images in each part. Raises DatasetError, and ModelFolderError if the parts of a final
     run are not those of the selected run."""
-    by_lesion = settings.split_by == "lesion"
-    needed = ("image_id", "lesion_id") if by_lesion else ("image_id",)
+    needed = ("image_id", "lesion_id") if settings.split_by == "lesion" else ("image_id",)
     rows = load_rows(settings.dataset, settings.label_column, needed)
     split, held_out = split_rows(rows, settings.split_by), None
     if settings.hold_out:
@@ -72,7 +71,6 @@ def prepare(settings) -> Prepared:
     train = [split["train"], *([validation] if settings.final else []), further, without_label]
     train = np.concatenate(train).astype(np.int64)
     size_and_cache = settings.height, settings.width, settings.cache
-    lesions = rows.lesion_id if by_lesion else rows.image_id
     return Prepared(
         labels=rows.labels,
         split={part: rows.image_id[i].tolist() for part, i in split.items()},
@@ -80,7 +78,7 @@ def prepare(settings) -> Prepared:
         truth=joined.truth[train],
         validation_images=None if settings.final else decode(rows, validation, *size_and_cache),
         validation_truth=None if settings.final else rows.truth[validation],
-        validation_lesions=None if settings.final else lesions[validation],
+        validation_lesions=None if settings.final else rows.units(settings.split_by)[validation],
         held_ids=held_ids,
         record={
             "dataset": data_name(settings.dataset),

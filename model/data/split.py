@@ -27,7 +27,7 @@ def split_rows(rows: Rows, by: str = "lesion") -> dict[str, np.ndarray]:
     if by == "lesion" and rows.lesion_id is None:
         columns = ["image_id", "label", *rows.metadata]
         raise DatasetError(missing_column(rows.name, "lesion_id", columns))
-    group = rows.lesion_id if by == "lesion" else rows.image_id
+    group = rows.units(by)
     image_count = Counter(group)
     single = np.flatnonzero([image_count[g] == 1 for g in group])
     test = _sample(single, rows.dx, 0.15, rows.name)

@@ -98,9 +98,9 @@ def main(arguments=None) -> Path:
         mean = share if mean is None else [a + b for a, b in zip(mean, share, strict=True)]
     network.set_weights(mean)
 
-    lesions = rows.lesion_id if config["data"]["split_by"] == "lesion" else rows.image_id
+    lesions = rows.units(config["data"]["split_by"])[held]
     calibration, figures = validated(
-        rows.labels, rows.truth[held], predict_logits(network, images), lesions[held]
+        rows.labels, rows.truth[held], predict_logits(network, images), lesions
     )
     command_line = sys.argv[1:] if arguments is None else arguments
     record = {k: v for k, v in config["training"].items() if k not in ITS_OWN}
