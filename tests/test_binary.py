@@ -260,7 +260,9 @@ def test_a_batch_of_two_labels_has_their_columns(binary, tmp_path):
 def test_the_card_says_what_is_malignant(binary):
     card = (binary / "README.md").read_text(encoding="utf-8")
     assert "two probabilities: benign, malignant" in card and "seven" not in card
-    assert "These count as malignant: Actinic keratosis or Bowen" in card
+    assert (
+        "These count as malignant: Actinic keratosis or Bowen's disease (akiec), Basal cell" in card
+    )
     assert "Malignant sensitivity" in card and "| task | binary |" in card
 
 

@@ -166,7 +166,7 @@ def test_damaged_or_foreign_files_are_not_pushed(hub, ann, tmp_path):
     (folder / "model.tflite").write_bytes(b"TFLITE")
     with pytest.raises(ModelFolderError, match="model.tflite does not match"):
         push(folder, "ann/skin", api=ann)
-    with pytest.raises(ModelFolderError, match="model folder"):
+    with pytest.raises(ModelFolderError, match="is not a model folder"):
         push(tmp_path, "ann/skin", api=ann)
     assert hub.requests == []
 
