@@ -46,6 +46,7 @@ from model.folder import (
     read_json,
     read_metrics,
     replacing,
+    training_of,
     write_checksums,
     write_json,
 )
@@ -158,7 +159,7 @@ def main(arguments=None) -> Path:
     folder = working_copy(args.folder)
     network, config = load_network(folder)
     split = read_json(folder / SPLIT)
-    rows = data.rows_of_model(config, args.dataset)
+    rows = data.rows_of_model(config, args.dataset or training_of(folder, config)["dataset"])
     size = config["input"]["height"], config["input"]["width"]
     validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
     # The training part is sorted by image id, so evenly spaced images have all labels.

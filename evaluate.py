@@ -47,6 +47,7 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
+    training_of,
     write_checksums,
     write_json,
 )
@@ -142,7 +143,7 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
     """The pictures of --part. Raises DatasetError."""
     from model.evaluation.metrics import age_band
 
-    name = args.dataset or config["training"]["dataset"]
+    name = args.dataset or training_of(folder, config)["dataset"]
     need = () if args.part == "all" else ("image_id",)
     rows = rows_of_model(config, name, args.label_column, need)
     chosen = np.arange(len(rows))

@@ -65,6 +65,7 @@ from model.folder import (
     UserError,
     disk_error,
     new_folder,
+    shareable,
     write_checksums,
 )
 from model.training.recipe import parse, settings_of
@@ -142,7 +143,8 @@ def main(arguments=None) -> Path:
         keras.distribution.set_distribution(None)  # compute on one device from here on
         network = fresh_network(args, data.labels)
     network.load_weights(checkpoint.best)
-    command = " ".join(["python train.py", *(sys.argv[1:] if arguments is None else arguments)])
+    words = sys.argv[1:] if arguments is None else arguments
+    command = " ".join(["python train.py", *map(shareable, words)])
     config = config_of(args, output.name, command, data, network, checkpoint, weights, taught_by)
     with new_folder(output) as folder:
         write_run(folder, args, data, batches, network, checkpoint, config)

@@ -7,6 +7,7 @@
     split.json         image ids of the training, validation and test parts
     history.csv, *.png, report.md, README.md    for people
     SHA256SUMS         checksums of all the above; `sha256sum -c SHA256SUMS` checks them too
+    .local.json        where its data lie on this machine; never pushed
 
 Every file is written beside its place and then renamed. Where several files change together
 (`changing`), the whole folder is. A process that is killed leaves the old files as they were.
@@ -22,13 +23,13 @@ import os
 import shutil
 import sys
 import tempfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from model.labels import LABELS
 
 FORMAT = 1
 CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
-METRICS, SPLIT, SUMS = "metrics.json", "split.json", "SHA256SUMS"
+METRICS, SPLIT, SUMS, LOCAL = "metrics.json", "split.json", "SHA256SUMS", ".local.json"
 BUNDLED = Path(__file__).parent / "bundled"
 COMPACT = Path(__file__).parent / "compact"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # OSError.errno on a full disk
@@ -208,6 +209,39 @@ def read_config(folder: "str | Path") -> dict:
     if not fine:
         raise ModelFolderError(f"{folder / CONFIG} has impossible labels, input or calibration.")
     return config
+
+
+def shareable(value):
+    """A setting, a list of them, or an argument such as "cache=/tmp/x", without the folders of this
+    machine: of a path that is absolute or starts with .. or ~, only the last component is left."""
+    if isinstance(value, list):
+        return [shareable(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    key, equals, place = value.rpartition("=")
+    path = PureWindowsPath(place)  # it knows both kinds of separators
+    local = path.drive or place.startswith(("/", "\\", "~", ".."))
+    return f"{key}{equals}{path.name if local else place}"
+
+
+def write_places(folder: "str | Path", settings: dict) -> None:
+    """Keep those of a run's settings that `shareable` shortens, as absolute paths, for
+    `training_of`."""
+    local = {key: value for key, value in settings.items() if shareable(value) != value}
+    if local:
+        write_json(Path(folder) / LOCAL, {key: _absolute(value) for key, value in local.items()})
+
+
+def _absolute(value):
+    if isinstance(value, list):
+        return [_absolute(each) for each in value]
+    return value if shareable(value) == value else os.path.abspath(os.path.expanduser(value))
+
+
+def training_of(folder: "str | Path", config: dict) -> dict:
+    """`training` of a model folder's config.json, with the paths that only this machine knows."""
+    path = Path(folder) / LOCAL
+    return (config.get("training") or {}) | (read_json(path) if path.is_file() else {})
 
 
 def read_metrics(folder: "str | Path") -> dict:

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -80,3 +81,43 @@ def test_missing_and_damaged_config(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG)[:-9])
     with pytest.raises(f.ModelFolderError, match="damaged"):
         f.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "setting, shared",
+    [
+        ("../shared/ham10000", "ham10000"),
+        ("/home/jane doe/pictures/", "pictures"),
+        ("~/pictures", "pictures"),
+        ("C:\\Users\\jane\\pictures", "pictures"),
+        ("cache=/home/jane/cache", "cache=cache"),
+        (["/home/jane/a", "runs/b"], ["a", "runs/b"]),
+        ("marmal88/skin_cancer", "marmal88/skin_cancer"),
+        ("runs/first", "runs/first"),
+        ("artefacts=hair,ruler", "artefacts=hair,ruler"),
+        (None, None),
+        (0.5, 0.5),
+    ],
+)
+def test_shareable_settings_name_no_folder_of_this_machine(setting, shared):
+    assert f.shareable(setting) == shared
+
+
+# At the start of a word: an absolute path, or one from .. or the home folder.
+LOCAL_PATH = re.compile(r"""(?:^|[\s"'=`(])(?:~|\.\.|[A-Za-z]:)?[/\\]\w""", re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", ["bundled", "compact", "trained"])
+def test_a_model_folder_holds_no_local_path(folder, trained):
+    folder = trained if folder == "trained" else f.BUNDLED.with_name(folder)
+    for name in f.read_checksums(folder):
+        if name.endswith((".json", ".md", ".csv")):
+            text = (folder / name).read_text(encoding="utf-8")
+            assert LOCAL_PATH.findall(text) == [], name
+    assert f.LOCAL not in f.read_checksums(folder)  # so it is not pushed
+
+
+def test_this_machine_still_knows_where_the_data_are(trained, made):
+    config = f.read_config(trained)
+    assert config["training"]["dataset"] == made.name
+    assert f.training_of(trained, config)["dataset"] == str(made)

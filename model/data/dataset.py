@@ -209,12 +209,12 @@ def load_rows(
 
 
 def rows_of_model(
-    config: dict, name: str | None = None, label_column: str | None = None, need=("image_id",)
+    config: dict, name: str, label_column: str | None = None, need=("image_id",)
 ) -> Rows:
     """`load_rows` for a model with the content of its config.json: with its labels, and by default
-    from the data set and label column that it was trained on. Raises DatasetError."""
+    from the label column that it was trained on. Raises DatasetError."""
     return load_rows(
-        name or config["training"]["dataset"],
+        name,
         label_column or config["data"]["label_column"],
         need,
         labels=config["labels"],

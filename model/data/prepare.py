@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.data.dataset import data_name, decode, load_rows
+from model.data.licence import licence_of
 from model.data.split import (
     SEED,
     add_extra,
@@ -83,6 +84,7 @@ def prepare(settings) -> Prepared:
         record={
             "dataset": data_name(settings.dataset),
             "label_column": settings.label_column,
+            "licence": settings.licence or licence_of(settings.dataset),
             "images": len(rows),
             "repeated_rows_dropped": rows.repeated,
             "split_by": settings.split_by,

@@ -172,6 +172,7 @@ def _card_facts(folder, config, metrics, repo_id):
         "ham10000": ham10000,
         "hub_dataset": HAM10000 if ham10000 else dataset if "/" in dataset else None,
         "title": "HAM10000" if ham10000 else dataset,
+        "licence": data.get("licence") or ("cc-by-nc-4.0" if ham10000 else None),
         "own_part": measured.get("part") in PARTS,
     }
     if not _measured(metrics):
@@ -219,7 +220,7 @@ def _front_matter(facts):
     results = _results(facts)
     name = (facts["repo_id"] or facts["architecture"]).split("/")[-1]
     return ModelCardData(
-        license="cc-by-nc-4.0",
+        license=facts["licence"],
         library_name="litert" if converted else "keras",
         pipeline_tag="image-classification",
         base_model=start if "/" in start else None,

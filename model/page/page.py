@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from model.folder import training_of
 from model.page import answer, batch
 from model.page.calls import Calls
 from model.page.limits import EVERY, KEEP, THREADS
@@ -25,7 +26,7 @@ def build(
         "id": named.partition("@")[0] if hub else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
     }
-    dataset = dataset or classifier.config.get("training", {}).get("dataset", "")
+    dataset = dataset or training_of(classifier.folder, classifier.config).get("dataset", "")
     calls = Calls(classifier, folder, model, dataset)
     i18n = gr.I18n(**answer.translations(classifier))
     title = text(ENGLISH, "title")

@@ -34,8 +34,11 @@ from model.folder import (
     new_folder,
     read_config,
     read_json,
+    shareable,
+    training_of,
     write_checksums,
     write_json,
+    write_places,
 )
 from model.network.network import (
     NetworkError,
@@ -78,8 +81,8 @@ def main(arguments=None) -> Path:
     folders = [run for run in runs if run.suffix != ".h5"]
     configs = [read_config(folder) for folder in folders]
     split = _common_split(folders, configs)
-    config = configs[-1]
-    rows = data.rows_of_model(config, args.dataset)
+    config, dataset = configs[-1], args.dataset or training_of(folders[-1], configs[-1])["dataset"]
+    rows = data.rows_of_model(config, dataset)
     size = config["input"]["height"], config["input"]["width"]
     held = rows.find(split["validation"])
     images = data.decode(rows, held, *size, args.cache)
@@ -105,8 +108,9 @@ def main(arguments=None) -> Path:
     command_line = sys.argv[1:] if arguments is None else arguments
     record = {k: v for k, v in config["training"].items() if k not in ITS_OWN}
     record |= {
+        "dataset": shareable(dataset),
         "mean_of": [run.resolve().name for run in runs],
-        "command": "python -m model.training.average " + " ".join(command_line),
+        "command": " ".join(["python -m model.training.average", *map(shareable, command_line)]),
         "finished": time.strftime("%Y-%m-%d"),
         "commit": commit(),
         "validation": figures,
@@ -117,6 +121,7 @@ def main(arguments=None) -> Path:
         save_weights(network, folder / WEIGHTS)
         write_json(folder / SPLIT, split)
         write_json(folder / CONFIG, config)
+        write_places(folder, {"dataset": dataset})
         write_card(folder)
         write_checksums(folder)
     print(figures_text(figures))

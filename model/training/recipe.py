@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from model.data.artefacts import KINDS
-from model.folder import ModelFolderError, UserError, read_config
+from model.folder import ModelFolderError, UserError, read_config, training_of
 from model.network.backbones import BACKBONES, HEADS, SCALINGS, WEIGHTS_DTYPES
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -15,6 +15,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 RUN = {
     "dataset": "marmal88/skin_cancer",
     "label_column": "dx",
+    "licence": None,
     "task": None,
     "split_by": "lesion",
     "limit": None,
@@ -78,7 +79,8 @@ RANGES = {
 }
 # Settings that are not recorded, since the network does not depend on them.
 NOT_RECORDED = set(
-    "output resume final results push_to_hub private revision cache figures size stop_after".split()
+    "licence output resume final results push_to_hub private revision cache figures size "
+    "stop_after".split()
 )
 # Options that may be given with --final: they are not recorded or depend on the machine.
 FREE_IN_FINAL = NOT_RECORDED - {"size"} | set(
@@ -166,6 +168,12 @@ def _parser(description):
     add("--seed", "seed of the random numbers", type=int)
     add("--devices", "train on this many devices (JAX)", type=int)
     add("--label-column", "column of the labels")
+    add(
+        "--licence",
+        "licence of the weights, by its name on the Hub, such as cc-by-4.0 (default: that in the "
+        "card of the data set)",
+        metavar="NAME",
+    )
     add("--task", "benign against malignant instead of the labels", choices=("binary",))
     add("--split-by", "what no two parts may share", choices=("lesion", "image"))
     add("--limit", "use about this many images, for a trial (default: all)", type=int)
@@ -294,7 +302,7 @@ def _take_from_selected(values, given) -> int:
     """Put the settings of the run that --final names into `values`; returns its best epoch."""
     final = given["final"]
     try:
-        selected = read_config(final)["training"]
+        selected = training_of(final, read_config(final))
         size, best = f"{selected['height']}x{selected['width']}", selected["best_epoch"]
     except (ModelFolderError, KeyError) as error:
         raise RecipeError(f"--final {final} is no run that can be repeated ({error})") from None

@@ -22,7 +22,9 @@ from model.folder import (
     ModelFolderError,
     read_config,
     read_json,
+    shareable,
     write_json,
+    write_places,
 )
 from model.network.backbones import BACKBONES
 from model.network.network import backend_device, predict_logits, save_weights
@@ -73,6 +75,7 @@ def write_run(
     save_weights(network, folder / WEIGHTS, settings.weights_dtype)
     write_json(folder / SPLIT, data.split)
     write_json(folder / CONFIG, config)
+    write_places(folder, settings_of(settings))
     write_history(history, folder / "history.csv")
     history_figure(history, folder / "history.png")
     if settings.figures:
@@ -97,7 +100,8 @@ def config_of(
     """
     history = checkpoint.state["rows"]
     several = f" x {settings.devices}" if settings.devices > 1 else ""
-    training = settings_of(settings) | {
+    recorded = settings_of(settings)
+    training = {key: shareable(value) for key, value in recorded.items()} | {
         "command": command,
         "epochs_run": len(history),
         "best_epoch": checkpoint.state["best_epoch"],
