@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from model.data.licence import licence_of
@@ -22,10 +24,6 @@ def test_the_licence_is_that_in_the_card_of_the_data_set(tmp_path, card, licence
     assert licence_of(str(tmp_path)) == licence
 
 
-def test_a_data_set_on_the_hub_and_one_out_of_reach(hub, monkeypatch):
-    assert licence_of("ann/nothing") is None
-
-
 @pytest.mark.parametrize(
     "licence, said", [("cc-by-4.0", False), ("cc-by-nc-4.0", True), (None, False)]
 )
@@ -36,6 +34,4 @@ def test_the_card_of_a_model_names_the_licence_of_its_own_data(trained, tmp_path
     write_card(tmp_path)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert ("commercial use" in text) == said
-    assert (f"license: {licence}\n" in text) == bool(licence) and ("license:" in text) == bool(
-        licence
-    )
+    assert re.findall(r"^license: (.*)$", text, re.MULTILINE) == ([licence] if licence else [])
