@@ -63,7 +63,8 @@ def test_unknown_diagnoses_are_listed(tmp_path):
         f"{tmp_path}: these labels in column 'dx' are none of akiec, bcc, bkl, df, mel, nv, vasc: "
         f"'scc' (2, first {third} (row 4 of the part train)), "
         f"'wart' (1, first {fourth} (row 5 of the part train)). "
-        "Leave these rows out, or train on all labels with another name of the column."
+        "Leave these rows out, or train on all labels as they are in another column, named with "
+        "--label-column."
     )
 
 

@@ -62,7 +62,7 @@ def test_class_folders_are_measured_whatever_their_spelling(trained, tmp_path):
     place = f"--output {tmp_path}/out --resamples 20 --cache {tmp_path}/cache".split()
     metrics = evaluate.main([*data, *place])
     assert metrics["data"]["images"] == 14
-    assert [figures["n"] for figures in metrics["tflite"]["per_class"].values()] == 7 * [2]
+    assert [figures["support"] for figures in metrics["tflite"]["per_class"].values()] == 7 * [2]
     (tmp_path / "mine" / "MEL" / "1.png").write_bytes(b"no picture")
     with pytest.raises(DatasetError, match=r"1 of 14 pictures of .*mine cannot .*\n  MEL/1.png: "):
         evaluate.main([*data, *place])

@@ -72,11 +72,12 @@ def clean_labels(
     if strange:
         first = {value: place for place, value in zip(places[::-1], values[::-1])}
         shown = [f"{value!r} ({counts[value]}, first {first[value]})" for value in strange]
-        remedy = (
-            "Leave these rows out, or train on all labels with another name of the column."
-            if labels is None
-            else "Leave these rows out."
-        )
+        remedy = "Leave these rows out."
+        if labels is None:
+            remedy = (
+                "Leave these rows out, or train on all labels as they are in another column, named "
+                "with --label-column."
+            )
         raise DatasetError(
             f"{name}: these labels in column {column!r} are none of {', '.join(labels or LABELS)}: "
             f"{listed(shown)}. {remedy}"
