@@ -178,6 +178,14 @@ def test_a_blank_lesion_counts_as_its_own_unless_lesions_are_needed(tmp_path, em
     )
 
 
+def test_blank_metadata_is_unknown(tmp_path):
+    rows = [row | {"sex": "" if i else "male"} for i, row in enumerate(made_rows(1, 1))]
+    rows[3]["age"] = None
+    metadata = d.load_rows(write_dataset(tmp_path, rows)).metadata
+    assert sorted(metadata["sex"]) == ["male", *6 * ["unknown"]]
+    assert np.isnan(metadata["age"]).sum() == 1
+
+
 def test_image_id_0_is_a_value_and_a_blank_one_is_listed(tmp_path):
     rows = [row | {"image_id": i} for i, row in enumerate(made_rows(2, 1))]
     assert d.load_rows(write_dataset(tmp_path / "a", rows)).image_id[:2].tolist() == ["0", "1"]

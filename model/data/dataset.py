@@ -179,7 +179,7 @@ def load_rows(
         )
 
     def column(key, empty=""):
-        return np.array([empty if values[key][i] is None else values[key][i] for i in kept])
+        return np.array([empty if is_blank(values[key][i]) else values[key][i] for i in kept])
 
     return Rows(
         name=name,
