@@ -14,7 +14,8 @@ Measures `model.tflite`, and the Keras weights if the folder has them. Every fig
 interval from a bootstrap over lesions.
 
 --part test and --part validation take the images that split.json lists. --part all takes every
-picture of the data set, which then needs no columns but image and dx.
+picture of the data set, which then needs no columns but image and dx. With --label-column label, it
+can be one folder for each diagnosis.
 
 --outliers names a data set of pictures that are not lesions. It also measures how well
 `model.tflite` separates these, and generated pictures, from the pictures of the part, and how many

@@ -12,9 +12,10 @@ another one, in recipes/ or by its path, and --set changes any setting:
     python train.py --dataset X --output runs/NAME --recipe paper
     python train.py --dataset X --output runs/NAME --set augment=0.5 artefacts=hair,ruler
 
-The data set has the columns image, image_id, lesion_id and dx; dx is one of HAM10000's seven codes
-or of the long names in the public Hub copy. A backbone can first be trained on any other labelled
-images, which helps where ImageNet weights cannot be downloaded:
+The data set has the columns image, image_id, lesion_id and dx, a diagnosis of HAM10000 by code or
+name. HAM10000 as it is on Kaggle, ISIC's ground truth and archive, and PAD-UFES-20 are read as they
+come. A backbone can first be trained on any other labelled images, which helps where ImageNet
+weights cannot be downloaded:
 
     python train.py --dataset IMAGES --label-column label --split-by image --output runs/first
     python train.py --dataset X --weights runs/first --output runs/NAME

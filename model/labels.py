@@ -22,35 +22,78 @@ SUSPICIOUS = ["akiec", "bcc", "mel"]
 # The two labels of train.py --task binary.
 BINARY = ["benign", "malignant"]
 
-# The spellings of the Hub's marmal88/skin_cancer, after `_key`.
-_LONG_NAMES = {
-    "actinic_keratoses": "akiec",
-    "basal_cell_carcinoma": "bcc",
-    "benign_keratosis_like_lesions": "bkl",
-    "dermatofibroma": "df",
-    "melanocytic_nevi": "nv",
-    "melanoma": "mel",
-    "vascular_lesions": "vasc",
+# What data sets call the diagnoses besides their codes and DIAGNOSES: HAM10000 and its copies on
+# the Hub, ISIC 2019, the ISIC archive, PAD-UFES-20. HAM10000's akiec includes carcinomas in situ,
+# its bkl solar lentigines. An invasive squamous cell carcinoma (scc) is none of the seven.
+_NAMES = {
+    "akiec": [
+        "ak",
+        "ack",
+        "actinic keratosis",
+        "solar keratosis",
+        "solar or actinic keratosis",
+        "actinic keratosis and intraepithelial carcinoma",
+        "actinic keratosis and intraepithelial carcinoma / Bowen's disease",
+        "intraepithelial carcinoma",
+        "Bowen disease",
+        "Bowen's disease",
+        "squamous cell carcinoma in situ",
+    ],
+    "bkl": [
+        "sek",
+        "benign keratosis-like lesion",
+        "pigmented benign keratosis",
+        "seborrheic keratosis",
+        "lichenoid keratosis",
+        "lichen planus like keratosis",
+        "solar lentigo",
+    ],
+    "mel": ["melanoma, NOS", "melanoma in situ", "melanoma invasive"],
+    "nv": ["nev", "nevus"],
+    "vasc": ["benign soft tissue proliferations - vascular"],
+}
+# Plurals and British spellings, in the order of their replacement.
+_SPELLINGS = {
+    "naev": "nev",
+    "nevi": "nevus",
+    "keratoses": "keratosis",
+    "lentigines": "lentigo",
+    "lesions": "lesion",
+    "omas": "oma",
+    "seborrhoeic": "seborrheic",
 }
 
 
-def _key(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text.strip().lower())
+def _key(name: str) -> str:
+    """`name` in lower case and in one spelling, without spaces, hyphens and the like."""
+    key = re.sub(r"[\W_]+", "", name.lower())
+    for spelling, ours in _SPELLINGS.items():
+        key = key.replace(spelling, ours)
+    return key
+
+
+_CODES = {
+    _key(name): code
+    for code in DIAGNOSES
+    for name in (code, DIAGNOSES[code], *_NAMES.get(code, []))
+}
 
 
 def to_code(dx: str) -> str:
-    """The code of a `dx` value, which is a code or a long name in any case.
-
-    Raises ValueError if it is neither.
-    """
-    key = _key(str(dx))
-    code = key if key in DIAGNOSES else _LONG_NAMES.get(key)
+    """The code of a diagnosis: of a code or name in any case, spelt with spaces, hyphens or
+    underscores, in the singular or plural. Raises ValueError if it is none of the seven."""
+    code = _CODES.get(_key(str(dx)))
     if code is None:
-        raise ValueError(
-            f"unknown diagnosis {dx!r}; known are {', '.join(LABELS)} "
-            f"and {', '.join(sorted(_LONG_NAMES))}"
-        )
+        raise ValueError(f"unknown diagnosis {dx!r}; known are {', '.join(LABELS)} and their names")
     return code
+
+
+def find_label(value: str, labels: list[str]) -> str | None:
+    """The one of `labels` that `value` names: itself, or one with the same code; else None."""
+    if value in labels:
+        return value
+    code = _CODES.get(_key(value))
+    return next((label for label in labels if code and _CODES.get(_key(label)) == code), None)
 
 
 def suspicious_of(labels: list[str]) -> list[str]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import made_rows, write_dataset
+from made import drawing, made_rows, write_dataset
 
 from model.data import dataset as d
 from model.labels import LABELS
@@ -52,11 +52,20 @@ def test_missing_column_is_named(tmp_path, column):
         d.load_rows(tmp_path)
 
 
-def test_unknown_diagnosis_names_image_and_value(tmp_path):
+def test_unknown_diagnoses_are_listed(tmp_path):
     rows = made_rows(2, 1)
-    rows[3]["dx"] = "scc"
-    with pytest.raises(d.DatasetError, match=f"{rows[3]['image_id']}.*'scc'"):
+    rows[3]["dx"] = rows[5]["dx"] = "scc"
+    rows[4]["dx"] = "wart"
+    with pytest.raises(d.DatasetError) as error:
         d.load_rows(write_dataset(tmp_path, rows))
+    third, fourth = rows[3]["image_id"], rows[4]["image_id"]
+    assert str(error.value) == (
+        f"{tmp_path}: these labels in column 'dx' are none of akiec, bcc, bkl, df, mel, nv, vasc: "
+        f"'scc' (2, first {third} (row 4 of the part train)), "
+        f"'wart' (1, first {fourth} (row 5 of the part train)). "
+        "Leave these rows out, or train on all labels as they are in another column, named with "
+        "--label-column."
+    )
 
 
 def test_other_label_column_keeps_its_labels(tmp_path):
@@ -78,7 +87,130 @@ def test_imagefolder(tmp_path):
 
 def test_missing_set_is_a_sentence(tmp_path):
     with pytest.raises(d.DatasetError, match="could not be loaded"):
-        d.load_rows(tmp_path)
+        d.load_rows(tmp_path / "nothing")
+
+
+def class_folders(base, names):
+    """Two drawn pictures in each folder of `names`: {its name: diagnosis}."""
+    for name, dx in names.items():
+        (base / name).mkdir(parents=True)
+        for i in range(2):
+            drawing(dx, i).save(base / name / f"{i}.png")
+    return base
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["AK", "BCC", "BKL", "DF", "MEL", "NV", "VASC"],
+        [
+            "Actinic keratoses",
+            "basal-cell-carcinoma",
+            "benign_keratosis-like_lesions",
+            "Dermatofibroma",
+            "Melanoma",
+            "melanocytic_Nevi",
+            "vascular_lesions",
+        ],
+    ],
+)
+def test_class_folders_and_columns_of_any_spelling_are_the_seven_diagnoses(tmp_path, names, capsys):
+    folders = class_folders(tmp_path / "folders", dict(zip(names, LABELS)))
+    rows = d.load_rows(folders, "label")
+    folder_of = dict(zip(LABELS, names))
+    assert rows.labels == LABELS and len(rows) == 14
+    assert all(path.startswith(folder_of[dx]) for path, dx in zip(rows.image_id, rows.dx))
+    shown = f"{folders}: labels are read as diagnoses: {names[0]} as akiec, "
+    assert shown in capsys.readouterr().out
+    named = [row | {"dx": names[LABELS.index(row["dx"])]} for row in made_rows(2, 1)]
+    table = write_dataset(tmp_path / "table", [row | {"diagnosis": row["dx"]} for row in named])
+    for column in ("dx", "diagnosis"):
+        rows = d.load_rows(table, column)
+        assert rows.labels == LABELS and {*rows.dx} == {*LABELS}
+    # As evaluate.py reads them.
+    for place, column in ((folders, "label"), (table, "dx"), (table, "diagnosis")):
+        trained, measured = d.load_rows(place, column), d.load_rows(place, column, labels=LABELS)
+        assert measured.labels == LABELS and (trained.truth == measured.truth).all()
+
+
+def test_labels_that_are_not_all_diagnoses_stay_as_they_are(tmp_path, capsys):
+    names = {"MEL": "mel", "Nevus": "nv", "SCC": "bcc"}
+    folders = class_folders(tmp_path / "folders", names)
+    rows = d.load_rows(folders, "label")
+    assert rows.labels == ["MEL", "Nevus", "SCC"]
+    shown = f"{folders}: all labels stay as they are, as some are no diagnoses: SCC\n"
+    assert capsys.readouterr().out == shown
+    # A model of these labels knows them again, also where they are spelt otherwise.
+    other = class_folders(tmp_path / "other", {"melanoma": "mel", "nv": "nv", "SCC": "bcc"})
+    for place in (folders, other):
+        again = d.load_rows(place, "label", (), labels=rows.labels)
+        assert sorted(again.dx) == ["MEL", "MEL", "Nevus", "Nevus", "SCC", "SCC"]
+    with pytest.raises(d.DatasetError) as error:
+        d.load_rows(folders, "label", labels=LABELS)
+    assert str(error.value) == (
+        f"{folders}: these labels in column 'label' are none of akiec, bcc, bkl, df, mel, nv, "
+        "vasc: 'SCC' (2, first SCC/0.png (row 5 of the part train)). Leave these rows out."
+    )
+
+
+@pytest.mark.parametrize("empty", [None, "", "  ", "nan", float("nan")])
+def test_a_blank_lesion_counts_as_its_own_unless_lesions_are_needed(tmp_path, empty, capsys):
+    rows = made_rows(5, 2)
+    if isinstance(empty, float):
+        for i, row in enumerate(rows):
+            row["lesion_id"] = float(i // 2)
+    for row in rows[:25]:
+        row["lesion_id"] = empty
+    write_dataset(tmp_path, rows)
+    loaded = d.load_rows(tmp_path)
+    units = loaded.units("lesion")
+    alone = np.isin(loaded.image_id, [row["image_id"] for row in rows[:25]])
+    assert len({*units[alone]}) == 25 and not {*units[alone]} & {*units[~alone]}
+    assert len({*units[~alone]}) < 10
+    assert capsys.readouterr().out == (
+        f"{tmp_path}: 25 of 35 rows have no lesion_id; each of them counts as a lesion of its own\n"
+    )
+    with pytest.raises(d.DatasetError) as error:
+        d.load_rows(tmp_path, need=("image_id", "lesion_id"))
+    first = [f"{row['image_id']} (row {i} of the part train)" for i, row in enumerate(rows[:20], 1)]
+    assert str(error.value) == (
+        f"{tmp_path} has no lesion_id in 25 of 35 rows: {', '.join(first)}, ... (25 in all). "
+        "Fill them in, or use --split-by image if every picture shows a lesion of its own."
+    )
+
+
+def test_blank_metadata_is_unknown(tmp_path):
+    rows = [row | {"sex": "" if i else "male"} for i, row in enumerate(made_rows(1, 1))]
+    rows[3]["age"] = None
+    metadata = d.load_rows(write_dataset(tmp_path, rows)).metadata
+    assert sorted(metadata["sex"]) == ["male", *6 * ["unknown"]]
+    assert np.isnan(metadata["age"]).sum() == 1
+
+
+def test_image_id_0_is_a_value_and_a_blank_one_is_listed(tmp_path):
+    rows = [row | {"image_id": i} for i, row in enumerate(made_rows(2, 1))]
+    assert d.load_rows(write_dataset(tmp_path / "a", rows)).image_id[:2].tolist() == ["0", "1"]
+    rows = made_rows(2, 1)
+    rows[3]["image_id"], rows[7]["image_id"] = None, " "
+    write_dataset(tmp_path / "b", rows)
+    with pytest.raises(d.DatasetError) as error:
+        d.load_rows(tmp_path / "b")
+    assert str(error.value) == (
+        f"{tmp_path / 'b'} has no image_id in 2 of 14 rows: row 4 of the part train, "
+        "row 8 of the part train."
+    )
+    assert {"row 4", "row 8"} < {*d.load_rows(tmp_path / "b", need=()).image_id}
+
+
+@pytest.mark.parametrize("empty", [None, "", float("nan")])
+def test_blank_labels_are_listed(tmp_path, empty):
+    rows = [row | {"dx": LABELS.index(row["dx"]) + 0.5} for row in made_rows(2, 1)]
+    if not isinstance(empty, float):
+        rows = made_rows(2, 1)
+    rows[2]["dx"] = empty
+    named = f"in 1 of 14 rows: {rows[2]['image_id']} .row 3 of the part train"
+    with pytest.raises(d.DatasetError, match=named):
+        d.load_rows(write_dataset(tmp_path, rows))
 
 
 def test_decode_caches_by_content(made, tmp_path, monkeypatch):
@@ -106,6 +238,38 @@ def test_picture_that_does_not_decode_is_named_and_leaves_no_cache(tmp_path):
     with pytest.raises(d.DatasetError, match=rows[4]["image_id"]):
         d.decode(loaded, np.arange(len(loaded)), 12, 16, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_all_broken_pictures_are_listed_by_their_files(tmp_path):
+    base = class_folders(tmp_path / "set", {name: "nv" for name in "abcdefghijklm"})
+    for name in "abcdefghijk":
+        for i in range(2):
+            (base / name / f"{i}.png").write_bytes(b"no picture")
+    loaded = d.load_rows(base, "label", need=())
+    (base / "l" / "0.png").unlink()
+    with pytest.raises(d.DatasetError) as error:
+        d.decode(loaded, np.arange(26), 12, 16, tmp_path / "cache")
+    first, *lines = str(error.value).splitlines()
+    assert first == f"23 of 26 pictures of {base} cannot be read:"
+    assert len(lines) == 21 and lines[-1] == "  ... (23 in all)"
+    assert lines[3].startswith("  b/1.png: The file is not a picture")
+    with pytest.raises(d.DatasetError) as error:
+        d.decode(loaded, np.arange(20, 26), 12, 16, tmp_path / "cache")
+    assert str(error.value).splitlines()[-1] == "  l/0.png: No such file or directory."
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_broken_pictures_of_a_table_are_listed_by_their_rows(tmp_path):
+    rows = made_rows(2, 1)
+    rows[4]["image"] = {"bytes": b"no picture", "path": "x.jpg"}
+    rows[6]["image"] = None
+    loaded = d.load_rows(write_dataset(tmp_path / "set", rows))
+    with pytest.raises(d.DatasetError) as error:
+        d.decode(loaded, np.arange(14), 12, 16, tmp_path / "cache")
+    text = str(error.value)
+    assert text.startswith(f"2 of 14 pictures of {tmp_path / 'set'} cannot be read:\n")
+    assert f"  {rows[4]['image_id']} (row 5 of the part train): " in text
+    assert f"  {rows[6]['image_id']} (row 7 of the part train): the picture is missing." in text
 
 
 def test_image_of_the_split_missing_from_the_set(made, tmp_path):

@@ -15,6 +15,7 @@ from model.classifier import Classifier
 from model.data.dataset import DatasetError
 from model.evaluation import outliers
 from model.evaluation.outliers import generate
+from model.labels import LABELS
 
 SHARED = Path(__file__).parents[2] / "shared" / "ham10000"
 
@@ -49,6 +50,22 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
     assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": 28}
     assert (tmp_path / "out" / "report.md").exists()
     assert (trained / "metrics.json").read_bytes() == before
+
+
+def test_class_folders_are_measured_whatever_their_spelling(trained, tmp_path):
+    names = "AK,Basal cell carcinoma,bkl,Dermatofibromas,MEL,melanocytic_Nevi,vascular-lesion"
+    for label, name in zip(LABELS, names.split(",")):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(2):
+            drawing(label, i).save(tmp_path / "mine" / name / f"{i}.png")
+    data = f"{trained} --part all --dataset {tmp_path}/mine --label-column label".split()
+    place = f"--output {tmp_path}/out --resamples 20 --cache {tmp_path}/cache".split()
+    metrics = evaluate.main([*data, *place])
+    assert metrics["data"]["images"] == 14
+    assert [figures["support"] for figures in metrics["tflite"]["per_class"].values()] == 7 * [2]
+    (tmp_path / "mine" / "MEL" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"1 of 14 pictures of .*mine cannot .*\n  MEL/1.png: "):
+        evaluate.main([*data, *place])
 
 
 def test_outliers_are_told_from_the_real_pictures(trained, tmp_path):

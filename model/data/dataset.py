@@ -1,7 +1,7 @@
 """Data sets: load and check the rows, and decode the pictures once.
 
-`load_rows` reads a Hub id or a local folder with the library datasets. `decode` turns pictures into
-one uint8 array, which is cached on disk. model/data/split.py splits the rows.
+`load_rows` reads a Hub id or a local folder. `decode` turns pictures into one uint8 array, which is
+cached on disk. model/data/split.py splits the rows.
 """
 
 import hashlib
@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.folder import UserError, replacing
-from model.labels import LABELS, to_code
+from model.data.label_column import clean_labels, missing_column, read_labels
+from model.data.loading import load_tables, with_ids
+from model.data.tables import DatasetError, is_blank, listed
+from model.folder import replacing
 from model.preprocessing import PREPROCESSING, PictureError, load_picture
 
 # Bytes. Larger arrays are memory-mapped, others are read into memory.
@@ -27,9 +29,8 @@ MEMORY_BOUND = 4 * 2**30
 # Optional columns, read in addition to image, image_id, lesion_id and the labels.
 METADATA = ("dataset", "sex", "age", "localization", "dx_type")
 
-
-class DatasetError(UserError):
-    """A data set that cannot be used; the message names the column, row or id, and what to do."""
+# What a lesion_id becomes when a program writes a missing one as text.
+NO_LESION = {"nan", "none", "null", "<na>"}
 
 
 @dataclass
@@ -68,16 +69,27 @@ class Rows:
 
     def encoded(self, i: int) -> bytes:
         """The encoded picture of row `i`, as it is in the data set. Raises DatasetError."""
-        table, row = self.index[i]
-        cell = self.tables[table][int(row)]["image"]
-        if cell is None or (cell.get("bytes") is None and cell.get("path") is None):
-            raise DatasetError(f"image {self.image_id[i]} of {self.name} is empty.")
+        cell = self._cell(i)
         if cell.get("bytes") is not None:
             return cell["bytes"]
+        if cell.get("path") is None:
+            raise DatasetError(f"{self.place(i)}: the picture is missing.")
         try:
             return Path(cell["path"]).read_bytes()
         except OSError as error:
-            raise DatasetError(f"image {self.image_id[i]}: {error}.") from None
+            raise DatasetError(f"{self.place(i)}: {error.strerror}.") from None
+
+    def place(self, i: int) -> str:
+        """Where the picture of row `i` is: its file, or the row of a table."""
+        cell = self._cell(i)
+        if cell.get("bytes") is None and cell.get("path") is not None:
+            return os.path.relpath(cell["path"], self.name)
+        table, row = self.index[i]
+        return _place(self.image_id[i], self.tables[table], row)
+
+    def _cell(self, i):
+        table, row = self.index[i]
+        return self.tables[table][int(row)]["image"] or {}
 
     def find(self, image_ids) -> np.ndarray:
         """int64 row numbers of `image_ids`, in their order. Raises DatasetError if one is
@@ -92,30 +104,6 @@ class Rows:
         return np.array([row_of[image_id] for image_id in image_ids], dtype=np.int64)
 
 
-def load_tables(name: str) -> list:
-    """All splits of a Hub id or local folder, as a list of datasets.Dataset whose pictures stay
-    encoded. Raises DatasetError."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    try:
-        splits = datasets.load_dataset(str(name))
-    except Exception as error:  # datasets raises many types, for the Hub, network and folder
-        where = "the folder" if Path(name).exists() else "the Hub id"
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise DatasetError(
-            f"The data set {name!r} could not be loaded ({lines[0]}). "
-            f"Check {where}, or name a local folder in its place."
-        ) from None
-    for split, table in splits.items():
-        if "image" not in table.column_names:
-            raise DatasetError(
-                f"{name} (part {split}) has no column 'image'; "
-                f"its columns are {', '.join(table.column_names)}."
-            )
-    return [table.cast_column("image", datasets.Image(decode=False)) for table in splits.values()]
-
-
 def load_rows(
     name: str,
     label_column: str | None = "dx",
@@ -126,33 +114,35 @@ def load_rows(
 ) -> Rows:
     """Read the rows of a data set, with all splits merged and one row per `image_id`.
 
-    label_column: "dx" holds the codes of HAM10000 or the long names of the public Hub copy and
-        yields the seven labels in their order. Any other column holds labels that are taken as they
-        are, sorted. With None, every label is "".
-    need: columns that must exist. If `image_id` is needed and missing in a local folder of picture
-        files, their relative paths are used instead. If it is not needed, rows are numbered.
+    label_column: "dx" holds diagnoses, by code or name (see `to_code`), and yields the seven labels
+        in their order. Any other column holds labels that are sorted; they become codes if all of
+        them are diagnoses. With None, every label is "".
+    need: columns that must exist, with a value in each row. If `image_id` is needed and missing in
+        a local folder of picture files, their relative paths are used instead. If it is not needed,
+        rows are numbered. If `lesion_id` is not needed, a picture without one is a lesion of its
+        own.
     labels: the labels that are allowed, in their order (default: all that occur).
-    as_is: take the labels of "dx" as they are, and do not replace a missing `image_id`.
+    as_is: take the labels as they are, and do not replace a missing `image_id`.
     classes: for a model of two labels, {its label: labels that it stands for}, as `classes_of` in
         model/data/split.py returns it.
 
-    Prints how many rows repeat an image. Raises DatasetError.
+    Prints how many rows repeat an image or have no lesion. Raises DatasetError.
     """
+    name = str(name)
     tables = load_tables(name)
-    codes = label_column == "dx" and not as_is
     values: dict[str, list] = {}
     index = []
     if "image_id" in need and not as_is:
-        tables = [_with_ids(table, name) for table in tables]
+        tables = [with_ids(table, name) for table in tables]
     for t, table in enumerate(tables):
-        labelled = _label_values(table, label_column, name) if label_column else [""] * len(table)
+        read = read_labels(table, label_column, name) if label_column else [""] * len(table)
         for wanted in need:
             if wanted not in table.column_names:
                 raise DatasetError(missing_column(name, wanted, table.column_names))
         for key in ("image_id", "lesion_id", *METADATA):
             if key in table.column_names:
                 values.setdefault(key, [None] * len(index)).extend(table[key])
-        values.setdefault("label", []).extend(labelled)
+        values.setdefault("label", []).extend(read)
         index += [(t, row) for row in range(len(table))]
         for column_values in values.values():
             column_values += [None] * (len(index) - len(column_values))
@@ -160,12 +150,19 @@ def load_rows(
     if n == 0:
         raise DatasetError(f"{name} has no rows.")
     ids = values.get("image_id") or [f"{i:07d}" for i in range(n)]
-    for i, image_id in enumerate(ids):
-        if not image_id:
-            raise DatasetError(f"row {i} of {name} has no image_id.")
-    dx = values["label"]
+    places = [_place(ids[i], tables[t], row) for i, (t, row) in enumerate(index)]
+    if blank := [i for i in range(n) if is_blank(ids[i])]:
+        if "image_id" in need:
+            raise DatasetError(_without(name, "image_id", blank, places))
+        ids = [f"row {i + 1}" if is_blank(ids[i]) else ids[i] for i in range(n)]
+    if len({type(image_id) for image_id in ids}) > 1:
+        ids = [str(image_id) for image_id in ids]
+    lesions = values.get("lesion_id")
+    if lesions is not None:
+        lesions = _lesions(lesions, ids, places, name, "lesion_id" in need)
+    dx, known = values["label"], labels or [""]
     if label_column:
-        dx = _clean_labels(dx, ids, label_column, codes, labels, name, classes)
+        dx, known = clean_labels(dx, places, name, label_column, labels, classes, as_is)
 
     first: dict[str, int] = {}
     for i in sorted(range(n), key=lambda i: ids[i]):
@@ -182,20 +179,13 @@ def load_rows(
         )
 
     def column(key, empty=""):
-        return np.array([empty if values[key][i] is None else values[key][i] for i in kept])
+        return np.array([empty if is_blank(values[key][i]) else values[key][i] for i in kept])
 
-    lesions = None
-    if "lesion_id" in values:
-        if None in values["lesion_id"]:
-            i = values["lesion_id"].index(None)
-            raise DatasetError(f"image {ids[i]} of {name} has no lesion_id.")
-        lesions = column("lesion_id").astype(str)
-    known = labels or (LABELS if codes else sorted(set(dx)))
     return Rows(
-        name=str(name),
-        labels=list(known),
+        name=name,
+        labels=known,
         image_id=np.array([ids[i] for i in kept]).astype(str),
-        lesion_id=lesions,
+        lesion_id=None if lesions is None else np.array([lesions[i] for i in kept]),
         dx=np.array([dx[i] for i in kept]),
         repeated=n - len(kept),
         metadata={
@@ -206,6 +196,40 @@ def load_rows(
         tables=tables,
         index=np.array([index[i] for i in kept]),
     )
+
+
+def _place(image_id, table, row):
+    """Where a row is, for messages: "ISIC_0024306 (row 5 of the part train)"."""
+    place = f"row {row + 1}" + (f" of the part {table.split}" if table.split else "")
+    return place if is_blank(image_id) else f"{image_id} ({place})"
+
+
+def _without(name, column, wrong, places):
+    shown = listed([places[i] for i in wrong])
+    return f"{name} has no {column} in {len(wrong)} of {len(places)} rows: {shown}."
+
+
+def _lesions(values, ids, places, name, needed):
+    """The lesion of each row as text; a row without is a lesion of its own unless `needed`."""
+    lesions = [str(value) for value in values]
+    without = [
+        i
+        for i, value in enumerate(values)
+        if is_blank(value) or lesions[i].strip().lower() in NO_LESION
+    ]
+    if without and needed:
+        raise DatasetError(
+            _without(name, "lesion_id", without, places)
+            + " Fill them in, or use --split-by image if every picture shows a lesion of its own."
+        )
+    for i in without:
+        lesions[i] = f"of image {ids[i]}"
+    if without:
+        print(
+            f"{name}: {len(without)} of {len(values)} rows have no lesion_id; each of them counts "
+            "as a lesion of its own"
+        )
+    return lesions
 
 
 def rows_of_model(
@@ -226,59 +250,6 @@ def data_name(dataset: str) -> str:
     """The name of a data set for config.json: a Hub id as it is, a local folder without its path,
     which means nothing on other machines."""
     return Path(dataset).name if Path(dataset).exists() else dataset
-
-
-def missing_column(name: str, column: str, columns: list[str]) -> str:
-    """The message for a data set that lacks a column."""
-    hint = {
-        "image_id": " It identifies pictures, so that none is in two parts.",
-        "lesion_id": " Without it, views of one lesion cannot be kept together; if every "
-        "picture shows a lesion of its own, use --split-by image.",
-        "dx": " Name the column that holds the labels with --label-column.",
-    }
-    listed = ", ".join(columns)
-    return f"{name} has no column {column!r}; its columns are {listed}.{hint.get(column, '')}"
-
-
-def _with_ids(table, name):
-    """The table with its pictures' paths as `image_id`, if it has none and is a folder of files."""
-    if "image_id" in table.column_names or not Path(name).is_dir():
-        return table
-    paths = [(cell or {}).get("path") for cell in table["image"]]
-    here = Path(name).resolve()
-    if not all(path and Path(path).is_file() for path in paths):
-        return table
-    return table.add_column("image_id", [os.path.relpath(path, here) for path in paths])
-
-
-def _label_values(table, column, name):
-    if column not in table.column_names:
-        raise DatasetError(missing_column(name, column, table.column_names))
-    feature = table.features[column]
-    if hasattr(feature, "int2str"):  # a ClassLabel, as of an imagefolder
-        return [None if v is None or v < 0 else feature.int2str(v) for v in table[column]]
-    return table[column]
-
-
-def _clean_labels(values, ids, label_column, codes, labels, name, classes):
-    known = {}
-    group = {m: label for label, members in (classes or {}).items() for m in (*members, label)}
-    for i, value in enumerate(values):
-        if value is None or str(value).strip() == "":
-            raise DatasetError(f"image {ids[i]} of {name} has no value in column {label_column!r}.")
-        if value not in known:
-            try:
-                as_code = codes and str(value) not in group
-                label = to_code(value) if as_code else str(value)
-                known[value] = group.get(label, label)
-            except ValueError as error:
-                raise DatasetError(f"image {ids[i]} of {name}: {error}.") from None
-            if labels is not None and known[value] not in labels:
-                raise DatasetError(
-                    f"image {ids[i]} of {name} has the label {known[value]!r}; "
-                    f"the model knows {', '.join(labels)}."
-                )
-    return [known[value] for value in values]
 
 
 def evenly(rows: Sequence, count: int) -> Sequence:
@@ -303,13 +274,13 @@ def decode(
 
     The array is cached in the folder `cache` as a .npy file, named by a hash of the encoded
     pictures, the size and the preprocessing. It is memory-mapped if `mapped` or if it is larger
-    than MEMORY_BOUND. Raises DatasetError with the `image_id` of a picture that cannot be decoded.
+    than MEMORY_BOUND. Raises DatasetError that lists the pictures that cannot be decoded.
     """
     cache = Path(cache or default_cache())
     cache.mkdir(parents=True, exist_ok=True)
     digest = hashlib.blake2b(f"{PREPROCESSING}{height}x{width}".encode(), digest_size=16)
     for i in indices:
-        digest.update(hashlib.blake2b(rows.encoded(i), digest_size=16).digest())
+        digest.update(hashlib.blake2b(_bytes_or_place(rows, i), digest_size=16).digest())
     path = cache / f"{digest.hexdigest()}.npy"
     if not path.exists():
         _decode_to(path, rows, indices, height, width)
@@ -317,12 +288,24 @@ def decode(
     return np.load(path, mmap_mode="r" if mapped or size > MEMORY_BOUND else None)
 
 
+def _bytes_or_place(rows, i):
+    try:
+        return rows.encoded(i)
+    except DatasetError as error:  # `_decode_to` lists all that cannot be read
+        return str(error).encode()
+
+
 def _decode_to(path, rows, indices, height, width):
+    broken = []
+
     def one(i):
         try:
             return load_picture(io.BytesIO(rows.encoded(i)), height, width)
         except PictureError as error:
-            raise DatasetError(f"image {rows.image_id[i]} of {rows.name}: {error}") from None
+            broken.append(f"{rows.place(i)}: {error}")
+        except DatasetError as error:
+            broken.append(str(error))
+        return 0
 
     with replacing(path) as beside, ThreadPoolExecutor(os.cpu_count()) as pool:
         array = np.lib.format.open_memmap(
@@ -337,3 +320,7 @@ def _decode_to(path, rows, indices, height, width):
                 bar.update(len(chunk))
         array.flush()
         del array
+        if broken:
+            lines = listed(sorted(broken), "\n  ")
+            count = f"{len(broken)} of {len(indices)}"
+            raise DatasetError(f"{count} pictures of {rows.name} cannot be read:\n  {lines}")

@@ -1,7 +1,6 @@
 """Train, validation and test parts: the published split, held-out pictures, subsets for trial runs,
 pictures of other data sets, and the two labels benign and malignant."""
 
-import csv
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from model.data.dataset import DatasetError, Rows, load_rows, missing_column
+from model.data.dataset import Rows, load_rows
+from model.data.label_column import missing_column
+from model.data.tables import DatasetError, read_table
 from model.folder import SPLIT, ModelFolderError, read_config, read_json
-from model.labels import BINARY, LABELS, suspicious_of, to_code
+from model.labels import BINARY, LABELS, find_label, suspicious_of
 
 SEED = 101  # of the published split
 
@@ -96,27 +97,6 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
     }
 
 
-def read_table(path: "str | Path", columns: list[str]) -> list[dict]:
-    """The rows of a CSV with a heading, as {column: text}. Raises DatasetError if it cannot be
-    read, lacks one of `columns`, or has a row without a value in one of them."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names, table = reader.fieldnames or [], list(reader)
-    except FileNotFoundError:
-        raise DatasetError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} cannot be read as a CSV ({error}).") from None
-    for column in columns:
-        if column not in names:
-            listed = ", ".join(names) or "none"
-            raise DatasetError(f"{path} has no column {column!r}; its columns are {listed}.")
-        for number, row in enumerate(table, start=1):
-            if not row[column]:
-                raise DatasetError(f"row {number} of {path} has no value in column {column!r}.")
-    return table
-
-
 def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
     """A subset for a trial run: about `limit` rows, 70 % to train, 15 % each to validate and test.
     The labels take turns, so that rare ones are present too."""
@@ -149,7 +129,7 @@ def add_extra(
     joined, records = rows, []
     for name in names:
         extra = load_rows(name, label_column, ("image_id",), as_is=True)
-        dx = np.array([_label(value, rows.labels) for value in extra.dx])
+        dx = np.array([find_label(value, rows.labels) or "" for value in extra.dx])
         unknown, known = dx == "", np.isin(extra.image_id, joined.image_id)
         if extra.lesion_id is not None:
             known |= np.isin(extra.lesion_id, lesions)
@@ -199,16 +179,6 @@ def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
     return rows, records
 
 
-def _label(value, labels):
-    """`value` as one of `labels`, or "" if it is not among them."""
-    if value in labels:
-        return value
-    try:
-        return to_code(value) if labels == LABELS else ""
-    except ValueError:
-        return ""
-
-
 def _join(rows, extra, kept, dx):
     index = extra.index[kept] + [len(rows.tables), 0]
     lesions = rows.lesion_id
@@ -252,7 +222,10 @@ def malignant_labels(rows: Rows, named: list[str] | None) -> list[str]:
     """The labels of `rows` that are malignant, sorted: those `named`; by default mel, bcc and akiec
     of the seven diagnoses, or the label "malignant". Raises DatasetError if one is not a label of
     `rows` or if no benign label is left."""
-    malignant = sorted(named or (suspicious_of(LABELS) if rows.labels == LABELS else BINARY[1:]))
+    if named:
+        malignant = sorted({find_label(label, rows.labels) or label for label in named})
+    else:
+        malignant = suspicious_of(LABELS) if rows.labels == LABELS else BINARY[1:]
     if missing := [label for label in malignant if label not in rows.labels]:
         raise DatasetError(
             f"{rows.name} has no label {', '.join(missing)}: name those that are malignant with "
