@@ -15,7 +15,7 @@ from PIL import Image
 SIDE = 96
 # Grey, 0 to 255: darker is outside the lens.
 BLACK = 50.0
-# Points of the edge that it takes to tell a circle.
+# Points of the edge, and pixels of the picture's shorter side, that it takes to tell a circle.
 POINTS = 24
 # A point is on the circle if it is at most NEAR of the radius away, and MATCH of them must be. No
 # more than MIXED of the places outside may be bright.
@@ -54,6 +54,8 @@ def within_lens(picture: Image.Image) -> Image.Image:
 def lens(picture: Image.Image) -> tuple[float, float, float, float] | None:
     """The circle as (x, y, a, b), its middle and its radius across and down, in a picture whose
     middle is (0, 0) and whose edges are at -1 and 1; None if there is no circle."""
+    if min(picture.size) < POINTS:
+        return None
     pixels = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float64)
     grey = pixels @ (0.299, 0.587, 0.114)
     points = _edge(grey)

@@ -40,7 +40,8 @@ WHITE, BURNT = 245.0, 0.4
 # brightfield microscopy, ICPR 2000). Below it lie 0.2 % of the images, 9 in 10 of those blurred by
 # a Gaussian with a sigma of 1 % of the width, and all of those blurred with 1.5 %.
 SHARP = 9.0
-# The longer side over the shorter one, beyond which squeezing to the network's 4:3 hides lesions.
+# The longer side over the shorter one. Of 85 malignant validation images with a warning, skin added
+# at the sides takes it from 6 at 2:1, 11 at 3:1 and 63 at 10:1, where all is squeezed to 4:3.
 LONG = 2.0
 
 

@@ -111,6 +111,7 @@ def faded(picture):
         lambda picture: through_lens(picture, 0.1),  # as many pictures of HAM10000
         lambda picture: through_lens(picture, 0.9),  # too little is left
         lambda picture: picture.resize((1, 1)),
+        lambda picture: through_lens(picture, 0.3).resize((3, 2)),
     ],
 )
 def test_a_picture_without_a_circle_stays_as_it_is(change):

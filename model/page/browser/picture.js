@@ -120,6 +120,7 @@ function ellipse(points) {
 /** `lens` of lens.py: the circle {x, y, a, b}, or null. */
 function lens(picture, rules) {
     const {side, black, near} = rules;
+    if (Math.min(picture.width, picture.height) < rules.points) return null;
     const pixels = resize(picture, side, side);
     const grey = Float64Array.from({length: side * side}, (_, i) =>
         0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2]);
