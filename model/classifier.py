@@ -28,6 +28,7 @@ from model.folder import (
     verify,
 )
 from model.hub.pull import PAGE, find
+from model.lens import within_lens
 from model.preprocessing import open_picture, to_array, upright
 from model.quality import REFUSED, quality_notices
 
@@ -43,7 +44,8 @@ class Prediction:
     notices: codes from model/quality.py's CODES
     familiarity: 0..1, how similar the picture is to the training pictures; None if the model
         does not measure it
-    picture: the picture itself, upright RGB, as `open_picture` returned it
+    picture: what was classified, upright RGB: the picture as `open_picture` returned it, or, with
+        the notice "lens", the part of it that `within_lens` kept
     """
 
     probabilities: dict[str, float]
@@ -148,9 +150,12 @@ class Classifier:
     def predict(self, picture) -> Prediction:
         """Classify a path, bytes, a binary file or a PIL image. Raises PictureError."""
         size = self.height, self.width
-        picture = open_picture(picture, *size)
+        whole = open_picture(picture, *size)
+        picture = within_lens(whole)
         probabilities, evidence, familiarity, milliseconds = self.run(to_array(picture, *size))
         notices = quality_notices(picture)
+        if picture is not whole:
+            notices.append("lens")
         threshold = self.config.get("familiarity", {}).get("threshold")
         if familiarity is not None and threshold is not None and familiarity < threshold:
             notices.append("unfamiliar")

@@ -1,7 +1,7 @@
 """From a picture to the network's input, the same for training, conversion, evaluation and page.
 
-`load_picture` is `open_picture` followed by `to_array`. Normalisation is part of the network, so
-the `.tflite` file takes plain pixels.
+`load_picture` is `open_picture`, `within_lens` (model/lens.py) and `to_array`. Normalisation is in
+the network, so the `.tflite` file takes plain pixels.
 """
 
 import io
@@ -14,9 +14,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from model.folder import UserError
+from model.lens import within_lens
 
 # Stored in config.json and part of the cache key: change it whenever the output changes.
-PREPROCESSING = {"resize": "bilinear, antialiased", "portrait": "turned to landscape", "version": 1}
+PREPROCESSING = {
+    "lens": "cropped to the circle",
+    "resize": "bilinear, antialiased",
+    "portrait": "turned to landscape",
+    "version": 2,
+}
 
 # Phones take up to 48 megapixels.
 MAX_PIXELS = 64_000_000
@@ -229,5 +235,6 @@ def upright(values: np.ndarray, picture: Image.Image, height: int, width: int) -
 
 
 def load_picture(source: "str | Path | bytes | Image.Image", height: int, width: int) -> np.ndarray:
-    """A path, bytes, binary file or PIL image as uint8 [height, width, 3]; see `open_picture`."""
-    return to_array(open_picture(source, height, width), height, width)
+    """A path, bytes, binary file or PIL image as uint8 [height, width, 3]; see `open_picture`. Of a
+    picture with a lens circle, only the part within it is shown."""
+    return to_array(within_lens(open_picture(source, height, width)), height, width)

@@ -42,6 +42,18 @@ def drawing(dx: str, seed: int, size=(80, 60)) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
 
 
+def through_lens(picture: Image.Image, outside: float, aside=(0.0, 0.0)) -> Image.Image:
+    """The picture as a round lens shows it: black outside a circle whose middle is `aside` of the
+    picture's, in widths and heights. Were it in the middle, a share `outside` would be black."""
+    width, height = picture.size
+    y, x = np.mgrid[:height, :width] + 0.5
+    x, y = x - width / 2, y - height / 2
+    radius = np.quantile(np.hypot(x, y), 1 - outside)
+    pixels = np.array(picture)
+    pixels[np.hypot(x - aside[0] * width, y - aside[1] * height) > radius] = 0
+    return Image.fromarray(pixels)
+
+
 def encode(picture: Image.Image, kind: str = "JPEG") -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, quality=95)

@@ -10,7 +10,7 @@ import statistics
 
 import numpy as np
 import pytest
-from made import drawing, encode
+from made import drawing, encode, through_lens
 from PIL import Image
 from private_page import (  # noqa: F401
     bare_fixture,
@@ -26,6 +26,7 @@ from model import cam, quality
 from model.classifier import Classifier, Prediction
 from model.evaluation.outliers import KINDS, generate
 from model.folder import BUNDLED
+from model.lens import within_lens
 from model.page import answer
 from model.page.answer import TEXTS, number, probability
 from model.page.private import settings
@@ -153,6 +154,8 @@ def test_notices_are_those_of_python(numbers, classifier):
         lesion,
         lesion.resize((59, 70)),
         lesion.resize((60, 60)),
+        lesion.resize((300, 150)),
+        lesion.resize((301, 150)),
         *(lesion.point(lambda v, k=k: int(min(255, v * k))) for k in (0.1, 0.2, 0.3, 0.4, 2, 3)),
     ]
     found = [
@@ -163,7 +166,24 @@ def test_notices_are_those_of_python(numbers, classifier):
         for picture in pictures
     ]
     assert found == [quality.quality_notices(picture) for picture in pictures]
-    assert {code for codes in found for code in codes} == set(quality.CODES) - {"unfamiliar"}
+    others = {"lens", "unfamiliar"}  # which the rules of quality.py do not give
+    assert {code for codes in found for code in codes} == set(quality.CODES) - others
+
+
+@pytest.mark.parametrize("size", [(300, 225), (225, 300), (84, 84), (320, 180)])
+def test_a_lens_is_cropped_as_python_crops_it(numbers, size):
+    lesion = drawing("mel", 5, size)
+    for outside in (0.05, 0.2, 0.3, 0.5, 0.7, 0.9):
+        for aside in ((0, 0), (0.06, -0.04), (0.2, 0.1)):
+            picture = through_lens(lesion, outside, aside)
+            code = """async data => {
+                const {whole, cropped} = await opened(new Blob([bytes(data)]));
+                return [cropped, whole.width, whole.height, coded(whole.data)];
+            }"""
+            cropped, width, height, pixels = numbers(code, coded(stored(picture, "PNG")))
+            part = within_lens(picture)
+            assert (cropped, width, height) == (part is not picture, *part.size)
+            assert (decoded(pixels, height, width, 4)[..., :3] == np.asarray(part)).all()
 
 
 @pytest.mark.parametrize(
@@ -278,6 +298,8 @@ def test_agreement_on_made_pictures(agreement, classifier):
     pictures = [drawing(dx, i, (300, 225)) for i, dx in enumerate(("mel", "nv", "vasc", "bkl"))]
     files = [encode(one) for one in pictures]
     files += [stored(generate(kind, i), "PNG") for i, kind in enumerate(KINDS)]
+    lesion = drawing("mel", 4, (1200, 900))
+    files += [encode(through_lens(lesion, outside, (0.03, 0.02))) for outside in (0.2, 0.4)]
     found = agreement("made pictures", files)
     assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
     unlike = ["unfamiliar" in classifier.predict(data).notices for data in files]

@@ -52,6 +52,18 @@ def test_each_rule_notices_what_it_is_for(picture, notices):
     assert quality_notices(picture) == notices
 
 
+@pytest.mark.parametrize("shape", [(4, 3), (3, 2), (16, 9), (2, 1)])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_pictures_of_the_usual_shapes_are_not_called_squeezed(shape, turn):
+    size = tuple(100 * side for side in shape)[::turn]
+    assert quality_notices(textured(lesion(3, size))) == []
+
+
+@pytest.mark.parametrize("size", [(601, 300), (300, 601), (900, 300), (3000, 300)])
+def test_a_picture_longer_than_twice_its_shorter_side_is_called_squeezed(size):
+    assert "squeezed" in quality_notices(textured(lesion(3, size)))
+
+
 def test_a_photo_of_any_size_and_side_up_is_judged_alike():
     sharp = textured(lesion(2, (2000, 1500)))
     for picture in (sharp, sharp.filter(ImageFilter.GaussianBlur(60))):

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from model import cam, quality
+from model import cam, lens, quality
 from model.folder import TFLITE, read_checksums, sha256
 from model.page import answer, texts
 from model.preprocessing import MAX_PIXELS
@@ -55,7 +55,10 @@ def settings(classifier) -> dict:
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
         "most_pixels": MAX_PIXELS,
         "quality": _constants(
-            quality, "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP"
+            quality, "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP LONG"
+        ),
+        "lens": _constants(
+            lens, "SIDE BLACK POINTS NEAR MATCH MIXED SQUEEZED ASIDE LEAST MOST REACH LONGEST"
         ),
         "look": _constants(cam, "LONGEST HALF OPAQUE COLOURS LEAST"),
         "html": {

@@ -1,5 +1,5 @@
-// The server's computations on pixels, repeated in JavaScript: model/preprocessing.py, quality.py
-// and cam.py. Their limits and colours arrive in `tab.json` (model/page/private.py); the formulas
+// The server's computations on pixels, repeated in JavaScript: model/preprocessing.py, lens.py,
+// quality.py and cam.py. Their limits and colours arrive in `tab.json` (model/page/private.py); the formulas
 // are here, and tests/test_private_browser.py compares them with Python's.
 //
 // A picture is {data, width, height}; `data` is RGB or RGBA, 0 to 255, row by row.
@@ -82,6 +82,83 @@ function toArray(picture, height, width) {
     return resize({data, width: picture.height, height: picture.width}, width, height);
 }
 
+/** `_edge` of lens.py: where black ends on the way in from each side, as [x, y] from -1 to 1. */
+function edge(grey, {side, black}) {
+    const points = [];
+    for (const [step, next, sign] of [[1, side, 1], [1, side, -1], [side, 1, 1], [side, 1, -1]])
+        for (let line = 0; line < side; line++) {
+            const value = i => grey[line * next + (sign > 0 ? i : side - 1 - i) * step];
+            let first = 0;
+            while (first < side && value(first) < black) first++;
+            if (first === 0 || first === side) continue;
+            const before = value(first - 1), after = value(first);
+            const along = (first - 0.5 + (black - before) / (after - before)) / side * 2 - 1;
+            const across = (line + 0.5) / side * 2 - 1;
+            points.push(step === 1 ? [sign * along, across] : [across, sign * along]);
+        }
+    return points;
+}
+
+/** `_ellipse` of lens.py, {x, y, a, b}, by the normal equations of its least squares. */
+function ellipse(points) {
+    const rows = points.map(([x, y]) => [x * x, y * y, x, y]), n = 4;
+    const sum = f => rows.reduce((total, row) => total + f(row), 0);
+    const table = Array.from({length: n}, (_, i) => Array.from(
+        {length: n + 1}, (_, j) => sum(row => row[i] * (j < n ? row[j] : 1))));
+    for (let i = 0; i < n; i++)
+        for (let k = 0; k < n; k++) {
+            if (k === i) continue;
+            const factor = table[k][i] / table[i][i];
+            for (let j = i; j <= n; j++) table[k][j] -= factor * table[i][j];
+        }
+    const [A, B, C, D] = table.map((row, i) => row[n] / row[i]);
+    if (!(A > 0 && B > 0)) return null;
+    const size = 1 + C * C / (4 * A) + D * D / (4 * B);
+    return {x: -C / (2 * A), y: -D / (2 * B), a: Math.sqrt(size / A), b: Math.sqrt(size / B)};
+}
+
+/** `lens` of lens.py: the circle {x, y, a, b}, or null. */
+function lens(picture, rules) {
+    const {side, black, near} = rules;
+    if (Math.min(picture.width, picture.height) < rules.points) return null;
+    const pixels = resize(picture, side, side);
+    const grey = Float64Array.from({length: side * side}, (_, i) =>
+        0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2]);
+    const points = edge(grey, rules);
+    const circle = points.length >= rules.points ? ellipse(points) : null;
+    if (!circle) return null;
+    const far = (x, y) => Math.hypot((x - circle.x) / circle.a, (y - circle.y) / circle.b);
+    const at = i => (i + 0.5) / side * 2 - 1;
+    const share = (list, fits) => list.filter(fits).length / list.length;
+    const places = Array.from(grey, (value, i) => (
+        {value, far: far(at(i % side), at(Math.trunc(i / side)))}));
+    const ratio = circle.a * picture.width / (circle.b * picture.height);
+    const beyond = share(places, place => place.far > 1);
+    const found = share(points, ([x, y]) => Math.abs(far(x, y) - 1) < near) > rules.match
+        && rules.least < beyond && beyond < rules.most
+        && share(places.filter(p => p.far > 1 + near), p => p.value >= black) < rules.mixed
+        && 1 / rules.squeezed < ratio && ratio < rules.squeezed
+        && Math.max(Math.abs(circle.x), Math.abs(circle.y)) < rules.aside;
+    return found ? circle : null;
+}
+
+/** `within_lens` of lens.py: the part to keep, {left, top, width, height}, or null for all. */
+function withinLens(picture, rules) {
+    const {width, height} = picture, circle = lens(picture, rules);
+    if (!circle) return null;
+    const {x, y, a, b} = circle;
+    const shape = Math.min(Math.max(width / height, 1 / rules.longest), rules.longest);
+    const wider = shape * height / width;
+    const down = rules.reach / Math.hypot(wider / a, 1 / b), across = wider * down;
+    const pixel = (place, length) =>
+        Math.trunc((Math.min(Math.max(place, -1), 1) + 1) / 2 * length + 0.5);
+    const left = pixel(x - across, width), top = pixel(y - down, height);
+    return {
+        left, top,
+        width: pixel(x + across, width) - left, height: pixel(y + down, height) - top,
+    };
+}
+
 function variance(values) {
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
     return values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
@@ -110,6 +187,8 @@ function qualityNotices(picture, rules) {
         too_dark: share(rules.dark) < rules.lit,
         too_bright: share(rules.white) > rules.burnt,
         blurred: !uniform && variance(edges) < rules.sharp,
+        squeezed: Math.max(picture.width, picture.height)
+            > rules.long * Math.min(picture.width, picture.height),
     };
     return rules.codes.filter(code => faults[code]);
 }

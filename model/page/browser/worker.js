@@ -39,7 +39,8 @@ async function start({files, settings}) {
     await ask(new Uint8Array(height * width * 3).fill(128)); // warm up: the first run is slower
 }
 
-/** Decode a file to upright RGBA on white: the `whole` picture, and as it is `shown`, smaller. */
+/** Decode a file to upright RGBA on white: the `whole` picture, or, if `cropped`, what a lens shows
+ * of it; and the same as it is `shown`, smaller. */
 async function opened(file) {
     let bitmap;
     try {
@@ -54,29 +55,37 @@ async function opened(file) {
             width: bitmap.width, height: bitmap.height,
             megapixels: Math.floor(tab.most_pixels / 1e6),
         }};
+    let part = {left: 0, top: 0, width: bitmap.width, height: bitmap.height};
     const drawn = (width, height) => {
         const canvas = new OffscreenCanvas(width, height);
         const context = canvas.getContext("2d", {willReadFrequently: true});
         context.fillStyle = "white";
         context.fillRect(0, 0, width, height);
         context.imageSmoothingQuality = "high";
-        context.drawImage(bitmap, 0, 0, width, height);
+        context.drawImage(
+            bitmap, part.left, part.top, part.width, part.height, 0, 0, width, height);
         return context.getImageData(0, 0, width, height);
     };
-    const whole = drawn(bitmap.width, bitmap.height);
-    const scale = Math.min(1, tab.look.longest / Math.max(bitmap.width, bitmap.height));
+    let whole = drawn(part.width, part.height);
+    const cropped = withinLens(whole, tab.lens);
+    if (cropped) {
+        part = cropped;
+        whole = drawn(part.width, part.height);
+    }
+    const scale = Math.min(1, tab.look.longest / Math.max(part.width, part.height));
     const scaled = pixels => Math.max(1, Math.round(pixels * scale));
-    const shown = drawn(scaled(bitmap.width), scaled(bitmap.height));
+    const shown = drawn(scaled(part.width), scaled(part.height));
     bitmap.close();
-    return {whole, shown};
+    return {whole, shown, cropped: cropped !== null};
 }
 
 /** Classify a file. Returns the fields of the server's Prediction, and the picture to show. */
 async function classify({file}) {
-    const {whole, shown} = await opened(file);
+    const {whole, shown, cropped} = await opened(file);
     const {height, width} = tab.input;
     const out = await ask(toArray(whole, height, width));
     const notices = qualityNotices(whole, tab.quality);
+    if (cropped) notices.push("lens");
     const familiarity = out.familiarity?.[0];
     if (familiarity !== undefined && tab.familiar !== null && familiarity < tab.familiar)
         notices.push("unfamiliar");
