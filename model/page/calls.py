@@ -161,19 +161,13 @@ class Calls:
         download = gr.DownloadButton(value=str(path), interactive=True)
         return answer.table(rows, labels, language), download
 
-    @functools.cached_property
-    def examples(self) -> list[Example]:
-        """The example pictures, read from the data set at the first use; deleted at exit."""
-        folder = tempfile.mkdtemp(prefix="examples-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return find_examples(self.classifier.folder, self.dataset, folder)
-
     def show_examples(self, request: gr.Request):
         """The gallery of examples, and whether its part of the page is visible."""
         language = spoken(request)
-        items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in self.examples]
+        found = self.examples.read()
+        items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in found]
         return gr.Gallery(items), gr.Column(visible=bool(items))
 
     def take_example(self, event: gr.SelectData):
         """The path of the example that was clicked."""
-        return str(self.examples[event.index].path)
+        return str(self.examples.read()[event.index].path)

@@ -151,7 +151,7 @@ def _many_pictures(i18n: gr.I18n, calls: Calls) -> None:
 def _endpoints(calls: Calls) -> None:
     """/predict and /analyze, for programs: nothing on the page triggers them."""
     picture = gr.Image(label="Dermatoscopic picture", visible=False)
-    shares = gr.Label(label="Probability of each diagnosis", visible=False)
+    shares = gr.JSON(label="Probability of each diagnosis", visible=False)
     everything = gr.JSON(label="Everything", visible=False)
     gr.on([], calls.predict, picture, shares, api_name="predict", **CLASSIFIES)
     gr.on([], calls.analyze, picture, everything, api_name="analyze", **CLASSIFIES)
