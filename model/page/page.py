@@ -7,6 +7,7 @@ import gradio as gr
 
 from model.page import answer, batch
 from model.page.calls import Calls
+from model.page.examples import Examples
 from model.page.limits import EVERY, KEEP, THREADS
 from model.page.private import private_tab
 from model.page.texts import ENGLISH, text
@@ -25,8 +26,9 @@ def build(
         "id": named.partition("@")[0] if hub else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
     }
-    dataset = dataset or classifier.config.get("training", {}).get("dataset", "")
-    calls = Calls(classifier, folder, model, dataset)
+    own = classifier.config.get("training", {}).get("dataset", "")
+    examples = Examples(classifier.folder, dataset or own, wanted=bool(dataset))
+    calls = Calls(classifier, folder, model, examples)
     i18n = gr.I18n(**answer.translations(classifier))
     title = text(ENGLISH, "title")
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(EVERY, KEEP)) as page:
