@@ -23,10 +23,12 @@ from made import drawing
 from PIL import Image
 
 import app
+from model.benchmark import load
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.labels import LABELS, display_name
 from model.page.limits import sweep
+from model.page.texts import text
 
 ROOT = Path(__file__).parents[1]
 
@@ -253,6 +255,38 @@ def test_both_endpoints_are_mcp_tools(page, trained, picture):
         Classifier(trained).predict(picture).probabilities
     )
     assert bad.isError and "not a picture" in bad.content[0].text
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_a_picture_that_was_deleted_meanwhile_gets_one_sentence(page, picture, language):
+    caller = load.Caller(httpx.URL(page).port)
+    caller.headers = {"Accept-Language": language}
+    sent = caller.upload(picture.read_bytes())
+    Path(sent["path"]).unlink()
+    assert text(language, "error_missing") in (table := caller.queued([sent], "answer_many"))
+    assert str(Path(sent["path"]).parent) not in table
+    for endpoint in ("answer_page", "predict", "analyze"):
+        with pytest.raises(load.LoadError) as caught:
+            caller.queued(sent, endpoint)
+        spoken = language if endpoint == "answer_page" else "en"
+        assert str(caught.value) == text(spoken, "error_missing")
+
+
+def test_a_system_without_mime_types_refuses_no_picture_by_its_ending(trained, picture, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import mimetypes; mimetypes.init(files=[])")
+    with served("--model", str(trained), PYTHONPATH=str(tmp_path)) as url:
+        fields = httpx.get(url + "/config").json()["components"]
+        assert [f["props"].get("file_types") for f in fields if f["type"] == "file"] == [None]
+        caller, sent = load.Caller(httpx.URL(url).port), []
+        for name in ("x.jfif", "x.hif", "x.heic", "x", "x.txt"):
+            content = b"hello" if name == "x.txt" else picture.read_bytes()
+            reply = httpx.post(url + "/gradio_api/upload", files={"files": (name, content)})
+            (path,) = reply.json()
+            sent.append({"path": path, "meta": {"_type": "gradio.FileData"}})
+            if name != "x.txt":
+                assert len(caller.queued(sent[-1], "predict")) == len(LABELS)
+        table = caller.queued(sent, "answer_many")
+        assert table.count("<img") == 4 and text("en", "error_unreadable") in table
 
 
 def test_only_the_two_endpoints_are_public_and_nothing_is_kept_of_a_run(page):

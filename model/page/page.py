@@ -134,12 +134,9 @@ def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
 
 
 def _many_pictures(i18n: gr.I18n, calls: Calls) -> None:
-    files = gr.File(
-        file_count="multiple",
-        file_types=["image", ".heic", ".heif", ".zip"],
-        label=i18n("batch_files"),
-        elem_id="files",
-    )
+    # No file_types: they go by what the visitor's system knows of endings, so one .hif among the
+    # pictures would be refused. `classify_many` judges each file by its content.
+    files = gr.File(file_count="multiple", label=i18n("batch_files"), elem_id="files")
     gr.HTML(i18n("batch_hint"), elem_classes="small")
     with gr.Row():
         button = gr.Button(i18n("batch_classify"), variant="primary")
