@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -22,10 +23,12 @@ from made import drawing
 from PIL import Image
 
 import app
+from model.benchmark import load
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.labels import LABELS, display_name
 from model.page.limits import sweep
+from model.page.texts import text
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,14 +93,17 @@ def test_import_of_the_page_needs_no_training_packages():
     assert not list(ROOT.glob("model/page/*.pyi"))  # Gradio writes one for a component of our own
 
 
+def expected_answer(folder, picture) -> dict:
+    """What /predict answers, in its order."""
+    top = Classifier(folder).predict(picture).top(len(LABELS))
+    return {display_name(label): pytest.approx(p, abs=1e-4) for label, p in top}
+
+
 def test_predict_gives_the_models_probabilities_under_full_names(client, trained, picture):
     answer = client.predict(handle_file(picture), api_name="/predict")
-    shown = {item["label"]: item["confidence"] for item in answer["confidences"]}
-    assert set(shown) == {display_name(label) for label in LABELS}
-    expected = Classifier(trained).predict(picture).probabilities
-    for label, p in expected.items():
-        assert shown[display_name(label)] == pytest.approx(p, abs=1e-4)
-    assert answer["label"] == display_name(max(expected, key=expected.get))
+    assert answer == expected_answer(trained, picture)
+    assert set(answer) == {display_name(label) for label in LABELS}
+    assert list(answer.values()) == sorted(answer.values(), reverse=True)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,7 @@ def test_bad_input_gives_a_sentence_and_the_next_answer_is_right(
     with pytest.raises(Exception, match=sentence) as caught:
         client.predict(bad, api_name="/predict")
     assert "Traceback" not in str(caught.value)
-    assert client.predict(handle_file(picture), api_name="/predict")["label"]
+    assert len(client.predict(handle_file(picture), api_name="/predict")) == len(LABELS)
 
 
 @pytest.mark.parametrize(
@@ -243,10 +249,44 @@ def test_both_endpoints_are_mcp_tools(page, trained, picture):
     assert [tool.name for tool in tools] == ["predict", "analyze"]
     assert all("not a medical diagnosis" in tool.description for tool in tools)
     first, second = (ast.literal_eval(answer.content[0].text) for answer in answers)
-    expected = Classifier(trained).predict(picture).probabilities
-    assert first["label"] == display_name(max(expected, key=expected.get))
-    assert second["probabilities"] == pytest.approx(expected)
+    expected = expected_answer(trained, picture)
+    assert first == expected and list(first) == list(expected)
+    assert second["probabilities"] == pytest.approx(
+        Classifier(trained).predict(picture).probabilities
+    )
     assert bad.isError and "not a picture" in bad.content[0].text
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_a_picture_that_was_deleted_meanwhile_gets_one_sentence(page, picture, language):
+    caller = load.Caller(httpx.URL(page).port)
+    caller.headers = {"Accept-Language": language}
+    sent = caller.upload(picture.read_bytes())
+    Path(sent["path"]).unlink()
+    assert text(language, "error_missing") in (table := caller.queued([sent], "answer_many"))
+    assert str(Path(sent["path"]).parent) not in table
+    for endpoint in ("answer_page", "predict", "analyze"):
+        with pytest.raises(load.LoadError) as caught:
+            caller.queued(sent, endpoint)
+        spoken = language if endpoint == "answer_page" else "en"
+        assert str(caught.value) == text(spoken, "error_missing")
+
+
+def test_a_system_without_mime_types_refuses_no_picture_by_its_ending(trained, picture, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import mimetypes; mimetypes.init(files=[])")
+    with served("--model", str(trained), PYTHONPATH=str(tmp_path)) as url:
+        fields = httpx.get(url + "/config").json()["components"]
+        assert [f["props"].get("file_types") for f in fields if f["type"] == "file"] == [None]
+        caller, sent = load.Caller(httpx.URL(url).port), []
+        for name in ("x.jfif", "x.hif", "x.heic", "x", "x.txt"):
+            content = b"hello" if name == "x.txt" else picture.read_bytes()
+            reply = httpx.post(url + "/gradio_api/upload", files={"files": (name, content)})
+            (path,) = reply.json()
+            sent.append({"path": path, "meta": {"_type": "gradio.FileData"}})
+            if name != "x.txt":
+                assert len(caller.queued(sent[-1], "predict")) == len(LABELS)
+        table = caller.queued(sent, "answer_many")
+        assert table.count("<img") == 4 and text("en", "error_unreadable") in table
 
 
 def test_only_the_two_endpoints_are_public_and_nothing_is_kept_of_a_run(page):
@@ -274,21 +314,34 @@ def test_every_file_of_a_run_lies_in_the_folder_that_is_swept(
     assert list(folder.iterdir()) == []
 
 
-def test_snippets_of_the_documentation_run(page, picture, tmp_path):
-    """Every block that talks to a running page, as it stands but for the address."""
+def test_predict_over_http_is_plain_json_most_probable_first(page, trained, picture):
+    with open(picture, "rb") as file:
+        (path,) = httpx.post(page + "/gradio_api/upload", files={"files": file}).json()
+    sent = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    (answer,) = httpx.post(page + "/gradio_api/run/predict", json=sent).json()["data"]
+    expected = expected_answer(trained, picture)
+    assert answer == expected and list(answer) == list(expected)
+
+
+@pytest.mark.parametrize("name", ["my lesion.jpg", """lesion [1], "it's"; 2.jpg"""])
+def test_snippets_of_the_documentation_run(page, trained, picture, tmp_path, name):
+    """Every block that talks to a running page, as it stands but for the address and the picture,
+    prints the most probable diagnosis and its probability."""
     address, blocks = "http://127.0.0.1:7860", []
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         found = re.findall(r"^```(python|bash)\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
         blocks += [(kind, code) for kind, code in found if address in code]
     for client in ("gradio_client", "curl", "mcp"):
         assert any(client in code for _, code in blocks), f"no snippet for {client}"
-    for path in ROOT.iterdir():  # a snippet may name a file of the repository
-        (tmp_path / path.name).symlink_to(path)
-    if not (tmp_path / "lesion.jpg").exists():
-        shutil.copy(picture, tmp_path / "lesion.jpg")
+    shutil.copy(picture, tmp_path / name)
+    ((top, p),) = Classifier(trained).predict(picture).top()
     for kind, code in blocks:
-        code = code.replace(address, page)
+        assert '"docs/example.jpg"' in code
+        quoted = repr(name) if kind == "python" else shlex.quote(name)
+        code = code.replace(address, page).replace('"docs/example.jpg"', quoted)
         command = [sys.executable, "-c", code] if kind == "python" else ["bash", "-ec", code]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"{code}\n{done.stderr}"
-        assert "Melanoma (mel)" in done.stdout, f"{code}\n{done.stdout}\n{done.stderr}"
+        said = f"{code}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0 and display_name(top) in done.stdout, said
+        numbers = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", done.stdout)]
+        assert any(number == pytest.approx(p, abs=1e-4) for number in numbers), said

@@ -16,7 +16,7 @@ from model.classifier import Prediction
 from model.labels import LABELS
 from model.page import batch
 from model.page.answer import table
-from model.page.batch import BatchError, BatchRow, classify_many, safe_name, write_csv
+from model.page.batch import BatchError, BatchRow, classify_many, write_csv
 from model.preprocessing import PictureError, load_picture, open_picture, to_array
 
 PICTURE = encode(drawing("nv", 1))
@@ -211,11 +211,11 @@ def test_hostile_names_stay_names(tmp_path):
     rows = classify_many(Fake(), [folder / "x.zip"])
     assert sorted(tmp_path.rglob("*")) == before
     assert [row.name for row in rows] == [
-        "up.jpg",
+        "x.zip/up.jpg",
         "absolute.jpg",
         "windows.jpg",
         "drive.jpg",
-        "up.jpg (2)",
+        "b/up.jpg",
         "[31mred.jpg",
         "gpj..jpg",
         "n" * 60 + "…" + "n" * 15 + ".jpg",
@@ -224,7 +224,8 @@ def test_hostile_names_stay_names(tmp_path):
         "Leberfleck ä 痣.jpg",
     ]
     assert all(row.label == "nv" for row in rows)
-    assert safe_name("") == safe_name("a/") == safe_name("\udcff") == "unnamed"
+    files = [tmp_path / "\udcff", make_zip(folder / "y.zip", [("a/\n", PICTURE)])]
+    assert [row.name for row in classify_many(Fake(), files)] == ["unnamed", "a/unnamed"]
 
 
 def test_duplicates_in_a_zip_are_read_each(tmp_path):
@@ -233,6 +234,39 @@ def test_duplicates_in_a_zip_are_read_each(tmp_path):
         path = make_zip(tmp_path / "x.zip", [("a.jpg", PICTURE), ("a.jpg", dark)])
     rows = classify_many(Fake(), [path])
     assert [(row.name, row.label) for row in rows] == [("a.jpg", "nv"), ("a.jpg (2)", "mel")]
+
+
+def test_pictures_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    (tmp_path / "c.jpg").write_bytes(PICTURE)
+    first = {
+        "clinic_a/IMG_0001.jpg": "clinic_a/IMG_0001.jpg",
+        "clinic_b\\IMG_0001.jpg": "clinic_b/IMG_0001.jpg",
+        "clinic_b/IMG_0002.jpg": "IMG_0002.jpg",
+        "x/1/a.jpg": "x/1/a.jpg",
+        "y/1/a.jpg": "y/1/a.jpg",
+        "y/2/a.jpg": "2/a.jpg",
+        "../b.jpg": "one.zip/b.jpg",
+        "/=1+1/b.jpg": "=1+1/b.jpg",
+        "<b>\x1b/b.jpg": "<b>/b.jpg",
+        "c.jpg": "one.zip/c.jpg",
+        "l" * 300 + "/d.jpg": "l" * 60 + "…" + "l" * 13 + "/d.jpg",
+        "l" * 301 + "/d.jpg": "l" * 60 + "…" + "l" * 13 + "/d.jpg (2)",
+        "deep/" * 9000 + "e.jpg": "deep/deep/deep/deep/deep/e.jpg",
+        "deep/" * 9001 + "e.jpg": "deep/deep/deep/deep/deep/e.jpg (2)",
+    }
+    second = {"c.jpg": "two.zip/c.jpg", "f.jpg": "f.jpg"}
+    files = [tmp_path / "c.jpg"]
+    for name, members in (("one.zip", first), ("two.zip", second)):
+        files.append(make_zip(tmp_path / name, [(member, PICTURE) for member in members]))
+    rows = classify_many(Fake(), files)
+    assert [row.name for row in rows] == ["c.jpg", *first.values(), *second.values()]
+    html = table(rows, LABELS, "en")
+    assert ">clinic_b/IMG_0001.jpg<" in html and "&lt;b&gt;/b.jpg" in html and "<b>/" not in html
+    write_csv(rows, tmp_path / "out.csv")
+    lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[2].startswith('"clinic_a/IMG_0001.jpg",') and lines[9].startswith(
+        '"\'=1+1/b.jpg",'
+    )
 
 
 def test_what_is_no_picture_in_a_zip(tmp_path):

@@ -1,10 +1,14 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from model.labels import LABELS
-from model.page.examples import find_examples
+from model.page import examples
+from model.page.examples import RETRY, Examples, ExamplesError, find_examples
 
 
 def test_one_test_picture_of_each_diagnosis_with_its_truth(trained, made, tmp_path):
@@ -23,39 +27,78 @@ def test_one_test_picture_of_each_diagnosis_with_its_truth(trained, made, tmp_pa
         assert example.path.parent == tmp_path and example.path.suffix == ".jpeg"
 
 
-def test_out_of_reach_means_none(trained, tmp_path, made):
-    assert find_examples(trained, str(tmp_path / "nowhere"), tmp_path) == []
-    assert find_examples(trained, "", tmp_path) == []
-    assert find_examples(tmp_path, str(made), tmp_path) == []
+def refusal(folder, dataset, into):
+    with pytest.raises(ExamplesError) as caught:
+        find_examples(folder, str(dataset), into)
+    return str(caught.value)
+
+
+def test_why_there_are_none(trained, tmp_path, made):
+    assert refusal(trained, "", tmp_path) == "No data set is named."
+    assert refusal(tmp_path, made, tmp_path) == f"{tmp_path / 'split.json'} is missing."
+    (tmp_path / "split.json").write_text("{")
+    assert "is damaged" in refusal(tmp_path, made, tmp_path)
+    empty = f"{tmp_path} has no Parquet file with a picture of the model's test part."
+    assert refusal(trained, tmp_path, tmp_path) == empty
     (tmp_path / "broken.parquet").write_bytes(b"junk")
-    assert find_examples(trained, str(tmp_path), tmp_path) == []
+    assert refusal(trained, tmp_path, tmp_path).startswith(f"{tmp_path} cannot be read (ArrowInv")
+    assert refusal(trained, "no/such/place", tmp_path).startswith("no/such/place ")
 
 
-def test_none_where_pyarrow_is_missing(trained, made, tmp_path):
-    code = (
-        "import sys; sys.modules['pyarrow'] = None\n"
-        "from model.page.examples import find_examples\n"
-        f"assert find_examples({str(trained)!r}, {str(made)!r}, {str(tmp_path)!r}) == []"
-    )
-    root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_without_pyarrow_the_reason_names_it(trained, made, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    reason = "Reading them takes pyarrow (pip install pyarrow)."
+    assert refusal(trained, made, tmp_path) == reason
 
 
-def test_from_a_data_set_on_the_hub(hub, trained, made, tmp_path):
+def test_a_reading_that_failed_is_tried_again_but_not_at_once(
+    trained, made, tmp_path, monkeypatch, caplog
+):
+    now = [100.0]
+    monkeypatch.setattr(examples.time, "monotonic", lambda: now[0])
+    offered = Examples(trained, str(tmp_path), wanted=True)
+    assert offered.read() == offered.read() == []
+    said = f"There are no example pictures: {tmp_path} has no Parquet file with a picture of the "
+    assert caplog.messages == [said + "model's test part."]
+    shutil.copytree(made / "data", tmp_path / "data")
+    now[0] += RETRY - 1
+    assert offered.read() == []
+    now[0] += 1
+    found = offered.read()
+    assert len(found) >= 5 and all(example.path.is_file() for example in found)
+    shutil.rmtree(tmp_path / "data")
+    now[0] += RETRY
+    assert offered.read() == found and len(caplog.messages) == 1
+
+
+def test_examples_that_nobody_asked_for_are_missing_in_silence(trained, tmp_path, caplog):
+    assert Examples(trained, str(tmp_path)).read() == [] and caplog.messages == []
+
+
+def test_from_a_data_set_on_the_hub_which_is_there_only_later(hub, trained, made, tmp_path):
     parquet = next((made / "data").glob("*.parquet"))
-    hub.put("ann/lesions", {f"data/{parquet.name}": parquet.read_bytes()}, repo_type="dataset")
     code = (
-        "from model.page.examples import find_examples\n"
-        f"print(len(find_examples({str(trained)!r}, 'ann/lesions', {str(tmp_path)!r})))"
+        "import sys\n"
+        "from model.page.examples import ExamplesError, find_examples\n"
+        f"call = {str(trained)!r}, 'ann/lesions', {str(tmp_path)!r}\n"
+        "try:\n    find_examples(*call)\n"
+        "except ExamplesError as error:\n    print(error)\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        "print(len(find_examples(*call)))"
     )
-    root = Path(__file__).parents[1]
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-c", code],
-        cwd=root,
-        capture_output=True,
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=hub.env(tmp_path / "home", "hf_ann"),
     )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(find_examples(trained, str(made), tmp_path)) >= 5
+    assert process.stdout.readline().startswith("ann/lesions ")
+    assert process.stdout.readline() == "ready\n"
+    hub.put("ann/lesions", {f"data/{parquet.name}": parquet.read_bytes()}, repo_type="dataset")
+    said, errors = process.communicate("\n", timeout=120)
+    assert process.returncode == 0, errors
+    assert int(said) == len(find_examples(trained, str(made), tmp_path)) >= 5

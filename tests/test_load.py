@@ -45,7 +45,7 @@ def test_another_pictures_answer_and_errors_are_counted(monkeypatch):
         number = next(asked)
         if number == 1:
             raise load.LoadError("500: broken")
-        return {"confidences": [{"label": "nv", "confidence": 0.1 if number == 0 else 0.9}]}
+        return {"nv": 0.1 if number == 0 else 0.9}
 
     monkeypatch.setattr(load.Caller, "upload", lambda self, picture: picture)
     monkeypatch.setattr(load.Caller, "run", run)

@@ -1,5 +1,6 @@
 """The page in a real Chromium: desktop and phone width, light and dark, English and Indonesian."""
 
+import base64
 import contextlib
 import re
 import shutil
@@ -206,6 +207,42 @@ def test_bad_file_and_no_file_give_a_sentence_and_the_next_answer_comes(contexts
         tab.get_by_text(TEXTS["id"]["error_unreadable"]).first.wait_for()
         visit(tab, tab.reload)
         classify(tab, pictures / "mel.png", "id")
+
+
+# A file dropped on the picture's field.
+DROP = """(field, [name, data]) => {
+    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], name));
+    field.dispatchEvent(
+        new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: transfer}));
+}"""
+
+
+def test_a_file_whose_ending_the_system_does_not_know_is_judged_by_its_content(
+    contexts, page, pictures
+):
+    def sent(name, content, kind=""):
+        return {"name": name, "mimeType": kind, "buffer": content}
+
+    picture, words = (pictures / "mel.png").read_bytes(), TEXTS["id"]
+    with ready(contexts["id"], page, "id") as tab:
+        classify(tab, sent("x.hif", picture), "id")
+        tab.get_by_role("button", name=words["gradio_Remove Image"]).click()
+        field = tab.locator("#picture button.upload-container")
+        field.evaluate(DROP, ["x.jfif", base64.b64encode(picture).decode()])
+        tab.get_by_role("button", name=words["gradio_Remove Image"]).wait_for()
+        tab.get_by_role("button", name=words["classify"], exact=True).click()
+        tab.locator("#shares dd").nth(6).wait_for()
+        tab.get_by_role("tab", name=words["tab_many"]).click()
+        files = [sent("x.hif", picture), sent("x.txt", b"hello", "text/plain"), sent("x", picture)]
+        tab.locator("#files input[type=file]").set_input_files(files)
+        tab.locator("#files td.filename").nth(2).wait_for()
+        tab.get_by_role("button", name=words["batch_classify"]).click()
+        rows = tab.locator("#table tbody tr")
+        rows.nth(2).wait_for()
+        assert rows.count() == 3 and rows.locator("img").count() == 2
+        assert words["error_unreadable"] in rows.nth(1).inner_text()
 
 
 @pytest.mark.parametrize("language", ["en", "id"])

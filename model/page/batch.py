@@ -27,6 +27,7 @@ MAX_PICTURES = 200
 MAX_BYTES = 200_000_000
 MAX_DIRECTORY = 250_000  # bytes of a zip's table of contents; 200 pictures need about 20,000
 MAX_NAME = 80  # characters
+FOLDERS = 5  # at most so many folders stand before a name
 THUMBNAIL = 96  # pixels per side
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 ZIP_STARTS = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty zip
@@ -45,7 +46,8 @@ class BatchError(UserError):
 class BatchRow:
     """One picture, or one file that cannot be used.
 
-    name: printable base name of at most MAX_NAME characters, numbered if it occurs again
+    name: printable, at most MAX_NAME characters: the base name, with the folders before it that
+        tell it from other files of that name, or else a number behind it
     thumbnail: RGB, at most THUMBNAIL pixels per side, without metadata
     label, probability: the most probable label; both None if the model is not confident
     probabilities: {label: 0..1}
@@ -79,11 +81,9 @@ def classify_many(
     they exceed a limit.
     """
     jobs = _list(Path(file) for file in files)
-    rows, seen = [], Counter()
+    rows = []
     progress and progress(0, len(jobs))
-    for name, data, reason in _contents(jobs):
-        seen[name] += 1
-        name = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    for name, (data, reason) in zip(_names(jobs), _contents(jobs)):
         rows.append(BatchRow(name, reason=reason) if reason else _classify(classifier, name, data))
         progress and progress(len(rows), len(jobs))
     return rows
@@ -129,8 +129,8 @@ def _look(path: Path) -> tuple[int, list[zipfile.ZipInfo | None], BatchError | N
     return size, members or [None], None if members else BatchError("batch_empty_zip")
 
 
-def _contents(jobs) -> Iterator[tuple[str, bytes, Exception | None]]:
-    """Name and bytes of each job, or why there are no bytes."""
+def _contents(jobs) -> Iterator[tuple[bytes, Exception | None]]:
+    """The bytes of each job, or why there are none."""
     for path, group in itertools.groupby(jobs, key=lambda job: job[0]):
         with contextlib.ExitStack() as stack:
             archive, data = None, b""
@@ -145,7 +145,7 @@ def _contents(jobs) -> Iterator[tuple[str, bytes, Exception | None]]:
                             data = file.read(MAX_PICTURE_BYTES)
                 except Exception:  # see _look
                     reason = BatchError("batch_part" if member else "missing")
-                yield safe_name(member.filename if member else path.name), data, reason
+                yield data, reason
 
 
 def _classify(classifier, name: str, data: bytes) -> BatchRow:
@@ -191,11 +191,29 @@ def _refusal(member: zipfile.ZipInfo | None, size: int) -> Exception | None:
     return None
 
 
-def safe_name(name: str) -> str:
-    """The printable base name of a path of any system, cut to MAX_NAME characters."""
-    name = "".join(c for c in name.replace("\\", "/").rsplit("/", 1)[-1] if c.isprintable())
-    cut = f"{name[: MAX_NAME - 20]}…{name[-19:]}"
-    return (name if len(name) <= MAX_NAME else cut) or "unnamed"
+def _names(jobs) -> list[str]:
+    """What to call each job; see BatchRow."""
+    places = [_place(path, member) for path, member, _ in jobs]
+    shown = dict.fromkeys(places, 1)  # how many of its last parts
+    for _ in range(FOLDERS):
+        seen = Counter(place[-parts:] for place, parts in shown.items())
+        shown = {place: parts + (seen[place[-parts:]] > 1) for place, parts in shown.items()}
+    names, seen = [], Counter()
+    for place in places:
+        name = "/".join(place[-shown[place] :])
+        if len(name) > MAX_NAME:
+            name = f"{name[: MAX_NAME - 20]}…{name[-19:]}"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
+
+
+def _place(path: Path, member: zipfile.ZipInfo | None) -> tuple[str, ...]:
+    """The printable names of a job's folders and file; the first folder of a member is its zip.
+    The paths in a zip may be those of any system."""
+    whole = f"{path.name}/{member.filename}" if member else path.name
+    parts = ["".join(filter(str.isprintable, part)) for part in re.split(r"[/\\]", whole)]
+    return *(folder for folder in parts[:-1] if folder.strip(".")), parts[-1] or "unnamed"
 
 
 def write_csv(

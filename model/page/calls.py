@@ -1,12 +1,8 @@
 """What the page's endpoints and buttons do, for one loaded classifier."""
 
-import atexit
 import base64
 import contextlib
-import functools
 import secrets
-import shutil
-import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -14,7 +10,7 @@ import gradio as gr
 from model.cam import LEAST, overlay, shown, strengths
 from model.labels import display_name
 from model.page import answer, batch, limits
-from model.page.examples import Example, find_examples
+from model.page.examples import Examples
 from model.page.texts import ENGLISH, language_of, name, sentence, text
 from model.preprocessing import PictureError
 
@@ -53,17 +49,16 @@ def _decoded(url: str) -> bytes:
 class Calls:
     """The methods that page.py wires to components.
 
-    `folder` is Gradio's folder for uploads, `model` is the entry "model" of /analyze's answer, and
-    `dataset` the source of the example pictures.
+    `folder` is Gradio's folder for uploads, `model` is the entry "model" of /analyze's answer.
 
     Files arrive as dicts, Gradio's FileData or ImageData, because of "preprocess=False". Otherwise
     gr.Image would open them itself and answer a file that is not a picture with an error of its
     own, and gr.File would make an empty temporary file for each.
     """
 
-    def __init__(self, classifier, folder: Path, model: dict, dataset: str):
+    def __init__(self, classifier, folder: Path, model: dict, examples: Examples):
         self.classifier, self.folder, self.model = classifier, folder, model
-        self.dataset = dataset
+        self.examples = examples
         self.room = limits.Room(limits.SEATS, limits.WAITING)
         self.batches = limits.Room(limits.BATCHES, 0)
 
@@ -79,15 +74,15 @@ class Calls:
         return self.classifier.predict(path)
 
     def predict(self, picture: dict | None) -> dict[str, float]:
-        """Classify a dermatoscopic picture of a skin lesion: {diagnosis: probability}. This is not
-        a medical diagnosis.
+        """Classify a dermatoscopic picture of a skin lesion: {diagnosis: probability}, the most
+        probable diagnosis first. This is not a medical diagnosis.
 
         Args:
             picture: JPEG, PNG or WebP of one lesion
         """
         with inside(self.room, ENGLISH):
             prediction = self._classified(picture, ENGLISH)
-        return {display_name(label): p for label, p in prediction.probabilities.items()}
+        return {display_name(label): p for label, p in prediction.top(len(self.classifier.labels))}
 
     def analyze(self, picture: dict | None) -> dict:
         """Classify a dermatoscopic picture of a skin lesion and return everything as JSON: model
@@ -161,19 +156,13 @@ class Calls:
         download = gr.DownloadButton(value=str(path), interactive=True)
         return answer.table(rows, labels, language), download
 
-    @functools.cached_property
-    def examples(self) -> list[Example]:
-        """The example pictures, read from the data set at the first use; deleted at exit."""
-        folder = tempfile.mkdtemp(prefix="examples-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return find_examples(self.classifier.folder, self.dataset, folder)
-
     def show_examples(self, request: gr.Request):
         """The gallery of examples, and whether its part of the page is visible."""
         language = spoken(request)
-        items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in self.examples]
+        found = self.examples.read()
+        items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in found]
         return gr.Gallery(items), gr.Column(visible=bool(items))
 
     def take_example(self, event: gr.SelectData):
         """The path of the example that was clicked."""
-        return str(self.examples[event.index].path)
+        return str(self.examples.read()[event.index].path)

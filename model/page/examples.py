@@ -5,15 +5,27 @@ columns and row groups that are needed. The repository itself holds no example p
 data set has another licence.
 """
 
+import atexit
+import functools
 import io
-import json
+import logging
+import shutil
+import tempfile
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from model.folder import SPLIT
+from model.folder import SPLIT, UserError, read_json
 from model.labels import LABELS, to_code
+
+RETRY = 60  # seconds after which a reading that failed is tried again
+
+
+class ExamplesError(UserError):
+    """Why there are no example pictures."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +37,69 @@ class Example:
     label: str
 
 
+class Examples:
+    """The example pictures of a page, which works without.
+
+    `folder` is the model folder, and `dataset` a local folder or a Hub id. With `wanted`, the log
+    says why there are none.
+    """
+
+    def __init__(self, folder: "str | Path", dataset: str, wanted: bool = False):
+        self.folder, self.dataset, self.wanted = folder, dataset, wanted
+        self.lock = threading.Lock()
+        self.found: list[Example] = []
+        self.next_try, self.said = 0.0, ""
+
+    @functools.cached_property
+    def into(self) -> str:
+        """A temporary folder for the pictures, deleted at exit."""
+        folder = tempfile.mkdtemp(prefix="examples-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def read(self) -> list[Example]:
+        """The examples, read from the data set at the first call; none if that fails. Then a call
+        after RETRY seconds reads again, as the data set or the Hub may be back."""
+        with self.lock:
+            if not self.found and time.monotonic() >= self.next_try:
+                try:
+                    self.found = find_examples(self.folder, self.dataset, self.into)
+                except (ExamplesError, OSError) as error:
+                    self._say(str(error))
+                self.next_try = time.monotonic() + RETRY
+            return self.found
+
+    def _say(self, reason: str) -> None:
+        if self.wanted and reason != self.said:
+            logging.getLogger(__name__).warning("There are no example pictures: %s", reason)
+        self.said = reason
+
+
 def find_examples(folder: "str | Path", dataset: str, into: "str | Path") -> list[Example]:
     """The first test picture of each diagnosis, written to the folder `into`, in LABELS' order.
 
     `folder` is the model folder, whose split.json names the test part; `dataset` is a local folder
-    or a Hub id. Returns an empty list if the data set cannot be read for any reason: the page works
-    without.
+    or a Hub id. Raises ExamplesError if there are none, whatever the reason.
     """
+    if not dataset:
+        raise ExamplesError("No data set is named.")
     try:
-        split = json.loads((Path(folder) / SPLIT).read_text(encoding="utf-8"))
-        return _read(set(split["test"]), dataset, Path(into))
-    except Exception:
-        return []
+        split = read_json(Path(folder) / SPLIT)
+        examples = _read(set(split["test"]), dataset, Path(into))
+    except UserError as error:
+        raise ExamplesError(str(error)) from None
+    except ImportError:
+        raise ExamplesError("Reading them takes pyarrow (pip install pyarrow).") from None
+    except Exception as error:  # pyarrow and the Hub's client raise many kinds
+        reason = " ".join(str(error).split())[:300]
+        raise ExamplesError(
+            f"{dataset} cannot be read ({type(error).__name__}: {reason})."
+        ) from None
+    if not examples:
+        raise ExamplesError(
+            f"{dataset} has no Parquet file with a picture of the model's test part."
+        )
+    return examples
 
 
 def _read(wanted: set[str], dataset: str, into: Path) -> list[Example]:
@@ -76,6 +139,7 @@ def _files(dataset: str):
         return
     from huggingface_hub import HfFileSystem
 
-    hub = HfFileSystem()
+    # A new instance, since a shared one remembers that a data set was out of reach.
+    hub = HfFileSystem(skip_instance_cache=True)
     for path in sorted(hub.glob(f"datasets/{dataset}/**/*.parquet")):
         yield hub.open(path, "rb")

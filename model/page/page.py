@@ -8,6 +8,7 @@ import gradio as gr
 from model.folder import training_of
 from model.page import answer, batch
 from model.page.calls import Calls
+from model.page.examples import Examples
 from model.page.limits import EVERY, KEEP, THREADS
 from model.page.private import private_tab
 from model.page.texts import ENGLISH, text
@@ -26,8 +27,9 @@ def build(
         "id": named.partition("@")[0] if hub else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
     }
-    dataset = dataset or training_of(classifier.folder, classifier.config).get("dataset", "")
-    calls = Calls(classifier, folder, model, dataset)
+    own = training_of(classifier.folder, classifier.config).get("dataset", "")
+    examples = Examples(classifier.folder, dataset or own, wanted=bool(dataset))
+    calls = Calls(classifier, folder, model, examples)
     i18n = gr.I18n(**answer.translations(classifier))
     title = text(ENGLISH, "title")
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(EVERY, KEEP)) as page:
@@ -133,12 +135,9 @@ def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
 
 
 def _many_pictures(i18n: gr.I18n, calls: Calls) -> None:
-    files = gr.File(
-        file_count="multiple",
-        file_types=["image", ".heic", ".heif", ".zip"],
-        label=i18n("batch_files"),
-        elem_id="files",
-    )
+    # No file_types: they go by what the visitor's system knows of endings, so one .hif among the
+    # pictures would be refused. `classify_many` judges each file by its content.
+    files = gr.File(file_count="multiple", label=i18n("batch_files"), elem_id="files")
     gr.HTML(i18n("batch_hint"), elem_classes="small")
     with gr.Row():
         button = gr.Button(i18n("batch_classify"), variant="primary")
@@ -152,7 +151,7 @@ def _many_pictures(i18n: gr.I18n, calls: Calls) -> None:
 def _endpoints(calls: Calls) -> None:
     """/predict and /analyze, for programs: nothing on the page triggers them."""
     picture = gr.Image(label="Dermatoscopic picture", visible=False)
-    shares = gr.Label(label="Probability of each diagnosis", visible=False)
+    shares = gr.JSON(label="Probability of each diagnosis", visible=False)
     everything = gr.JSON(label="Everything", visible=False)
     gr.on([], calls.predict, picture, shares, api_name="predict", **CLASSIFIES)
     gr.on([], calls.analyze, picture, everything, api_name="analyze", **CLASSIFIES)

@@ -96,7 +96,7 @@ export async function fill(place, base) {
     const alert = make("div", {role: "alert"});
 
     const input = make("input", {
-        type: "file", accept: "image/*", ariaLabel: text("private_choose"),
+        type: "file", accept: "image/*,.heic,.heif,.hif,.jfif", ariaLabel: text("private_choose"),
     });
     const video = make("video", {
         autoplay: true, muted: true, playsInline: true, ariaLabel: text("private_viewfinder"),
@@ -247,7 +247,9 @@ export async function fill(place, base) {
         // In the capture phase, ahead of Gradio, whose own picture field would upload the file.
         const caught = take => event => {
             if (!visible()) return;
-            const file = [...take(event)?.files ?? []].find(one => one.type.startsWith("image/"));
+            // A file whose ending the system does not know has no type; the decoder judges it.
+            const file = [...take(event)?.files ?? []].find(
+                one => !one.type || one.type.startsWith("image/"));
             event.preventDefault();
             event.stopImmediatePropagation();
             if (file) classify(file);
