@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.folder import UserError, replacing
+from model.folder import UserError, no_folder, replacing
 from model.labels import LABELS, to_code
 from model.preprocessing import PREPROCESSING, PictureError, load_picture
 
@@ -103,8 +103,10 @@ def load_tables(name: str) -> list:
     except Exception as error:  # datasets raises many types, for the Hub, network and folder
         where = "the folder" if Path(name).exists() else "the Hub id"
         lines = str(error).strip().splitlines() or [type(error).__name__]
+        _refuse_packed(name)
+        first = "" if Path(name).exists() else no_folder(name)
         raise DatasetError(
-            f"The data set {name!r} could not be loaded ({lines[0]}). "
+            f"{first}The data set {name!r} could not be loaded ({lines[0]}). "
             f"Check {where}, or name a local folder in its place."
         ) from None
     for split, table in splits.items():
@@ -114,6 +116,16 @@ def load_tables(name: str) -> list:
                 f"its columns are {', '.join(table.column_names)}."
             )
     return [table.cast_column("image", datasets.Image(decode=False)) for table in splits.values()]
+
+
+def _refuse_packed(name):
+    """Raise DatasetError for a folder with nothing but archives in it."""
+    inside = list(Path(name).iterdir()) if Path(name).is_dir() else []
+    packed = [file.name for file in inside if file.suffix in (".zip", ".tar", ".gz", ".7z", ".rar")]
+    if packed and len(packed) == len(inside):
+        raise DatasetError(
+            f"{name} holds only {', '.join(packed)}: unpack it and name the folder of its contents."
+        )
 
 
 def load_rows(
@@ -236,8 +248,15 @@ def missing_column(name: str, column: str, columns: list[str]) -> str:
         "picture shows a lesion of its own, use --split-by image.",
         "dx": " Name the column that holds the labels with --label-column.",
     }
-    listed = ", ".join(columns)
-    return f"{name} has no column {column!r}; its columns are {listed}.{hint.get(column, '')}"
+    listed, folders = ", ".join(columns), ""
+    if set(columns) <= {"image", "image_id"} and column not in ("image_id", "lesion_id"):
+        folders = (
+            " Pictures in folders take the folders' names as labels, in a column 'label', if there "
+            "are two or more such folders."
+        )
+    return (
+        f"{name} has no column {column!r}; its columns are {listed}.{hint.get(column, '')}{folders}"
+    )
 
 
 def _with_ids(table, name):
