@@ -26,15 +26,21 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
 
+from model.packages import name_missing
+
+name_missing("requirements.txt")
+
 from model.classifier import Classifier
-from model.folder import BUNDLED, errors_in_words
+from model.folder import BUNDLED, errors_in_words, print_any_sign
 from model.page.limits import INTERPRETERS, keep_swept
 from model.page.page import build
 
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="app.py [OPTION ...]   (--help explains the options)",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     model, examples = os.environ.get("MODEL") or str(BUNDLED), os.environ.get("EXAMPLES")
     parser.add_argument("--model", default=model, help="model folder, or USER/NAME[@REVISION]")
@@ -56,4 +62,5 @@ def main(arguments=None) -> None:
 
 
 if __name__ == "__main__":
+    print_any_sign()
     main()

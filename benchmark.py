@@ -22,6 +22,9 @@ from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
+from model.packages import name_missing
+
+name_missing("requirements-train.txt")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
@@ -31,7 +34,7 @@ import numpy as np
 from model.benchmark import measures
 from model.benchmark.measures import row, timed
 from model.data.dataset import default_cache
-from model.folder import BUNDLED, TFLITE, WEIGHTS, errors_in_words, new_folder
+from model.folder import BUNDLED, TFLITE, WEIGHTS, check_writable, errors_in_words, new_folder
 
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = "inception_resnet_v2", 299, 299
@@ -49,7 +52,9 @@ PARTS = "network", "serving", "picture", "calls", "load"
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="benchmark.py [FOLDER] [OPTION ...]   (--help explains the options)",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("folder", nargs="?", default=str(BUNDLED), help="model folder (default: the bundled one)")
@@ -169,6 +174,8 @@ def network_rows(args, classifier) -> list[dict]:
 
 def main(arguments=None) -> list[dict]:
     args = parse(arguments)
+    check_writable(args.output, "--output")
+    check_writable(args.cache, "--cache")
     from model.classifier import Classifier
 
     classifier = Classifier(args.folder)

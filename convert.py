@@ -25,6 +25,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from model.packages import name_missing
+
+name_missing("requirements-train.txt")
+
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter reads TensorFlow graphs only
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
@@ -42,6 +46,8 @@ from model.folder import (
     TFLITE,
     ModelFolderError,
     changing,
+    check_file,
+    check_writable,
     errors_in_words,
     read_json,
     read_metrics,
@@ -67,7 +73,9 @@ UNFAMILIAR = 0.0075
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="convert.py FOLDER [OPTION ...]   (--help explains the options)",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", help="model folder made by train.py, or a model on the Hub")
     parser.add_argument("--quantize", choices=QUANTIZATIONS, default="dynamic")
@@ -158,6 +166,11 @@ def main(arguments=None) -> Path:
 
     folder = working_copy(args.folder)
     network, config = load_network(folder)
+    # A model folder is changed in a copy beside it; TensorFlow exports to a temporary folder.
+    check_writable(folder.resolve().parent, "folder")
+    check_file(args.results, "--results")
+    check_writable(args.cache or data.default_cache(), "--cache")
+    tempfile.gettempdir()
     split = read_json(folder / SPLIT)
     rows = data.rows_of_model(config, args.dataset or training_of(folder, config)["dataset"])
     size = config["input"]["height"], config["input"]["width"]

@@ -30,12 +30,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from model.packages import check_backend, name_missing
+
+name_missing("requirements-train.txt")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import numpy as np
 
-from model.data.dataset import data_name, decode, rows_of_model
+from model.data.dataset import data_name, decode, default_cache, rows_of_model
 from model.folder import (
     CONFIG,
     METRICS,
@@ -44,6 +47,8 @@ from model.folder import (
     WEIGHTS,
     ModelFolderError,
     changing,
+    check_file,
+    check_writable,
     errors_in_words,
     read_config,
     read_json,
@@ -59,7 +64,9 @@ PIECE = 1024  # pictures in one call of Keras, which copies what it is given
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="evaluate.py FOLDER [OPTION ...]   (--help explains the options)",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("folder", help="model folder, or a model on the Hub")
@@ -94,6 +101,7 @@ class Part:
 def main(arguments=None) -> dict:
     """Run as from the command line; returns the content of metrics.json."""
     args = parse(arguments)
+    check_backend()
     check_push(args)
 
     # a model on the Hub is copied first
@@ -102,6 +110,10 @@ def main(arguments=None) -> dict:
     output = Path(args.output or (folder if args.part == "test" else folder / args.part))
     in_place = output.resolve() == folder.resolve()
     check(args, folder, config, None if in_place else output)
+    # A model folder is changed in a copy beside it.
+    check_writable(output.resolve().parent if in_place else output, "--output")
+    check_file(args.results, "--results")
+    check_writable(args.cache or default_cache(), "--cache")
 
     # pictures, answers and figures
     part = load_part(args, folder, config)

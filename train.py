@@ -2,9 +2,11 @@
 
     python train.py --output runs/NAME                                 HAM10000 from the Hub
     python train.py --dataset ../ham10000 --output runs/NAME           or from a local folder
-    python train.py --dataset X --output runs/trial --limit 200 --epochs 2 --size 48x64
-        --backbone cnn_192 --weights none                              a trial run of a minute
+    python train.py --dataset X --trial                                tries everything, in a minute
     python train.py --dataset X --output runs/NAME --resume            continue after a stop
+
+--trial trains a plain network on some 200 small pictures for two epochs, into runs/trial. It shows
+that everything runs on this machine, and it measures nothing.
 
 A recipe holds the settings: recipes/default.toml lists and explains them all. --recipe names
 another one, in recipes/ or by its path, and --set changes any setting:
@@ -56,20 +58,27 @@ KERAS_BACKEND chooses TensorFlow, JAX or PyTorch. --devices N spreads a run over
 """
 
 import os
-import shutil
 import sys
 from pathlib import Path
+
+from model.packages import check_backend, name_missing
+
+name_missing("requirements-train.txt")
 
 from model.folder import (
     CONFIG,
     ModelFolderError,
     UserError,
+    check_file,
+    check_free,
+    check_writable,
     disk_error,
     new_folder,
+    print_any_sign,
     shareable,
     write_checksums,
 )
-from model.training.recipe import parse, settings_of
+from model.training.recipe import NO_MEASURE, parse, settings_of
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its own build
 # TensorFlow enables oneDNN by itself only on Intel's newer processors. On two cores of AMD it makes
@@ -80,34 +89,80 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 def main(arguments=None) -> Path:
     # settings
     args = parse(__doc__, arguments)
-    # Imported here, since these take seconds and --help should answer at once.
-    import keras
-
-    from model.data.batches import TrainingBatches, ValidationBatches
-    from model.data.prepare import prepare
-    from model.evaluation.runs import write_row
-    from model.hub.card import write_card
-    from model.hub.push import check_push, push_if_asked
-    from model.training.distillation import read_teachers
-    from model.training.run_folder import begin_run, config_of, summary, write_run
-    from model.training.trainer import compile_model, fit, spread
-    from model.training.weights import fresh_network, start_network, start_weights
-
-    check_push(args)
+    if args.trial:
+        print(NO_MEASURE)
     output = Path(args.output)
+    check_backend()
+    # Imported here, since these take seconds and --help should answer at once.
+    from model.data.dataset import default_cache
+    from model.evaluation.runs import write_row
+    from model.hub.push import check_push, push_if_asked
+
+    # what would otherwise be found out after hours
+    check_push(args)
     if (output / CONFIG).exists():
         if not args.resume:
             raise ModelFolderError(f"{output} holds a finished model; choose another --output.")
         print(f"{output} is finished; nothing to resume.")
         push_if_asked(args, output)
         return output
+    check_free(output)
+    check_writable(output.parent, "--output")
+    check_file(args.results, "--results")
+    check_writable(args.cache or default_cache(), "--set cache")
+
+    # Keras, and what the run starts with
+    from model.network.network import emulates
+    from model.training.run_folder import summary, unfinished_run
+    from model.training.trainer import spread
+    from model.training.weights import start_weights
+
     host, hosts = spread(args.devices)
+    if emulates(args.precision):
+        print(
+            f"This processor has no instructions for --precision {args.precision}: it is many "
+            "times as slow here as float32."
+        )
     # Keras saves on all hosts at once, so each has a folder of its own.
     work = output.with_name(f"{output.name}.training{f'-{host}' if host else ''}")
     start = start_weights(args.weights)
-    begin_run(work, settings_of(args), args.resume)
+    words = sys.argv[1:] if arguments is None else arguments
+    command = " ".join(["python train.py", *map(shareable, words)])
+    with unfinished_run(work, settings_of(args), args.resume):
+        config = train(args, command, output, work, start, (host, hosts))
+    if host:  # the first host makes the model folder
+        return output
+    print(summary(config["training"]))
+    print(f"{output} is ready; next: python convert.py {output}")
+    if args.trial:
+        print(NO_MEASURE)
+    if args.results:
+        write_row(output, args.results)
+    push_if_asked(args, output)
+    return output
+
+
+def train(
+    args, command: str, output: Path, work: Path, start: Path | None, process: tuple[int, int]
+) -> dict | None:
+    """Train and make the model folder `output`. Returns the content of its config.json, or None
+    from any host but the first.
+
+    `work`: the folder of the unfinished run; `start`: the result of `start_weights`; `process`: the
+    number of this process and the number of processes.
+    """
+    import keras
+
+    from model.data.batches import TrainingBatches, ValidationBatches
+    from model.data.prepare import prepare
+    from model.hub.card import write_card
+    from model.training.distillation import read_teachers
+    from model.training.run_folder import config_of, write_run
+    from model.training.trainer import compile_model, fit
+    from model.training.weights import check_network, fresh_network, start_network
 
     # data: the decoded parts, and the batches of an epoch
+    check_network(args, start)
     keras.utils.set_random_seed(args.seed)
     data = prepare(args)
     batches = TrainingBatches(
@@ -118,14 +173,14 @@ def main(arguments=None) -> Path:
         balance=args.balance,
         power=args.oversample_power,
         seed=args.seed,
-        process=(host, hosts),
+        process=process,
         artefacts=args.artefacts,
         artefact_share=args.artefact_share,
     )
     validation = None
     if not args.final:
         held = data.validation_images, data.validation_truth
-        validation = ValidationBatches(*held, len(data.labels), batches.batch, (host, hosts))
+        validation = ValidationBatches(*held, len(data.labels), batches.batch, process)
 
     # model: the network with the weights it starts from, and its teachers
     keras.mixed_precision.set_global_policy(args.precision)
@@ -134,33 +189,25 @@ def main(arguments=None) -> Path:
     model = compile_model(args, network, batches, teachers)
 
     # loop: every epoch ends with a state to resume from
-    checkpoint = fit(args, model, batches, validation, work, quiet=host > 0)
-    if host:  # the first host makes the model folder
-        shutil.rmtree(work)
-        return output
+    checkpoint = fit(args, model, batches, validation, work, quiet=process[0] > 0)
+    if process[0]:
+        return None
 
     # model folder: the best weights, calibrated and described, appear in one step
     if args.devices > 1:
         keras.distribution.set_distribution(None)  # compute on one device from here on
         network = fresh_network(args, data.labels)
     network.load_weights(checkpoint.best)
-    words = sys.argv[1:] if arguments is None else arguments
-    command = " ".join(["python train.py", *map(shareable, words)])
     config = config_of(args, output.name, command, data, network, checkpoint, weights, taught_by)
     with new_folder(output) as folder:
         write_run(folder, args, data, batches, network, checkpoint, config)
         write_card(folder)
         write_checksums(folder)
-    shutil.rmtree(work)
-    print(summary(config["training"]))
-    print(f"{output} is ready; next: python convert.py {output}")
-    if args.results:
-        write_row(output, args.results)
-    push_if_asked(args, output)
-    return output
+    return config
 
 
 if __name__ == "__main__":
+    print_any_sign()
     try:
         main()
     except UserError as error:

@@ -44,15 +44,67 @@ class ModelFolderError(UserError):
     """A model folder that cannot be used."""
 
 
+def print_any_sign() -> None:
+    """From here on, print "?" for a sign that the encoding of the output lacks, as that of a log on
+    Windows may. Python already escapes such signs in errors (sys.stderr)."""
+    if hasattr(sys.stdout, "reconfigure"):  # notebooks have a stream of their own
+        sys.stdout.reconfigure(errors="replace")
+
+
 @contextlib.contextmanager
 def errors_in_words(script: str):
-    """End `script` with a sentence in place of a stack trace: for a UserError and a full disk."""
+    """End `script` with a sentence in place of a stack trace: for a UserError and a full disk. It
+    can print any sign."""
+    print_any_sign()
     try:
         yield
     except UserError as error:
         sys.exit(f"{script}: {error}")
     except OSError as error:
         sys.exit(f"{script}: {disk_error(error)}")
+
+
+def check_free(path: "str | Path") -> None:
+    """Raise ModelFolderError if `path` cannot become a new folder: it is a file or a folder with
+    anything in it, or it has no name of its own, as "." has none."""
+    path = Path(path)
+    if path.name in ("", ".."):
+        raise ModelFolderError(f"{path} is no name for a new folder: use one such as runs/NAME.")
+    if path.is_dir() and any(path.iterdir()) or path.is_file():
+        raise ModelFolderError(f"{path} exists already; choose another folder or remove it.")
+
+
+def check_writable(folder: "str | Path", option: str) -> None:
+    """Raise UserError, before hours of work, if nothing could be written into `folder`, which need
+    not exist yet. `option`, such as "--output", is named in the message."""
+    place = Path(folder).absolute()
+    try:
+        while not os.path.lexists(place):
+            place = place.parent
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise UserError(
+            f"{option} {folder}: nothing can be written into {place} ({error.strerror}). Name "
+            "another place, or change its permissions."
+        ) from None
+
+
+def check_file(path: "str | Path | None", option: str) -> None:
+    """Raise UserError if no file can be written to `path`: it is a folder, or its folder is not
+    writable. `option` as in `check_writable`; a `path` of None is fine."""
+    if path and Path(path).is_dir():
+        raise UserError(f"{option} {path} is a folder: name a file.")
+    if path:
+        check_writable(Path(path).parent, option)
+
+
+def no_folder(name: "str | Path") -> str:
+    """ "There is no folder NAME. " if `name` looks like a path, otherwise "". For the beginning of
+    a message about a `name` that is neither a folder nor found on the Hub."""
+    text, path = str(name), Path(name)
+    is_path = text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1
+    is_path = is_path or path.parts[0] == "runs" or len(path.parts) > 1 and path.parent.is_dir()
+    return f"There is no folder {name}. " if is_path else ""
 
 
 @contextlib.contextmanager
@@ -79,8 +131,7 @@ def new_folder(path: "str | Path"):
     Raises ModelFolderError if `path` is a file or a folder with anything in it.
     """
     path = Path(path)
-    if path.is_dir() and any(path.iterdir()) or path.is_file():
-        raise ModelFolderError(f"{path} exists already; choose another folder or remove it.")
+    check_free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".partial-{path.name}-", dir=path.parent))
     try:
@@ -137,6 +188,8 @@ def disk_error(error: OSError) -> str:
         "No room is left on the disk": NO_ROOM,
         "The folder cannot be written to": (errno.EROFS, errno.EACCES, errno.EPERM),
     }
+    if "no usable temporary directory" in said:  # of the module tempfile
+        return "No temporary folder can be written to. Set TMPDIR to one that can, and try again."
     for sentence, numbers in kinds.items():
         # HDF5 and shutil give the number only in their message.
         words = [f"errno = {n}," for n in numbers] + [f"[errno {n}]" for n in numbers]

@@ -146,7 +146,7 @@ def test_more_pictures_take_more_seconds_and_little_more_memory(trained, tmp_pat
 
 
 def test_a_script_that_fails_is_an_error(tmp_path):
-    with pytest.raises(load.LoadError, match="evaluate.py failed: (?s:.*)neither a local folder"):
+    with pytest.raises(load.LoadError, match="evaluate.py failed: (?s:.*)There is no folder /"):
         load.script_cost(tmp_path / "none", 1)
 
 

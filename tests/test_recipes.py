@@ -64,16 +64,16 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set mixup=0.2 cutmix=1", "mixup and cutmix exclude each other"),
         ("--set mixup=0.2 balance=class-weight", "exclude balance=class-weight"),
         ("--set cutmix=1.5", "cutmix must be between 0 and 1, not 1.5"),
-        ("--devices 0", "devices must be at least 1, not 0"),
-        ("--seed -1", "seed must be between 0 and 2,000,000,000, not -1"),
+        ("--devices 0", "--devices must be at least 1, not 0"),
+        ("--seed -1", "--seed must be between 0 and 2,000,000,000, not -1"),
         ("--set dropout=2", "dropout must be at least 0 and below 1, not 2.0"),
         ("--set average=1", "average must be at least 0 and below 1"),
         ("--set augment=3.5", "augment must be between 0 and 3"),
-        ("--learning-rate nan", "learning_rate must be above 0, not nan"),
-        ("--learning-rate inf", "learning_rate must be above 0, not inf"),
+        ("--learning-rate nan", "--learning-rate must be above 0, not nan"),
+        ("--learning-rate inf", "--learning-rate must be above 0, not inf"),
         ("--set patience=-1", "patience must be at least 0"),
-        ("--size 0x8", "height must be at least 1"),
-        ("--batch 30 --devices 4", "4 devices cannot share batch 30"),
+        ("--size 0x8", "--size: height must be at least 1, not 0"),
+        ("--batch 30 --devices 4", "--devices 4 cannot share --batch 30 evenly"),
         ("--set steps_per_execution=-1", "steps_per_execution must be at least 0"),
         ("--unlabelled pictures", "--unlabelled needs a --teacher"),
         ("--teacher runs/a --set label_share=1.2", "between 0 and 1"),
@@ -81,8 +81,8 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set artefacts=hair,snow", "artefacts 'snow' is none of circle, ruler"),
         ("--set malignant=mel", "malignant is for --task binary"),
         ("--set private=true", "private and revision are for --push-to-hub"),
-        ("--size big", "write HxW"),
-        ("--limit 5", "limit must be at least 20"),
+        ("--size big", "--size big: write HxW, such as 224x299"),
+        ("--limit 5", "--limit must be at least 20, not 5"),
         ("--set weights=none", "weights is the option --weights"),
         ("--set epoch=3", "no setting 'epoch'; they are artefact_share, artefacts, augment"),
         ("--set epochs=some", "epochs takes a whole number, not 'some'"),
@@ -117,6 +117,17 @@ def test_a_wrong_recipe_is_named(text, sentence, tmp_path, capsys):
     (tmp_path / "mine.toml").write_text(text)
     message = refusal(f"--recipe {tmp_path / 'mine.toml'}", capsys)
     assert sentence in message and "mine.toml" in message
+
+
+def test_a_trial_is_small_in_everything_that_is_not_said():
+    args = r.parse("A test.", "--trial --epochs 3".split())
+    assert (args.backbone, args.height, args.width, args.limit) == ("cnn_192", 48, 64, 200)
+    assert (args.weights, args.output, args.epochs) == ("none", "runs/trial", 3)
+
+
+def test_options_with_lists_add_up():
+    args = parse("--teacher runs/a --teacher runs/b --extra x y --extra z")
+    assert (args.teacher, args.extra) == (["runs/a", "runs/b"], ["x", "y", "z"])
 
 
 def test_settings_of_teachers_and_artefacts_are_none_without_them():
@@ -204,7 +215,7 @@ def test_final_repeats_a_run_of_an_earlier_version(selected):
 def test_final_refuses_other_settings_and_folders(selected, tmp_path, capsys):
     folder, config = selected
     message = refusal(f"--final {folder} --batch 8 --extra y --set dropout=0 --size 24x24", capsys)
-    assert "leave out batch, dropout, extra, size" in message
+    assert "leave out --batch, dropout, --extra, --size" in message
     assert "no model folder" in refusal(f"--final {tmp_path / 'none'}", capsys)
     config["training"]["backbone_rate"] = 0.3
     write_json(folder / CONFIG, config)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from made import made_rows, write_dataset
@@ -18,6 +19,7 @@ import train
 from model.data.dataset import DatasetError
 from model.folder import ModelFolderError, read_config, read_json, verify, write_json
 from model.network.network import load_network
+from model.training import trainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +51,7 @@ def test_killed_and_resumed_gives_what_an_unbroken_run_gives(made, trained, tmp_
 
     with pytest.raises(ModelFolderError, match="continue it with --resume"):
         train.main(command)
-    with pytest.raises(ModelFolderError, match=r"other settings of: epochs, label_share\."):
+    with pytest.raises(ModelFolderError, match=r"other settings of: --epochs, label_share\."):
         train.main([*command, "--resume", "--epochs", "9", "--set", "label_share=0.2"])
     unbroken = arguments(made, tmp_path / "unbroken", options)
     for arguments_ in ([*command, "--resume"], unbroken):
@@ -113,10 +115,35 @@ def test_whole_epochs_in_one_call_give_the_same_losses(made, tmp_path):
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
-def test_half_precision_keeps_a_loss_scale_and_counts_steps_all_the_same(made, tmp_path):
-    folder = run(made, tmp_path / "run", "--epochs 1 --precision mixed_float16")
-    assert read_config(folder)["training"]["precision"] == "mixed_float16"
-    assert np.isfinite(history(folder)["loss"]).all()
+class Stop(keras.callbacks.Callback):
+    """Ctrl-C after the first epoch; before that, a second run in the same folder."""
+
+    def __init__(self, again):
+        super().__init__()
+        self.again = again
+
+    def on_epoch_begin(self, epoch, logs=None):
+        with pytest.raises(ModelFolderError, match="another process is training in"):
+            self.again()
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_a_resumed_run_on_tensorflow_is_the_unbroken_one(made, tmp_path, precision, monkeypatch):
+    """With what draws random numbers. mixed_float16 wraps the optimiser in a loss scale."""
+    options = f"--epochs 2 --precision {precision} --set mixup=0.2 artefacts=hair"
+    whole = run(made, tmp_path / "whole", options)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop = Stop(lambda: run(made, tmp_path / "broken", options))
+        patch.setattr(trainer, "plateau", lambda *_: [stop])
+        run(made, tmp_path / "broken", options)
+    broken = run(made, tmp_path / "broken", f"{options} --resume")
+    assert read_config(broken)["training"]["precision"] == precision
+    for column in ("loss", "val_loss"):
+        assert history(broken)[column].tolist() == history(whole)[column].tolist()
+        assert np.isfinite(history(whole)[column]).all()
 
 
 def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
@@ -187,6 +214,8 @@ def test_averaged_weights_are_those_of_a_final_run(made, tmp_path):
     "options, sentence",
     [
         ("--weights nothing.h5", "there is no nothing.h5"),
+        ("--weights model/compact/model.weights.h5", "Name the folder: model/compact"),
+        ("--teacher runs/nothing", "There is no model folder runs/nothing"),
         ("--size 2x2", "at 2x2"),
         ("--label-column diagnosis", "no column 'diagnosis'"),
         ("--task binary --set monitor=val_top_3", "says nothing about 2 labels"),
@@ -195,6 +224,7 @@ def test_averaged_weights_are_those_of_a_final_run(made, tmp_path):
 def test_wrong_settings_are_named(made, tmp_path, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         run(made, tmp_path / "run", options)
+    assert not {path.name for path in tmp_path.iterdir()} - {"cache"}
 
 
 def test_imagenet_weights_out_of_reach_end_in_a_sentence(made, tmp_path):
@@ -208,4 +238,6 @@ def test_imagenet_weights_out_of_reach_end_in_a_sentence(made, tmp_path):
         env=os.environ | {"HOME": str(tmp_path)} | nowhere,
     )
     assert done.returncode != 0 and "ImageNet weights" in done.stderr
+    assert "--weights model/bundled" in done.stderr
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("run*")) == list(tmp_path.glob("cache/*")) == []

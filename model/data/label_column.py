@@ -28,10 +28,14 @@ def missing_column(name: str, column: str, columns: list[str]) -> str:
         "picture shows a lesion of its own, use --split-by image.",
         "dx": " Name the column that holds the labels with --label-column.",
     }
-    listed_columns = ", ".join(columns)
-    return (
-        f"{name} has no column {column!r}; its columns are {listed_columns}.{hint.get(column, '')}"
-    )
+    message = f"{name} has no column {column!r}; its columns are {', '.join(columns)}."
+    message += hint.get(column, "")
+    if set(columns) <= {"image", "image_id"} and column not in ("image_id", "lesion_id"):
+        message += (
+            " Pictures in folders take the folders' names as labels, in a column 'label', if there "
+            "are two or more such folders."
+        )
+    return message
 
 
 def clean_labels(

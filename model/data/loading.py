@@ -6,6 +6,9 @@ from pathlib import Path
 
 from model.data.layouts import PICTURES, expected_columns, files_of, read_layout
 from model.data.tables import DatasetError, listed
+from model.folder import no_folder
+
+PACKED = {".zip", ".tar", ".gz", ".7z", ".rar"}
 
 
 def load_tables(name: str) -> list:
@@ -35,8 +38,12 @@ def _unusable(name, reason):
     if Path(name).is_file():
         return f"{name} is a file: name the folder that holds it and the pictures."
     if not Path(name).is_dir():
-        return f"{name} {reason}. Check the Hub id, or name a local folder in its place."
+        first = no_folder(name)
+        return f"{first}{name} {reason}. Check the Hub id, or name a local folder in its place."
     kinds = Counter(path.suffix.lower() for path in files_of(name))
+    if kinds and PACKED.issuperset(kinds):
+        packed = ", ".join(path.name for path in files_of(name))
+        return f"{name} holds only {packed}: unpack it and name the folder of its contents."
     wanted = {*PICTURES, ".csv", ".parquet"}
     if wanted.isdisjoint(kinds):
         return f"{name} holds no pictures, CSV or Parquet files."

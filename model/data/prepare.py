@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.data.dataset import data_name, decode, load_rows
+from model.data.dataset import DatasetError, data_name, decode, load_rows
 from model.data.licence import licence_of
 from model.data.split import (
     SEED,
@@ -65,7 +65,8 @@ def prepare(settings) -> Prepared:
         classes = {"classes": classes_of(rows.labels, malignant)}
         rows, joined = to_binary(rows, malignant), to_binary(joined, malignant)
     counts = {part: count(joined.dx[i], rows.labels, part) for part, i in split.items()}
-    count(joined.dx[further], rows.labels, "extra")
+    more = count(joined.dx[further], rows.labels, "extra")
+    _check_labels(rows.name, {label: n + more[label] for label, n in counts["train"].items()})
     joined, unlabelled = add_unlabelled(joined, settings.unlabelled)
     without_label = np.flatnonzero(joined.dx == "")[: settings.limit]
     validation = split["validation"]
@@ -97,6 +98,18 @@ def prepare(settings) -> Prepared:
             **classes,
         },
     )
+
+
+def _check_labels(name, counts):
+    """Say which labels no training image has. Raises DatasetError if all have the same label."""
+    present = [label for label, images in counts.items() if images]
+    if len(present) < 2:
+        raise DatasetError(
+            f"{name}: all images to train on have the label {', '.join(present)}, so there is "
+            "nothing to tell apart."
+        )
+    if absent := [label for label in counts if label not in present]:
+        print(f"No image to train on has the label {', '.join(absent)}: it cannot be learned.")
 
 
 def _named(records):

@@ -40,6 +40,7 @@ from model.folder import (
     TFLITE,
     WEIGHTS,
     ModelFolderError,
+    no_folder,
     read_checksums,
     replacing,
     sha256,
@@ -79,7 +80,7 @@ def parse_id(name: str) -> tuple[str, str]:
         fine = False
     if not fine or repo_id.count("/") != 1:
         raise HubError(
-            f"{name} is neither a local folder nor a valid Hub id. Use USER/NAME or "
+            f"There is no folder {name}, and that is no valid Hub id either. Use USER/NAME or "
             "USER/NAME@REVISION (branch, tag or commit)."
         )
     return repo_id, revision or "main"
@@ -115,8 +116,10 @@ def _explain(error: Exception, name: str, api: HfApi) -> HubError:
     if isinstance(error, EntryNotFoundError) and status:
         return HubError(f"{name} on the Hub is not a model folder: it has no {SUMS}.")
     if isinstance(error, RepositoryNotFoundError):
+        folder = no_folder(name)
         return HubError(
-            f"There is no model {repo_id} on the Hub, and no local folder of that name. Check the "
+            f"{folder}There is no model {repo_id} on the Hub"
+            f"{'' if folder else ', and no local folder of that name'}. Check the "
             "spelling. A private model needs a token that may read it: hf auth login"
         )
     if status == 401:
@@ -199,8 +202,8 @@ def pull(
         folder = store / "snapshots" / known
         if _faulty(folder, files):
             raise HubUnavailable(
-                f"{error} There is no cached copy of {name} to fall back on. Try again later, or "
-                "give the path of a local model folder."
+                f"{no_folder(name)}{error} There is no cached copy of {name} to fall back on. Try "
+                "again later, or give the path of a local model folder."
             ) from None
         notice = f"This is the cached copy of {repo_id}, commit {known[:7]}."
         return Pulled(folder, known, f"{error} {notice}")

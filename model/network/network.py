@@ -15,6 +15,8 @@ from model.folder import CONFIG, WEIGHTS, ModelFolderError, UserError, read_conf
 from model.network.backbones import BACKBONES, SCALINGS, Backbone
 from model.network.efficientnet_lite import SCALES, efficientnet_lite, load_imagenet
 
+CPUINFO = Path("/proc/cpuinfo")  # Linux; only x86 has lines that begin with "flags"
+
 
 class NetworkError(UserError):
     """Weights or settings that do not fit the network; the message says what to do."""
@@ -50,8 +52,9 @@ def build_network(
             way = "Install" if spec.name in SCALES else "Connect to the Internet to download"
             raise NetworkError(
                 f"ImageNet weights for {architecture} are not available ({first_line(error)}). "
-                f"{way} them, or start from --weights none or from a model folder that train.py "
-                "made on other pictures (--weights FOLDER)."
+                f"{way} them, or start without (--weights none) or from a model folder of the same "
+                "network: --weights model/bundled for inception_resnet_v2, --weights model/compact "
+                "for efficientnet_lite2, or one that train.py made on other pictures."
             ) from None
         raise NetworkError(f"{architecture} at {height}x{width}: {first_line(error)}") from None
     scale, offset = SCALINGS[scaling or spec.scaling]
@@ -262,6 +265,21 @@ def on_gpu() -> bool:
         return torch.cuda.is_available()
     devices = [name.lower() for name in keras.distribution.list_devices()]
     return any(name.startswith(("gpu", "tpu", "cuda")) for name in devices)
+
+
+def emulates(precision: str) -> bool:
+    """Whether this processor computes in 16 bits, as `precision` asks, by way of float32, which is
+    many times as slow as float32 itself. False where this is not known: on a GPU, and on systems
+    other than Linux on x86."""
+    wanted = {
+        "mixed_bfloat16": {"avx512_bf16", "amx_bf16"},
+        "mixed_float16": {"avx512_fp16", "amx_fp16"},
+    }
+    if precision not in wanted or not CPUINFO.is_file() or on_gpu():
+        return False
+    lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    flags = [set(line.split()) for line in lines if line.startswith("flags")]
+    return bool(flags) and not flags[0] & wanted[precision]
 
 
 def backend_device() -> str:

@@ -22,6 +22,10 @@ import sys
 import time
 from pathlib import Path
 
+from model.packages import check_backend, name_missing
+
+name_missing("requirements-train.txt")
+
 from model.data import dataset as data
 from model.evaluation.calibration import validated
 from model.evaluation.runs import commit, write_row
@@ -30,6 +34,9 @@ from model.folder import (
     SPLIT,
     WEIGHTS,
     ModelFolderError,
+    check_file,
+    check_free,
+    check_writable,
     errors_in_words,
     new_folder,
     read_config,
@@ -59,7 +66,9 @@ ITS_OWN = "epochs_run best_epoch minutes images_per_second speed device machine 
 
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="average.py RUN RUN ... --output FOLDER   (--help explains the options)",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("runs", nargs="+", help="model folders or .weights.h5 files; the last must be a folder")
@@ -75,6 +84,10 @@ def parse(arguments=None) -> argparse.Namespace:
 
 def main(arguments=None) -> Path:
     args = parse(arguments)
+    check_backend()
+    check_free(args.output)
+    check_writable(Path(args.output).parent, "--output")
+    check_file(args.results, "--results")
     from model.hub.card import write_card  # only the finished folder needs it
 
     output, runs = Path(args.output), [Path(run) for run in args.runs]

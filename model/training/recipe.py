@@ -19,6 +19,7 @@ RUN = {
     "task": None,
     "split_by": "lesion",
     "limit": None,
+    "trial": False,
     "extra": [],
     "hold_out": None,
     "output": None,
@@ -33,6 +34,19 @@ RUN = {
     "results": None,
     "push_to_hub": None,
 }
+# What --trial sets, where it is not set otherwise.
+TRIAL = {
+    "backbone": "cnn_192",
+    "size": "48x64",
+    "epochs": 2,
+    "limit": 200,
+    "weights": "none",
+    "output": "runs/trial",
+}
+NO_MEASURE = (
+    "This is a trial: a small network saw a few pictures for a moment. It shows that everything "
+    "runs on this machine. Its figures say nothing about the data or about a real training."
+)
 # The settings of a recipe without a default value, and their types.
 OPTIONAL = {
     "size": str,
@@ -55,6 +69,8 @@ CHOICES = {
     "artefacts": KINDS,
     "weights_dtype": WEIGHTS_DTYPES,
 }
+# The settings of a recipe that are options too.
+OPTIONS = ("backbone", "size", "epochs", "batch", "learning_rate", "precision")
 # The numeric settings by what they must be, in words and as a test.
 RANGES = {
     "at least 1": (lambda x: x >= 1, "height width batch epochs devices"),
@@ -79,11 +95,11 @@ RANGES = {
 }
 # Settings that are not recorded, since the network does not depend on them.
 NOT_RECORDED = set(
-    "licence output resume final results push_to_hub private revision cache figures size "
+    "licence output resume trial final results push_to_hub private revision cache figures size "
     "stop_after".split()
 )
 # Options that may be given with --final: they are not recorded or depend on the machine.
-FREE_IN_FINAL = NOT_RECORDED - {"size"} | set(
+FREE_IN_FINAL = NOT_RECORDED - {"size", "trial"} | set(
     "dataset weights seed devices steps_per_execution".split()
 )
 
@@ -111,6 +127,13 @@ def settings_of(args: argparse.Namespace) -> dict:
     return {key: value for key, value in vars(args).items() if key not in NOT_RECORDED}
 
 
+def option(key: str) -> str:
+    """The name of a setting for messages: --learning-rate, or dropout, which --set sets."""
+    if key in ("height", "width"):
+        return f"--size: {key}"
+    return f"--{key.replace('_', '-')}" if key in RUN or key in OPTIONS else key
+
+
 def read_recipe(name: str = "default") -> dict:
     """The settings of a recipe, given by the name of a file in recipes/ or by a path. Settings that
     it leaves out are those of recipes/default.toml. Raises RecipeError."""
@@ -133,6 +156,8 @@ def read_recipe(name: str = "default") -> dict:
 def _parser(description):
     defaults = RUN | read_recipe()
     parser = argparse.ArgumentParser(
+        # Short, since it stands above every message about a wrong option.
+        usage="train.py --output FOLDER [OPTION ...]   (--help explains the options)",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,  # so that only options that were given are present
@@ -145,7 +170,13 @@ def _parser(description):
         parser.add_argument(option, help=text, **more)
 
     add("--dataset", "Hub id or local folder")
-    add("--output", "model folder to make, such as runs/NAME", required=True)
+    add("--output", "model folder to make, such as runs/NAME")
+    add(
+        "--trial",
+        "a trial run of everything, which measures nothing: a plain network, 48x64 pixels, two "
+        "epochs, about 200 images, into runs/trial; other options still hold",
+        action="store_true",
+    )
     add("--recipe", "recipe in recipes/, or path of a TOML file")
     add(
         "--set",
@@ -176,9 +207,9 @@ def _parser(description):
     )
     add("--task", "benign against malignant instead of the labels", choices=("binary",))
     add("--split-by", "what no two parts may share", choices=("lesion", "image"))
-    add("--limit", "use about this many images, for a trial (default: all)", type=int)
-    more = {"action": "append", "metavar": "FOLDER_OR_ID"}
-    add("--extra", "more labelled images for the training part; may be repeated", **more)
+    add("--limit", "use about this many images (default: all)", type=int)
+    more = {"nargs": "+", "action": "extend", "metavar": "FOLDER_OR_ID"}
+    add("--extra", "more labelled images for the training part", **more)
     add(
         "--hold-out",
         "images (column image_id) to keep out of training and validation, with all others of their "
@@ -189,9 +220,10 @@ def _parser(description):
         "--teacher",
         "model folders whose mean prediction for the same crop is learned too",
         nargs="+",
+        action="extend",
         metavar="FOLDER",
     )
-    add("--unlabelled", "unlabelled images to learn from the teachers; may be repeated", **more)
+    add("--unlabelled", "unlabelled images to learn from the teachers", **more)
     add("--resume", "continue after the last complete epoch", action="store_true")
     add("--final", "train like this selected run, on the validation part too", metavar="FOLDER")
     add("--results", "table to write the run's row to, such as results/runs.csv", metavar="CSV")
@@ -207,7 +239,9 @@ def _settings(given) -> argparse.Namespace:
         if not equals:
             raise RecipeError(f"--set {assignment}: write KEY=VALUE")
         given[key] = _checked(key, text, types, "--set")
-    values = RUN | recipe | given
+    values = RUN | recipe | (TRIAL if given.get("trial") else {}) | given
+    if not values["output"]:
+        raise RecipeError("name the model folder to make: --output runs/NAME")
     best = None
     if values["final"]:
         best = _take_from_selected(values, given)
@@ -227,7 +261,7 @@ def _settings(given) -> argparse.Namespace:
     try:
         values["height"], values["width"] = (int(side) for side in size.lower().split("x"))
     except ValueError:
-        raise RecipeError(f"size {size}: write HxW, such as 224x299") from None
+        raise RecipeError(f"--size {size}: write HxW, such as 224x299") from None
     args = argparse.Namespace(**values, stop_after=best or values["epochs"])
     _check(args)
     return args
@@ -244,9 +278,10 @@ def _check(args):
         for name in names.split():
             value = getattr(args, name)
             wrong = value is not None and not (math.isfinite(value) and within(value))
-            refuse(wrong, f"{name} must be {range_}, not {value}")
+            refuse(wrong, f"{option(name)} must be {range_}, not {value}")
     refuse(
-        args.batch % args.devices, f"{args.devices} devices cannot share batch {args.batch} evenly"
+        args.batch % args.devices,
+        f"--devices {args.devices} cannot share --batch {args.batch} evenly",
     )
     refuse(args.mixup and args.cutmix, "mixup and cutmix exclude each other")
     refuse(
@@ -311,7 +346,8 @@ def _take_from_selected(values, given) -> int:
     if selected.get("backbone_rate", 1) != 1:
         raise RecipeError(f"--final {final}: its backbone_rate is no longer a setting")
     if other := sorted(set(given) - FREE_IN_FINAL):
-        raise RecipeError(f"--final takes the settings of {final}; leave out {', '.join(other)}")
+        named = ", ".join(map(option, other))
+        raise RecipeError(f"--final takes the settings of {final}; leave out {named}")
     kept = set(given) | NOT_RECORDED
     values |= {key: selected[key] for key in values if key in selected and key not in kept}
     values["size"] = size

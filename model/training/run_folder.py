@@ -1,13 +1,16 @@
 """The folder of a run: how an unfinished one begins, and what a trained run leaves in its model
 folder (weights, config.json, history, figures)."""
 
+import contextlib
 import os
 import platform
+import shutil
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
+from filelock import FileLock, Timeout
 
 from model.data.batches import TrainingBatches
 from model.data.prepare import Prepared
@@ -30,18 +33,42 @@ from model.network.backbones import BACKBONES
 from model.network.network import backend_device, predict_logits, save_weights
 from model.preprocessing import PREPROCESSING
 from model.training.callbacks import Checkpoint, write_history
-from model.training.recipe import settings_of
+from model.training.recipe import option, settings_of
+
+
+@contextlib.contextmanager
+def unfinished_run(work: Path, settings: dict, resume: bool):
+    """Hold `work`, the folder of an unfinished run, while the block trains; see `begin_run`. It is
+    removed when the block ends, or fails before an epoch is complete: there is nothing to resume.
+
+    Raises ModelFolderError if another process holds it. Its lock ends with that process.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    lock, ended = FileLock(work / "lock", blocking=False), False
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ModelFolderError(
+            f"another process is training in {work}: wait for it, or choose another --output."
+        ) from None
+    try:
+        begin_run(work, settings, resume)
+        yield
+        ended = True
+    finally:
+        lock.release()
+        if ended or not (work / "state.json").exists():
+            shutil.rmtree(work)
 
 
 def begin_run(work: Path, settings: dict, resume: bool) -> None:
-    """Make `work`, the folder of an unfinished run, or check that it can be continued with these
-    settings. A run that ended before its first epoch was complete starts anew.
+    """Write these settings into `work`, the folder of an unfinished run, or check that it can be
+    continued with them. A run that ended before its first epoch was complete starts anew.
 
     Raises ModelFolderError if there are complete epochs and `resume` is false or the settings
     differ.
     """
     if not (work / "state.json").exists():
-        work.mkdir(parents=True, exist_ok=True)
         write_json(work / "settings.json", settings)
         return
     if not resume:
@@ -49,7 +76,7 @@ def begin_run(work: Path, settings: dict, resume: bool) -> None:
             f"{work} holds an unfinished run: continue it with --resume, or remove that folder."
         )
     before = read_json(work / "settings.json")
-    changed = sorted(key for key in settings if before.get(key) != settings[key])
+    changed = [option(key) for key in sorted(settings) if before.get(key) != settings[key]]
     if changed:
         raise ModelFolderError(
             f"{work} was started with other settings of: {', '.join(changed)}. "

@@ -267,6 +267,9 @@ def fit(
             validation_data=validation,
             initial_epoch=done,
             epochs=settings.stop_after,
+            # TrainingBatches shuffles by seed and epoch. Keras would also shuffle the batches, by
+            # a state that a resumed run does not have.
+            shuffle=False,
             callbacks=[
                 checkpoint,
                 keras.callbacks.TerminateOnNaN(),

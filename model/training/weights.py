@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from model.evaluation.runs import data_sets
-from model.folder import CONFIG, TFLITE, WEIGHTS, read_json
+from model.folder import CONFIG, TFLITE, WEIGHTS, no_folder, read_config, read_json
 from model.hub.pull import START, find, parse_id
 from model.network.network import (
     NetworkError,
@@ -34,6 +34,43 @@ def start_weights(weights: str) -> Path | None:
     if pulled.notice:
         print(pulled.notice)
     return pulled.folder
+
+
+def check_network(settings, start: Path | None) -> None:
+    """Raise NetworkError or ModelFolderError, before any picture is decoded, if the network cannot
+    be made or cannot start from its weights. Downloads those of ImageNet.
+
+    `settings`: the arguments of train.py; `start`: the result of `start_weights`.
+    """
+    for folder in [*settings.teacher, *([start] if start and start.is_dir() else [])]:
+        config = read_config(folder)
+        if folder == start:
+            _same_network(start, config["architecture"], settings.backbone)
+    if start and not start.is_dir():
+        _check_file(start)
+    # The number of labels is not known yet, and does not matter here.
+    fresh_network(
+        settings, ["one", "other"], "imagenet" if settings.weights == "imagenet" else None
+    )
+
+
+def _same_network(path, theirs, ours):
+    if theirs != ours:
+        raise NetworkError(
+            f"{path} holds {theirs}, not {ours}: choose it with --backbone {theirs}."
+        )
+
+
+def _check_file(path):
+    if not path.is_file():
+        raise NetworkError(
+            f"{no_folder(path)}--weights: there is no {path}. Use imagenet, none, a model folder, "
+            "a model on the Hub (USER/NAME) or a weights file."
+        )
+    if (path.parent / CONFIG).is_file():
+        raise NetworkError(
+            f"--weights: {path} is a file of a model folder. Name the folder: {path.parent}"
+        )
 
 
 def start_network(
@@ -98,19 +135,14 @@ def load_backbone(
     target = backbone_of(network)
     if path.is_dir():
         source, config = read_network(path, images)
-        if config["architecture"] != architecture:
-            raise NetworkError(f"{path} holds {config['architecture']}, not {architecture}.")
+        _same_network(path, config["architecture"], architecture)
         target.set_weights(backbone_of(source).get_weights())
         ours, theirs = _head_weights(network), _head_weights(source)
         same = config["labels"] == labels and [w.shape for w in ours] == [w.shape for w in theirs]
         for mine, start in zip(ours, theirs if same else []):
             mine.assign(start)
         return same
-    if not path.is_file():
-        raise NetworkError(
-            f"--weights: there is no {path}. Use imagenet, none, a model folder, a model "
-            "on the Hub (USER/NAME) or a weights file."
-        )
+    _check_file(path)
     try:
         target.load_weights(path)
     except Exception as error:
