@@ -140,7 +140,8 @@ def main(arguments=None) -> Path:
     # model folder: the best weights, calibrated and described, appear in one step
     if args.devices > 1:
         keras.distribution.set_distribution(None)  # compute on one device from here on
-        network = fresh_network(args, data.labels)
+    keras.mixed_precision.set_global_policy("float32")  # in which the weights are read again
+    network = fresh_network(args, data.labels)
     network.load_weights(checkpoint.best)
     command = " ".join(["python train.py", *(sys.argv[1:] if arguments is None else arguments)])
     config = config_of(args, output.name, command, data, network, checkpoint, weights, taught_by)
