@@ -48,6 +48,12 @@ FORMS = {
     "model.xml": "openvino",
 }
 PARTS = "network", "serving", "picture", "calls", "load"
+# Options that a kind of measurement does not use.
+IGNORED = {
+    "parts": ("sizes", "dataset"),
+    "growth": ("parts", "calls", "seconds", "clients"),
+    "soak": ("parts", "calls", "seconds", "clients", "growth", "sizes", "dataset"),
+}
 
 
 def parse(arguments=None) -> argparse.Namespace:
@@ -69,6 +75,12 @@ def parse(arguments=None) -> argparse.Namespace:
     add("--output", default=str(RESULTS), help="folder of the tables (default: results)")
     add("--cache", default=default_cache(), help="takes 800 MB (default: %(default)s)")
     args = parser.parse_args(arguments)
+    kind = "soak" if args.soak else "growth" if args.growth else "parts"
+    usual = parser.parse_args([])
+    for option in IGNORED[kind]:
+        if getattr(args, option) != getattr(usual, option):
+            how = "without --growth" if kind == "parts" else f"with --{kind}"
+            parser.error(f"--{option} has no effect {how}; leave it out")
     args.parts = args.parts.split(",")
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"--parts knows {', '.join(PARTS)}; not {', '.join(sorted(unknown))}")

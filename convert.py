@@ -12,17 +12,25 @@ The graph takes RGB pixels, float32 [1, height, width, 3], 0-255. Its outputs ar
     evidence [1, h, w, classes]    the mean over places is the calibrated logits
     familiarity [1]                how much the picture resembles the training pictures, 0-1
 
-A picture counts as unfamiliar if its familiarity is below a threshold. That is set so that 0.75 %
-of the validation pictures fall below it, and stored in config.json (see model/network/ood.py). All
-dimensions are fixed, since other runtimes (LiteRT.js, OpenVINO) do not handle a free batch size
+All dimensions are fixed, since other runtimes (LiteRT.js, OpenVINO) do not handle a free batch size
 well. The result is compared with Keras on the validation part. If their top-1 agrees on less than
 98 % of the pictures, nothing is written.
+
+Temperature and operating point are fitted to the converted model's own answers to the validation
+part, which differ a little from those of the Keras weights. If the temperature differs in its four
+decimals from the one in the graph, the network is converted a second time. A final run was trained
+on the validation part; its model keeps the calibration of the selected run.
+
+A picture counts as unfamiliar if its familiarity is below a threshold. That is set so that 0.75 %
+of the validation pictures fall below it, and stored in config.json (see model/network/ood.py).
 """
 
 import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from model.packages import name_missing
@@ -128,20 +136,46 @@ def to_tflite(network, config: dict, quantize: str, calibration_images=None, ref
         return converter.convert()
 
 
-def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A TF Lite file's probabilities [n, k] and familiarity [n] of `images`, uint8 [n, h, w, 3].
-    The familiarity is NaN if the file has no such output."""
+def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A TF Lite file's probabilities [n, k], familiarity [n] and calibrated logits [n, k] of
+    `images`, uint8 [n, h, w, 3]. The familiarity is NaN if the file has no such output."""
     from ai_edge_litert.interpreter import Interpreter
 
     run = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
-    outputs = [
-        run(pixels=image[None].astype(np.float32))
-        for image in tqdm(images, desc="comparing", file=sys.stdout)
-    ]
-    return tuple(
-        np.stack([out[name][0] if name in out else np.nan for out in outputs])
-        for name in ("probabilities", "familiarity")
-    )
+    rows = []
+    for image in tqdm(images, desc="comparing", file=sys.stdout):
+        out = run(pixels=image[None].astype(np.float32))
+        familiar = out["familiarity"][0] if "familiarity" in out else np.nan
+        logits = out["evidence"][0].mean(axis=(0, 1), dtype=np.float64)
+        rows.append((out["probabilities"][0], familiar, logits))
+    return tuple(np.stack(column) for column in zip(*rows))
+
+
+def calibrate(
+    path: Path, graph: Callable, config: dict, images: np.ndarray, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write graph(config=config), the bytes of a TF Lite file, to `path`, and fit the calibration
+    in `config` to its answers. An inherited calibration stays. Returns probabilities [n, k] and
+    familiarity [n] of the images, uint8 [n, h, w, 3]; truth: [n] indices into the labels."""
+    from model.evaluation.calibration import calibration_at, fit_temperature, keras_calibration
+
+    def convert():
+        with replacing(path) as beside:
+            beside.write_bytes(graph(config=config))
+        return answers(path, images)
+
+    probabilities, familiar, logits = convert()
+    if "inherited" in config["calibration"]:
+        return probabilities, familiar
+    before = config["calibration"]["temperature"]
+    temperature = fit_temperature(logits * before, truth)
+    config["keras_calibration"] = keras_calibration(config)
+    if temperature != before:
+        print(f"converting again, with temperature {temperature} instead of {before} ...")
+        config["calibration"] = {"temperature": temperature}
+        probabilities, familiar, _ = convert()
+    config["calibration"] = calibration_at(temperature, probabilities, truth, config["labels"])
+    return probabilities, familiar
 
 
 def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:
@@ -161,6 +195,7 @@ def main(arguments=None) -> Path:
     from model.data.artefacts import add_artefacts
     from model.evaluation.calibration import calibrated
     from model.hub.card import write_card
+    from model.hub.tables import calibration_text
     from model.network.network import load_network, predict_logits
     from model.network.ood import fit
 
@@ -174,7 +209,8 @@ def main(arguments=None) -> Path:
     split = read_json(folder / SPLIT)
     rows = data.rows_of_model(config, args.dataset or training_of(folder, config)["dataset"])
     size = config["input"]["height"], config["input"]["width"]
-    validation = data.decode(rows, rows.find(split["validation"]), *size, args.cache)
+    held = rows.find(split["validation"])
+    validation, truth = data.decode(rows, held, *size, args.cache), rows.truth[held]
     # The training part is sorted by image id, so evenly spaced images have all labels.
     ids = data.evenly(split["train"], REFERENCE_IMAGES)
     train = data.decode(rows, rows.find(ids), *size, args.cache)
@@ -184,18 +220,21 @@ def main(arguments=None) -> Path:
     reference = fit(add_artefacts(train, kinds, share, np.random.default_rng(0)))
 
     print(f"converting {folder} ({args.quantize}) ...")
-    calibration_images = data.evenly(train, CALIBRATION_IMAGES)
-    tflite = to_tflite(network, config, args.quantize, calibration_images, reference)
-    logits = predict_logits(network, validation)
-    probabilities = calibrated(logits, config["calibration"]["temperature"])
+    graph = partial(
+        to_tflite,
+        network,
+        quantize=args.quantize,
+        calibration_images=data.evenly(train, CALIBRATION_IMAGES),
+        reference=reference,
+    )
     with changing(folder) as new:
-        with replacing(new / TFLITE) as beside:
-            beside.write_bytes(tflite)
-        ours, familiar = answers(new / TFLITE, validation)
-        result = {"quantize": args.quantize, "megabytes": round(len(tflite) / 1e6, 2)}
-        result |= compare(ours, probabilities)
+        ours, familiar = calibrate(new / TFLITE, graph, config, validation, truth)
+        megabytes = (new / TFLITE).stat().st_size / 1e6
+        result = {"quantize": args.quantize, "megabytes": round(megabytes, 2)}
+        logits = predict_logits(network, validation)
+        result |= compare(ours, calibrated(logits, config["calibration"]["temperature"]))
         print(
-            f"{len(tflite) / 1e6:.1f} MB; top-1 agreement with Keras on {result['images']} "
+            f"{megabytes:.1f} MB; top-1 agreement with Keras on {result['images']} "
             f"validation images {result['top_1_agreement']:.2%}, largest probability difference "
             f"{result['largest_difference']:.4f} (mean {result['mean_largest_difference']:.4f})"
         )
@@ -212,6 +251,11 @@ def main(arguments=None) -> Path:
             "images": len(train),
         }
         write_json(new / CONFIG, config)
+        print(
+            calibration_text(config)
+            or f"The calibration is that of {config['calibration']['inherited']}: this run was "
+            "trained on its validation part."
+        )
         # Measurements of the previous model.tflite no longer hold.
         metrics = {k: v for k, v in read_metrics(new).items() if k in ("keras", "data")}
         write_json(new / METRICS, metrics | {"conversion": result})

@@ -11,7 +11,8 @@
                                                                     runs/USER--NAME
 
 Measures `model.tflite`, and the Keras weights if the folder has them. Every figure has a 95 %
-interval from a bootstrap over lesions.
+interval from a bootstrap over lesions, or over images if the data set names no lesions or the model
+was trained with --split-by image. Each file has a calibration of its own (see convert.py).
 
 --part test and --part validation take the images that split.json lists. --part all takes every
 picture of the data set, which then needs no columns but image and dx. With --label-column label, it
@@ -87,13 +88,15 @@ class Part:
     """The pictures to measure.
 
     record: `data` of metrics.json; images: uint8 [n, height, width, 3]; truth: [n] indices into
-    the labels; lesions: [n] ids; groups: {subgroup: [n] names}; encoded: yields the n files.
+    the labels; lesions: [n] ids of what the bootstrap draws; unit: "lesion", or "image" if these
+    are ids of images; groups: {subgroup: [n] names}; encoded: yields the n files.
     """
 
     record: dict
     images: np.ndarray
     truth: np.ndarray
     lesions: np.ndarray
+    unit: str
     groups: dict
     encoded: object
 
@@ -133,9 +136,9 @@ def main(arguments=None) -> dict:
 
 
 def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path | None) -> None:
-    """Raise ModelFolderError if the folder has no weights, if the model was trained on the part to
-    measure, or if the figures do not belong where they are to be written. `elsewhere`: the
-    output, if it is not the model folder."""
+    """Raise ModelFolderError if the folder lacks what is to be measured, if the model was trained
+    on the part to measure, or if the figures do not belong where they are to be written.
+    `elsewhere`: the output, if it is not the model folder."""
     if not any((folder / name).is_file() for name in (WEIGHTS, TFLITE)):
         raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
     if args.part == "validation" and "final" in config["training"]:
@@ -145,10 +148,16 @@ def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path 
         )
     if elsewhere and (elsewhere / CONFIG).exists():
         raise ModelFolderError(f"{elsewhere} is another model folder: choose another --output.")
-    if elsewhere and args.results:
+    for option, value in (("--results", args.results), ("--push-to-hub", args.push_to_hub)):
+        if elsewhere and value:
+            raise ModelFolderError(
+                f"{option} takes the figures of the test part in {folder}: leave out {option}, or "
+                "--output and --part."
+            )
+    if args.outliers and not (folder / TFLITE).is_file():
         raise ModelFolderError(
-            f"--results takes the figures of the test part in {folder}: leave out --results, or "
-            "--output and --part."
+            f"--outliers measures {TFLITE}, and {folder} has none: leave out --outliers, or first "
+            f"run: python convert.py {folder}"
         )
 
 
@@ -162,7 +171,8 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
     chosen = np.arange(len(rows))
     if args.part != "all":
         chosen = rows.find(read_json(folder / SPLIT)[args.part])
-    lesions = rows.units(config["data"]["split_by"])[chosen]
+    split_by = config["data"]["split_by"]
+    named = None if rows.lesion_id is None else rows.lesion_id[chosen]
     groups = {k: rows.metadata[k][chosen] for k in ("dataset", "sex") if k in rows.metadata}
     if "age" in rows.metadata:
         groups["age"] = np.array([age_band(age) for age in rows.metadata["age"][chosen]])
@@ -170,36 +180,41 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
         "dataset": data_name(name),
         "part": args.part,
         "images": len(chosen),
-        "lesions": len(set(lesions)),
+        "lesions": None if named is None else len(set(named)),
     }
     size = config["input"]["height"], config["input"]["width"]
     images = decode(rows, chosen, *size, args.cache, mapped=True)
     encoded = map(rows.encoded, chosen)
-    return Part(record, images, rows.truth[chosen], lesions, groups, encoded)
+    lesions, unit = rows.units(split_by)[chosen], rows.unit(split_by)
+    return Part(record, images, rows.truth[chosen], lesions, unit, groups, encoded)
 
 
 def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) -> dict:
     """The content of metrics.json."""
+    from model.evaluation.calibration import keras_calibration
     from model.evaluation.metrics import classification_metrics, subgroup_metrics
 
-    labels, calibration = config["labels"], config["calibration"]
-    options = {
-        "suspicious": calibration.get("suspicious", []),
-        "threshold": calibration.get("threshold"),
-        "resamples": args.resamples,
-    }
+    labels = config["labels"]
     metrics = {"data": part.record}
-    for runtime, file, answers in (
-        ("keras", WEIGHTS, keras_probabilities),
-        ("tflite", TFLITE, tflite_probabilities),
+    for runtime, file, answers, calibration in (
+        ("keras", WEIGHTS, keras_probabilities, keras_calibration(config)),
+        ("tflite", TFLITE, tflite_probabilities, config["calibration"]),
     ):
         if (folder / file).is_file():
             probabilities, times = answers(folder, part.images)
+            temperature = calibration["temperature"]
+            options = {
+                "suspicious": calibration.get("suspicious", []),
+                "threshold": calibration.get("threshold"),
+                "resamples": args.resamples,
+                "unit": part.unit,
+            }
             metrics[runtime] = classification_metrics(
                 labels, part.truth, probabilities, part.lesions, **options
             ) | {"latency_ms": times}
-    # softmax(l) from softmax(l / T): the same figures before temperature scaling.
-    raised = probabilities ** calibration["temperature"]
+    # Of the last of them, which is served, also before temperature scaling: softmax(l) from
+    # softmax(l / T).
+    raised = probabilities**temperature
     raised /= raised.sum(axis=1, keepdims=True)
     plain = classification_metrics(labels, part.truth, raised, part.lesions, resamples=0)
     metrics["uncalibrated"] = {"ece": plain["ece"], "reliability": plain["reliability"]}
@@ -208,7 +223,7 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
         for key, values in part.groups.items()
         if len(set(values)) > 1
     }
-    if args.outliers and (folder / TFLITE).is_file():
+    if args.outliers:
         from model.classifier import Classifier
         from model.evaluation import outliers
 
@@ -264,7 +279,7 @@ def tflite_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[
 def keras_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[np.ndarray, dict]:
     """Probabilities [n, k] of the Keras weights; if timed, the latency of `predict` on one picture,
     else {}."""
-    from model.evaluation.calibration import calibrated
+    from model.evaluation.calibration import calibrated, keras_calibration
     from model.network.network import load_network, predict_logits
 
     network, config = load_network(folder)
@@ -272,7 +287,7 @@ def keras_probabilities(folder: Path, images: np.ndarray, timed=True) -> tuple[n
     print("Keras ...")
     pieces = [images[start : start + PIECE] for start in range(0, len(images), PIECE)]
     logits = np.concatenate([predict_logits(network, piece) for piece in pieces])
-    return calibrated(logits, config["calibration"]["temperature"]), times
+    return calibrated(logits, keras_calibration(config)["temperature"]), times
 
 
 def latency(call, image: np.ndarray) -> dict:

@@ -196,7 +196,8 @@ def train(
     # model folder: the best weights, calibrated and described, appear in one step
     if args.devices > 1:
         keras.distribution.set_distribution(None)  # compute on one device from here on
-        network = fresh_network(args, data.labels)
+    keras.mixed_precision.set_global_policy("float32")  # in which the weights are read again
+    network = fresh_network(args, data.labels)
     network.load_weights(checkpoint.best)
     config = config_of(args, output.name, command, data, network, checkpoint, weights, taught_by)
     with new_folder(output) as folder:

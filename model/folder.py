@@ -250,9 +250,8 @@ def read_config(folder: "str | Path") -> dict:
             and int(size["height"]) > 0
             and int(size["width"]) > 0
             and isinstance(config["architecture"], str)
-            and 0 < float(config["calibration"]["temperature"]) < math.inf
-            and set(config["calibration"].get("suspicious") or []) <= set(labels)
-            and 0 <= float(config["calibration"].get("threshold") or 0) <= 1
+            and _possible(config["calibration"], labels)
+            and _possible(config.get("keras_calibration", config["calibration"]), labels)
             and 0 <= float((config.get("familiarity") or {}).get("threshold") or 0) <= 1
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -262,6 +261,14 @@ def read_config(folder: "str | Path") -> dict:
     if not fine:
         raise ModelFolderError(f"{folder / CONFIG} has impossible labels, input or calibration.")
     return config
+
+
+def _possible(calibration: dict, labels: list[str]) -> bool:
+    return (
+        0 < float(calibration["temperature"]) < math.inf
+        and set(calibration.get("suspicious") or []) <= set(labels)
+        and 0 <= float(calibration.get("threshold") or 0) <= 1
+    )
 
 
 def shareable(value):

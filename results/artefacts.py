@@ -40,7 +40,7 @@ def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | 
     None for a model that does not measure familiarity."""
     if not (folder / TFLITE).is_file():
         return keras_probabilities(folder, images, timed=False)[0], None
-    probabilities, familiar = tflite_answers(folder / TFLITE, images)
+    probabilities, familiar, _ = tflite_answers(folder / TFLITE, images)
     threshold = read_config(folder).get("familiarity", {}).get("threshold")
     if threshold is None or np.isnan(familiar).any():
         return probabilities, None
@@ -56,13 +56,19 @@ def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str,
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     size = config["input"]["height"], config["input"]["width"]
     images = data.decode(rows, chosen, *size, cache)
-    lesions = rows.units(config["data"]["split_by"])[chosen]
+    split_by = config["data"]["split_by"]
+    lesions, unit = rows.units(split_by)[chosen], rows.unit(split_by)
     metrics = {}
     for kind, pictures in with_artefacts(images):
         print(f"{folder}: {kind}")
         probabilities, unfamiliar = answers(folder, pictures)
         metrics[kind] = classification_metrics(
-            config["labels"], rows.truth[chosen], probabilities, lesions, resamples=resamples
+            config["labels"],
+            rows.truth[chosen],
+            probabilities,
+            lesions,
+            unit=unit,
+            resamples=resamples,
         )
         metrics[kind]["unfamiliar"] = None if unfamiliar is None else float(unfamiliar.mean())
     return metrics

@@ -47,6 +47,7 @@ def test_the_mean_of_two_runs_is_a_model_folder(made, trained, further, tmp_path
     assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(*runs))
     for mean, one, other in zip(network.get_weights(), *runs, strict=True):
         np.testing.assert_allclose(mean, (one + other) / 2, rtol=1e-5, atol=1e-6)
+    assert "keras_calibration" not in config and "familiarity" not in config
     training = config["training"]
     assert training["mean_of"] == ["made", "further"]
     assert training["command"].startswith("python -m model.training.average ")

@@ -130,6 +130,22 @@ def test_the_batch_tab_is_measured_through_the_page(trained, monkeypatch):
     assert seconds > 0 and 0 <= more < 200
 
 
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ("--sizes 5", "--sizes has no effect without --growth; leave it out"),
+        ("--dataset pictures", "--dataset has no effect without --growth; leave it out"),
+        ("--growth --calls 3", "--calls has no effect with --growth; leave it out"),
+        ("--soak 1 --growth", "--growth has no effect with --soak; leave it out"),
+        ("--soak 1 --clients 3", "--clients has no effect with --soak; leave it out"),
+    ],
+)
+def test_an_option_that_is_not_used_is_refused(options, sentence, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(options.split())
+    assert sentence in capsys.readouterr().err
+
+
 @pytest.mark.nightly
 def test_more_pictures_take_more_seconds_and_little_more_memory(trained, tmp_path):
     options = ["--growth", "--sizes", "14,1000", "--output", str(tmp_path)]

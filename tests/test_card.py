@@ -208,6 +208,23 @@ def test_what_is_missing_leaves_its_sentences_out(made, metrics, where, key, gon
     assert "None" not in text and len(text) < len(whole)
 
 
+def test_two_calibrations_are_told_apart(made, metrics):
+    config = config_of(SEVEN)
+    made(config, metrics)
+    assert "Keras weights:" not in made.text()
+    config["keras_calibration"] = {"temperature": 1.4, "threshold": 0.1}
+    config["calibration"]["threshold"] = 0.2
+    made(config, metrics)
+    sentence = (
+        "model.tflite has a calibration fitted to its own answers: temperature 1.3700 (Keras "
+        "weights: 1.4000), operating point 0.2000 (Keras weights: 0.1000)."
+    )
+    assert made.text().count(sentence) == 1
+    config["calibration"]["inherited"] = config["keras_calibration"]["inherited"] = "first"
+    made(config, metrics)
+    assert "model.tflite has a calibration taken from first: temperature" in made.text()
+
+
 def test_nothing_measured_nothing_claimed(made, metrics):
     config = {"labels": SEVEN, "input": {"height": 9, "width": 9}, "architecture": "resnet50_v2"}
     config |= {"format": 1, "calibration": {"temperature": 1.0}}

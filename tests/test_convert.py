@@ -12,7 +12,9 @@ from scipy.special import softmax
 
 import convert
 from model import folder as f
+from model.data import dataset as data
 from model.data.artefacts import add_artefacts
+from model.evaluation.calibration import calibrated, calibration_at, fit_temperature
 from model.network import network as n
 from model.network.ood import familiarity, fit
 
@@ -92,7 +94,7 @@ def test_conversion_is_kept_in_the_metrics(trained):
     "quantize, close, size", [("none", 1e-4, 1.0), ("float16", 0.01, 0.8), ("int8", 0.2, 0.7)]
 )
 def test_other_quantisations_answer_as_keras_does(network, converted, noise, quantize, close, size):
-    ours, _ = convert.answers(converted[quantize], noise)
+    ours, *_ = convert.answers(converted[quantize], noise)
     expected = keras_probabilities(*network, noise)
     assert convert.compare(ours, expected)["largest_difference"] < close
     whole = converted["none"].stat().st_size
@@ -109,7 +111,7 @@ def test_the_compact_model_is_converted_from_the_weights_it_ships_with(quantize,
     images = np.stack([np.asarray(picture) for picture in pictures])
     path = tmp_path / "model.tflite"
     path.write_bytes(convert.to_tflite(network, config, quantize, images))
-    probabilities, _ = convert.answers(path, images)
+    probabilities, *_ = convert.answers(path, images)
     assert np.abs(probabilities - keras_probabilities(network, config, images)).max() < close
     run = Interpreter(str(path)).get_signature_runner()
     evidence = run(pixels=images[:1].astype(np.float32))["evidence"]
@@ -141,6 +143,85 @@ def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_pa
     pictures = add_artefacts(pictures, ["circle"], 1.0, np.random.default_rng(0))
     before, after = (convert.answers(x / "model.tflite", pictures)[1] for x in (trained, copy))
     assert np.median(after) > 2 * np.median(before)
+
+
+@pytest.fixture(scope="module")
+def validation(made, trained):
+    """The validation part of `trained`: uint8 pictures, and their true labels."""
+    config = f.read_config(trained)
+    rows = data.rows_of_model(config, str(made))
+    held = rows.find(f.read_json(trained / f.SPLIT)["validation"])
+    return data.decode(rows, held, 24, 32, trained.parent / "cache"), rows.truth[held]
+
+
+@pytest.mark.parametrize("quantize", ["dynamic", "int8", "float16", "none"])
+def test_the_calibration_is_fitted_to_what_is_served(trained, validation, tmp_path, quantize):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = f.read_config(copy)
+    keras = {"temperature": 4.0, "part": "validation"}  # far from what fits
+    config["calibration"] = keras
+    del config["keras_calibration"]
+    f.write_json(copy / f.CONFIG, config)
+    convert.main([str(copy), "--cache", str(tmp_path / "cache"), "--quantize", quantize])
+    config, (images, truth) = f.read_config(copy), validation
+    probabilities, _, logits = convert.answers(copy / f.TFLITE, images)
+    served = config["calibration"]
+    # Full int8 rounds the logits too, after the division.
+    close = 0.05 if quantize == "int8" else 2e-4
+    assert fit_temperature(logits * served["temperature"], truth) == pytest.approx(
+        served["temperature"], rel=close
+    )
+    assert served == calibration_at(served["temperature"], probabilities, truth, config["labels"])
+    assert served["threshold"] != keras.get("threshold") and served["temperature"] != 4.0
+    assert config["keras_calibration"] == keras
+    if quantize != "int8":
+        np.testing.assert_allclose(calibrated(logits), probabilities, atol=1e-4)
+    f.verify(copy)
+
+
+def test_the_same_temperature_is_not_converted_again(trained, tmp_path, capsys):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    convert.main([str(copy), "--cache", str(tmp_path / "cache")])
+    said = capsys.readouterr().out
+    before, after = f.read_config(trained), f.read_config(copy)
+    assert after["calibration"] == before["calibration"]
+    assert after["keras_calibration"] == before["keras_calibration"]
+    assert "converting again" not in said
+    keras, tflite = (after[key]["temperature"] for key in ("keras_calibration", "calibration"))
+    assert f"temperature {tflite:.4f} (Keras weights: {keras:.4f})" in said
+
+
+def test_another_temperature_leaves_the_logits_as_they_are(network, validation, tmp_path):
+    logits = []
+    for temperature in (0.5, 1.3):
+        config = network[1] | {"calibration": {"temperature": temperature}}
+        path = tmp_path / "model.tflite"
+        path.write_bytes(convert.to_tflite(network[0], config, "dynamic"))
+        logits.append(convert.answers(path, validation[0])[2] * temperature)
+    np.testing.assert_allclose(*logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_final_run_keeps_the_calibration_it_inherited(trained, tmp_path, capsys):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = f.read_config(copy)
+    for key in ("calibration", "keras_calibration"):
+        config[key] |= {"inherited": "selected"}
+    config["calibration"]["temperature"] = 1.5
+    f.write_json(copy / f.CONFIG, config)
+    convert.main([str(copy), "--cache", str(tmp_path / "cache")])
+    after = f.read_config(copy)
+    assert after["calibration"] == config["calibration"]
+    assert after["keras_calibration"] == config["keras_calibration"]
+    assert "model.tflite has a calibration taken from selected: temperature 1.5" in (
+        capsys.readouterr().out
+    )
+    del config["keras_calibration"]
+    f.write_json(copy / f.CONFIG, config)
+    convert.main([str(copy), "--cache", str(tmp_path / "cache")])
+    assert f.read_config(copy)["calibration"] == config["calibration"]
+    assert "The calibration is that of selected: this run was trained on its validation part." in (
+        capsys.readouterr().out
+    )
 
 
 def test_disagreement_fails_and_leaves_the_old_file(trained, tmp_path, monkeypatch):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from model.evaluation.calibration import calibrated
-from model.folder import SPLIT, read_config, read_json, write_json
+from model.folder import CONFIG, SPLIT, WEIGHTS, read_config, read_json, write_checksums, write_json
 from model.labels import LABELS
 from model.network.network import NetworkError, load_network, predict_logits
+from model.training import distillation
 from model.training.distillation import Teachers, divergence, read_teachers
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 24, 32, 3)).astype("float32")
@@ -29,6 +30,24 @@ def test_a_teacher_of_another_size_gets_the_picture_resized(trained):
     large = PICTURES.repeat(3, axis=1).repeat(3, axis=2)
     answer = np.asarray(Teachers([network], [1.0])(large))
     np.testing.assert_allclose(answer, calibrated(predict_logits(network, PICTURES)), atol=0.05)
+
+
+def test_a_teacher_is_calibrated_as_what_is_read_of_it(trained, tmp_path):
+    """The Keras weights and model.tflite each have a temperature of their own."""
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = read_config(copy)
+    config["calibration"]["temperature"] = served = 1.0
+    config["keras_calibration"]["temperature"] = keras = 7.0
+    write_json(copy / CONFIG, config)
+    write_checksums(copy)
+    (teachers, _) = read_teachers([str(copy)], LABELS, np.array([]), PICTURES)
+    assert teachers.temperatures == [keras]
+    (copy / WEIGHTS).unlink()
+    recovered, _ = load_network(trained)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distillation, "read_network", lambda *given: (recovered, config))
+        (teachers, _) = read_teachers([str(copy)], LABELS, np.array([]), PICTURES)
+    assert teachers.temperatures == [served]
 
 
 def test_divergence_is_that_of_kullback_and_leibler():

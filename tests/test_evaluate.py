@@ -1,6 +1,7 @@
 """evaluate.py: what it measures, on which pictures, and what it refuses."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
     before = (trained / "metrics.json").read_bytes()
     data = f"{trained} --part all --dataset {mine} --cache {tmp_path}/cache".split()
     metrics = evaluate.main([*data, *f"--output {tmp_path}/out --resamples 20".split()])
-    assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": 28}
+    assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": None}
     assert (tmp_path / "out" / "report.md").exists()
     assert (trained / "metrics.json").read_bytes() == before
 
@@ -96,6 +97,53 @@ def test_results_without_the_test_part_in_its_folder_is_refused(trained, tmp_pat
     command = f"{trained} --results {tmp_path}/runs.csv {more.format(base=tmp_path)}"
     with pytest.raises(f.ModelFolderError, match="leave out --results, or"):
         evaluate.main(command.split())
+
+
+def test_figures_that_would_not_be_pushed_are_refused(trained, monkeypatch):
+    monkeypatch.setattr(evaluate, "check_push", lambda args: None)  # which asks the Hub
+    with pytest.raises(f.ModelFolderError, match="leave out --push-to-hub, or --output and --part"):
+        evaluate.main([str(trained), "--part", "validation", "--push-to-hub", "ann/lesions"])
+
+
+def test_outliers_without_a_tflite_are_refused_before_anything_is_measured(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / f.TFLITE).unlink()
+    sentence = f"--outliers measures model.tflite, and {copy} has none: leave out --outliers, or "
+    with pytest.raises(f.ModelFolderError, match=re.escape(sentence)):
+        evaluate.main([str(copy), "--outliers", "pictures", "--dataset", "nowhere"])
+
+
+def test_each_file_is_measured_with_its_own_calibration(made, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = f.read_config(copy)
+    config["calibration"] |= {"threshold": 0.4}
+    config["keras_calibration"] |= {"threshold": 0.2, "temperature": 9.0}
+    f.write_json(copy / f.CONFIG, config)
+    f.write_checksums(copy)
+    command = f"{copy} --resamples 20 --cache {tmp_path}/cache"
+    metrics = evaluate.main(command.split())
+    assert metrics["tflite"]["suspicious"]["threshold"] == 0.4
+    assert metrics["keras"]["suspicious"]["threshold"] == 0.2
+    assert metrics["keras"]["log_loss"]["value"] > metrics["tflite"]["log_loss"]["value"] + 0.1
+    sentence = "(Keras weights: 9.0000), operating point 0.4000 (Keras weights: 0.2000)."
+    for name in ("report.md", "README.md"):
+        assert (copy / name).read_text().count(sentence) == 1, name
+
+
+def test_the_unit_of_a_split_by_image_is_the_image(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    config = f.read_config(copy)
+    command = f"{copy} --part all --output {tmp_path}/out --resamples 20 --cache {tmp_path}/cache"
+    for split_by, unit, units in (("lesion", "lesion", 126), ("image", "image", 140)):
+        config["data"]["split_by"] = split_by
+        f.write_json(copy / f.CONFIG, config)
+        f.write_checksums(copy)
+        metrics = evaluate.main(command.split())
+        interval = metrics["tflite"]["interval"]
+        assert (interval["unit"], interval["units"]) == (unit, units)
+        assert metrics["data"]["lesions"] == 126  # of the pictures, however they were split
+        report = (tmp_path / "out" / "report.md").read_text()
+        assert f"bootstrap resamples of the {units} {unit}s." in report
 
 
 def test_another_model_folder_is_not_written_into(trained, tmp_path):

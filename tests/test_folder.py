@@ -63,6 +63,8 @@ def test_checksums_name_the_altered_and_the_missing_file(tmp_path):
         ({"labels": None}, "missing or invalid value"),
         ({"input": {"height": 32}}, "width"),
         ({"calibration": {"temperature": 0}}, "impossible"),
+        ({"keras_calibration": {"temperature": 0}}, "impossible"),
+        ({"keras_calibration": {}}, "missing or invalid value"),
     ],
 )
 def test_config_that_cannot_be_right_is_refused(tmp_path, change, sentence):

@@ -174,6 +174,15 @@ def test_same_seed_same_figures_and_all_of_it_is_json():
     }
 
 
+@pytest.mark.parametrize("unit", ["lesion", "image"])
+def test_the_unit_is_named_as_it_was_given(unit):
+    truth, probabilities, lesions = sample(20, 3, seed=0)
+    found = classification_metrics(["a", "b", "c"], truth, probabilities, lesions, unit=unit)
+    assert found["interval"]["unit"] == unit
+    alone = classification_metrics(["a", "b", "c"], truth, probabilities, [""] * 20, unit="lesion")
+    assert alone["interval"]["unit"] == "image"
+
+
 def test_draws_are_what_the_intervals_are_of_and_pair_two_classifiers():
     truth, probabilities, lesions = sample(120, 7, seed=1)
     figures = classification_metrics(SEVEN, truth, probabilities, lesions, resamples=50)

@@ -121,7 +121,7 @@ def test_evidence_of_a_published_head_is_that_of_its_logits(backbone, classes, t
     np.testing.assert_allclose(out["logits"], logits, rtol=1e-3, atol=1e-4)
     path = tmp_path / "model.tflite"
     path.write_bytes(convert.to_tflite(network, config, "none"))
-    probabilities, _ = convert.answers(path, pixels)
+    probabilities, *_ = convert.answers(path, pixels)
     np.testing.assert_allclose(probabilities, calibrated(logits, 2.0), atol=1e-4)
     # The hidden layer's kernel, the most of the network, stands in the file once.
     assert path.stat().st_size < 4 * network.count_params() * 1.3 + 30_000

@@ -16,9 +16,10 @@ from tiny_runs import arguments, history
 
 import evaluate
 import train
-from model.data.dataset import DatasetError
+from model.data.dataset import DatasetError, decode, rows_of_model
+from model.evaluation.calibration import calibrate
 from model.folder import ModelFolderError, read_config, read_json, verify, write_json
-from model.network.network import load_network
+from model.network.network import load_network, predict_logits
 from model.training import trainer
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +147,19 @@ def test_a_resumed_run_on_tensorflow_is_the_unbroken_one(made, tmp_path, precisi
         assert np.isfinite(history(whole)[column]).all()
 
 
+def test_half_precision_is_calibrated_on_the_weights_in_float32(made, tmp_path):
+    options = "--epochs 2 --precision mixed_bfloat16 --set learning_rate=0.01"
+    folder = run(made, tmp_path / "run", options)
+    assert keras.mixed_precision.global_policy().name == "float32"
+    network, config = load_network(folder)
+    rows = rows_of_model(config, str(made))
+    held = rows.find(read_json(folder / "split.json")["validation"])
+    logits = predict_logits(network, decode(rows, held, 24, 32, tmp_path / "cache"))
+    found = calibrate(logits, rows.truth[held], config["labels"])
+    assert found["temperature"] == config["calibration"]["temperature"]
+    assert found["threshold"] == pytest.approx(config["calibration"]["threshold"], abs=1e-6)
+
+
 def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
     """With images of another set, mixed."""
     rows = [
@@ -169,6 +183,7 @@ def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
 
     # A best epoch before the last, which a short run may not have by itself.
     before["training"]["best_epoch"] = 2
+    before["keras_calibration"] = {"temperature": 2.5}  # as convert.py leaves it
     write_json(selected / "config.json", before)
     again = f"--final {selected} --set cache={tmp_path / 'cache'} --output {tmp_path}"
     final = train.main(f"{again}/final --results {tmp_path / 'runs.csv'}".split())
@@ -179,7 +194,8 @@ def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
     assert training["epochs_run"] == training["best_epoch"] == 2 and training["mixup"] == 0.2
     assert "validation" not in training
     assert training["final"]["validation"] == before["training"]["validation"]
-    assert config["calibration"] == before["calibration"] | {"inherited": "selected"}
+    for key in ("calibration", "keras_calibration"):
+        assert config[key] == before[key] | {"inherited": "selected"}
     assert (final / "split.json").read_bytes() == (selected / "split.json").read_bytes()
     rows = history(final)
     assert len(rows) == 2 and "val_loss" not in rows.dtype.names

@@ -64,8 +64,11 @@ class Rows:
     def units(self, split_by: str) -> np.ndarray:
         """str [n]: what the split and the bootstrap keep together: the lesion of each image if
         `split_by` is "lesion" and the data set names lesions, otherwise each image itself."""
-        by_lesion = split_by == "lesion" and self.lesion_id is not None
-        return self.lesion_id if by_lesion else self.image_id
+        return self.lesion_id if self.unit(split_by) == "lesion" else self.image_id
+
+    def unit(self, split_by: str) -> str:
+        """What `units` names: "lesion" or "image"."""
+        return "lesion" if split_by == "lesion" and self.lesion_id is not None else "image"
 
     def encoded(self, i: int) -> bytes:
         """The encoded picture of row `i`, as it is in the data set. Raises DatasetError."""

@@ -1,4 +1,8 @@
-"""Temperature and operating point, fitted on the validation part."""
+"""Temperature and operating point, fitted on the validation part.
+
+train.py fits them to the answers of the Keras weights, convert.py to those of `model.tflite`. Then
+config.json's `calibration` is that of `model.tflite`, and `keras_calibration` that of the weights.
+"""
 
 import math
 
@@ -31,12 +35,23 @@ def validated(
 def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
     """Temperature and operating point for config.json, from the validation part.
 
-    logits: [n, k]; truth: [n] indices into labels. The operating point is set for a sensitivity of
-    95 %; only the seven diagnoses and benign against malignant have one.
+    logits: [n, k]; truth: [n] indices into labels.
     """
-    calibration = {"temperature": round(fit_temperature(logits, truth), 4), "part": "validation"}
+    temperature = fit_temperature(logits, truth)
+    return calibration_at(temperature, calibrated(logits, temperature), truth, labels)
+
+
+def calibration_at(
+    temperature: float, probabilities: np.ndarray, truth: np.ndarray, labels: list[str]
+) -> dict:
+    """`calibration` of config.json with this temperature, and the operating point from the
+    probabilities [n, k] that it gives; truth: [n] indices into labels.
+
+    The operating point is set for a sensitivity of 95 %; only the seven diagnoses and benign
+    against malignant have one.
+    """
+    calibration = {"temperature": temperature, "part": "validation"}
     if suspicious := suspicious_of(labels):
-        probabilities = calibrated(logits, calibration["temperature"])
         score = suspicious_score(labels, probabilities, suspicious)
         positive = np.isin(truth, [labels.index(label) for label in suspicious])
         if positive.any() and not positive.all():
@@ -45,13 +60,19 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, labels: list[str]) -> dict:
     return calibration
 
 
+def keras_calibration(config: dict) -> dict:
+    """The calibration of a model folder's Keras weights; `config`: its config.json."""
+    return config.get("keras_calibration", config["calibration"])
+
+
 def calibrated(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """float64 probabilities [n, k] of logits [n, k] (temperature scaling, Guo et al. 2017)."""
     return softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature in 0.05..20 whose softmax(logits / temperature) fits the truth best.
+    """The temperature in 0.05..20 whose softmax(logits / temperature) fits the truth best, to four
+    decimals, as config.json holds it.
 
     logits: [n, k], or log-probabilities. Minimises the mean negative log-likelihood (Guo et al.
     2017), which has a single minimum over the logarithm of the temperature.
@@ -65,7 +86,8 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
         return -scaled[np.arange(len(truth)), truth].mean()
 
     bounds = (math.log(0.05), math.log(20))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, options={"xatol": 1e-6}).x))
+    best = minimize_scalar(loss, bounds=bounds, options={"xatol": 1e-6}).x
+    return round(float(np.exp(best)), 4)
 
 
 def operating_point(score: np.ndarray, positive: np.ndarray, sensitivity: float = 0.95) -> float:

@@ -35,6 +35,7 @@ def classification_metrics(
     *,
     suspicious: Sequence[str] = (),
     threshold: float | None = None,
+    unit: str = "lesion",
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict:
@@ -44,6 +45,7 @@ def classification_metrics(
     lesions: [n] lesion ids; an image whose id is empty or None is a lesion of its own.
     suspicious, threshold: an image is suspicious when the probabilities of these codes sum to at
     least the threshold; without a threshold the key `suspicious` is left out.
+    unit: what `lesions` names, "lesion" or, where each image counts by itself, "image".
     resamples: 0 leaves every interval null. Raises ValueError for arrays that do not fit together.
 
     `log_loss` is the mean of -log of the probability of the true class (at least 1e-7), in nats.
@@ -67,7 +69,7 @@ def classification_metrics(
         "n": n,
         "interval": {
             "level": LEVEL,
-            "unit": "lesion" if any(lesions) else "image",
+            "unit": unit if any(lesions) else "image",
             "units": int(clusters_of(lesions).max()) + 1,
             "resamples": resamples,
             "seed": seed,

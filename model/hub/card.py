@@ -31,7 +31,17 @@ from model.folder import (
     write_text,
 )
 from model.hub.pull import README
-from model.hub.tables import conversion_text, counts, drawn, short, span, table, text, value
+from model.hub.tables import (
+    calibration_text,
+    conversion_text,
+    counts,
+    drawn,
+    short,
+    span,
+    table,
+    text,
+    value,
+)
 from model.labels import BINARY, LABELS, display_name
 from model.network.backbones import BACKBONES
 
@@ -350,5 +360,6 @@ TEMPLATES.globals |= {"PUBLISHED": PUBLISHED, "RUNTIMES": RUNTIMES, "SUMMARY": S
 TEMPLATES.globals |= {"backbone_title": _title, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
 TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
-TEMPLATES.globals |= {"at": at, "counts": counts, "drawn": drawn}
+TEMPLATES.globals |= {"at": at, "calibration_text": calibration_text}
+TEMPLATES.globals |= {"counts": counts, "drawn": drawn}
 TEMPLATES.globals |= {"short": short, "span": span, "text": text, "value": value}

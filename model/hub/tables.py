@@ -54,6 +54,22 @@ def drawn(entry: dict) -> str:
     )
 
 
+def calibration_text(config: dict) -> str:
+    """How the calibration of model.tflite differs from that of the Keras weights, as one sentence;
+    "" for a config.json with one calibration for both."""
+    keras, tflite = config.get("keras_calibration"), config.get("calibration")
+    if not keras:
+        return ""
+    like = tflite.get("inherited")
+    how = f"taken from {like}" if like else "fitted to its own answers"
+    parts = [
+        f"{title} {tflite[key]:.4f} (Keras weights: {keras[key]:.4f})"
+        for title, key in (("temperature", "temperature"), ("operating point", "threshold"))
+        if key in tflite and key in keras
+    ]
+    return f"model.tflite has a calibration {how}: {', '.join(parts)}."
+
+
 def conversion_text(conversion: dict) -> str:
     """What convert.py measured, as one sentence."""
     size, agreement = conversion.get("megabytes"), conversion.get("top_1_agreement")

@@ -129,7 +129,8 @@ def main(arguments=None) -> Path:
         "validation": figures,
     }
     config |= {"name": output.name, "calibration": calibration, "training": record}
-    config.pop("familiarity", None)  # convert.py measured it for one run
+    for key in ("familiarity", "keras_calibration"):  # convert.py measured them for one run
+        config.pop(key, None)
     with new_folder(output) as folder:
         save_weights(network, folder / WEIGHTS)
         write_json(folder / SPLIT, split)

@@ -12,10 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from model.evaluation.calibration import keras_calibration
 from model.evaluation.runs import data_sets
 from model.folder import SPLIT, read_config, read_json
 from model.network.network import NetworkError
-from model.training.weights import read_network
+from model.training.weights import read_network, served_only
 
 
 class Teachers(keras.layers.Layer):
@@ -74,7 +75,9 @@ def read_teachers(
             )
         _refuse_leak(folder, config, held)
         networks.append(read_network(folder, images)[0])
-        temperatures.append(config["calibration"]["temperature"])
+        recovered = served_only(folder)
+        calibration = config["calibration"] if recovered else keras_calibration(config)
+        temperatures.append(calibration["temperature"])
         records.append(
             {
                 "name": config.get("name") or folder.resolve().name,

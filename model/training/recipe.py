@@ -93,6 +93,16 @@ RANGES = {
     # Some libraries hold seeds in 32 bits, with a sign; augmentation adds up to 5.
     "between 0 and 2,000,000,000": (lambda x: 0 <= x <= 2_000_000_000, "seed"),
 }
+# Settings that have no effect without another: what they need, in words and as a test.
+NEEDS = {
+    "label_share": ("--teacher", lambda values: values["teacher"]),
+    "distill_temperature": ("--teacher", lambda values: values["teacher"]),
+    "extra_label_column": ("--extra", lambda values: values["extra"]),
+    "artefact_share": ("artefacts", lambda values: values["artefacts"]),
+    "oversample_power": ("balance=oversample", lambda values: values["balance"] == "oversample"),
+    "warmup_epochs": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
+    "weight_decay": ("optimizer=adamw", lambda values: values["optimizer"] == "adamw"),
+}
 # Settings that are not recorded, since the network does not depend on them.
 NOT_RECORDED = set(
     "licence output resume trial final results push_to_hub private revision cache figures size "
@@ -242,6 +252,9 @@ def _settings(given) -> argparse.Namespace:
     values = RUN | recipe | (TRIAL if given.get("trial") else {}) | given
     if not values["output"]:
         raise RecipeError("name the model folder to make: --output runs/NAME")
+    for key, (other, there) in NEEDS.items():
+        if key in given and not there(values):
+            raise RecipeError(f"{key} has no effect without {other}; leave it out")
     best = None
     if values["final"]:
         best = _take_from_selected(values, given)

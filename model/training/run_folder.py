@@ -120,7 +120,7 @@ def config_of(
     teachers: list[dict],
 ) -> dict:
     """The content of config.json for the run `name`. The network is calibrated on the validation
-    part. A final run has none and takes the calibration of the selected run.
+    part. A final run has none and takes the calibrations of the selected run.
 
     `settings`: the arguments of train.py; `command`: its command line; `network`: with the weights
     to keep; `weights`: the record of `start_network`; `teachers`: that of `read_teachers`.
@@ -142,7 +142,9 @@ def config_of(
     }
     if settings.final:
         selected, like = read_config(settings.final), Path(settings.final).name
-        calibration = selected["calibration"] | {"inherited": like}
+        # Both, if the selected run was converted: its model.tflite has a calibration of its own.
+        kinds = [key for key in ("calibration", "keras_calibration") if key in selected]
+        calibrations = {key: selected[key] | {"inherited": like} for key in kinds}
         training["final"] = {
             "like": like,
             "epochs": settings.stop_after,
@@ -155,6 +157,7 @@ def config_of(
             predict_logits(network, data.validation_images),
             data.validation_lesions,
         )
+        calibrations = {"calibration": calibration}
     scaling = settings.scaling or BACKBONES[settings.backbone].scaling
     size = {"height": settings.height, "width": settings.width}
     return {
@@ -165,7 +168,7 @@ def config_of(
         "input": size | {"channels": "RGB", "values": "0-255"},
         "preprocessing": PREPROCESSING | {"scaling": scaling},
         "labels": data.labels,
-        "calibration": calibration,
+        **calibrations,
         "data": data.record,
         "weights": weights,
         "training": training,
