@@ -227,7 +227,7 @@ def test_the_command_makes_the_record_of_an_older_folder(made, trained, tmp_path
     assert record.validation.tolist() == written_by_train.validation.tolist()
     split = read_json(trained / SPLIT)
     assert len(record.trained) == len(split["train"]) and record.unrecorded == []
-    assert f"{len(record.trained)} pictures taught the model" in capsys.readouterr().out
+    assert f"{len(record.trained)} different pictures taught the model" in capsys.readouterr().out
     config = read_config(older)
     config["training"]["final"] = {"like": "made"}
     config["weights"] = {"start": "first", "before": {"start": "imagenet"}}
@@ -238,11 +238,11 @@ def test_the_command_makes_the_record_of_an_older_folder(made, trained, tmp_path
     assert len(record.validation) == 0 and record.unrecorded == ["imagenet"]
 
 
-@pytest.mark.parametrize("folder, more", [(BUNDLED, 15284), (COMPACT, 0)])
-def test_our_models_have_a_record(folder, more):
-    record, split = fp.read_record(folder), read_json(folder / SPLIT)
-    assert len(record.trained) == len(split["train"]) + more == 8290 + more
-    assert len(record.validation) == len(split["validation"]) == 897
+# 8,290 pictures of HAM10000 and 15,284 of ISIC 2019; 2 and 48 have the fingerprint of another one.
+@pytest.mark.parametrize("folder, images", [(BUNDLED, 23524), (COMPACT, 8288)])
+def test_our_models_have_a_record(folder, images):
+    record = fp.read_record(folder)
+    assert (len(record.trained), len(record.validation)) == (images, 897)
 
 
 @real

@@ -142,7 +142,7 @@ def read_record(folder: Path) -> Record | None:
         for prints in (record.trained, record.validation):
             if prints.dtype != np.uint8 or prints.shape[1:] != (BYTES,):
                 raise ValueError("it holds no fingerprints")
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelFolderError(
             f"{path} is damaged ({error}). Make it again with: python -m model.data.fingerprints "
             f"{folder}"
@@ -200,8 +200,8 @@ def main(arguments=None) -> None:
         write_record(folder, record)
         write_checksums(folder)
     print(
-        f"{args.folder / FINGERPRINTS}: {len(record.trained)} pictures taught the model, "
-        f"{len(record.validation)} are its validation part"
+        f"{args.folder / FINGERPRINTS}: {len(record.trained)} different pictures taught the "
+        f"model, {len(record.validation)} are its validation part"
     )
 
 
