@@ -59,7 +59,8 @@ def runs(request, made, trained, tmp_path_factory):
 def test_two_epochs_make_a_model_folder(runs):
     backend, base = runs
     folder = base / "first"
-    files = "config.json model.weights.h5 split.json history.csv history.png README.md SHA256SUMS"
+    files = "config.json model.weights.h5 split.json fingerprints.npz history.csv history.png "
+    files += "README.md SHA256SUMS"
     assert {path.name for path in folder.iterdir()} >= set(files.split())
     verify(folder)
     training = read_config(folder)["training"]

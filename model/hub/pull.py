@@ -49,7 +49,7 @@ from model.folder import (
 
 README = "README.md"
 PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json if there is one
-# What train.py --weights pulls; TFLITE in place of WEIGHTS if there are no Keras weights.
+# What train.py --weights pulls; PAGE in place of WEIGHTS if there are no Keras weights.
 START = (CONFIG, WEIGHTS, SPLIT, FINGERPRINTS)
 OPTIONAL = (METRICS, SPLIT, FINGERPRINTS)  # pulled if the folder has them
 TIMEOUT = 5  # seconds for an answer: a page with a cached copy should not wait long
@@ -260,8 +260,8 @@ def _wanted(sums: dict[str, str], files) -> list[str]:
     if files is None:
         return [file for file in sums if file == Path(file).name]
     if WEIGHTS in files and WEIGHTS not in sums and TFLITE in sums:
-        files = [TFLITE if file == WEIGHTS else file for file in files]
-    return [file for file in files if file not in OPTIONAL or file in sums]
+        files = (*PAGE, *(file for file in files if file != WEIGHTS))
+    return [file for file in dict.fromkeys(files) if file not in OPTIONAL or file in sums]
 
 
 def _faulty(folder: Path, files) -> list[str]:
