@@ -174,6 +174,6 @@ def test_copies_and_the_record_are_on_the_card(tmp_path):
     assert moved > 0 and f"of their lesions, {moved} were moved to the training part" in card
     assert config["data"]["extra"][0]["left_out"]["copy"] == 5
     assert "; 5 were left out as copies or near-copies of known images" in card
-    assert "`fingerprints.npz` holds fingerprints of all pictures that taught" in card
+    assert "`fingerprints.npz` tells which pictures taught these weights" in card
     split = read_json(folder / SPLIT)
     assert len(split["train"]) + len(split["validation"]) + len(split["test"]) == len(rows + again)
