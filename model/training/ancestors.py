@@ -40,17 +40,15 @@ def _record(option, name, folder, data):
 
 
 def _refusal(option, name, seen, by):
-    remedy = (
-        ""
-        if by == "fingerprints"
-        else (
-            f" If these are other pictures with the same image_id, run python -m "
-            f"model.data.fingerprints {name} --dataset DATASET with the data set it was trained on."
-        )
-    )
-    return (
+    sentence = (
         f"{option} {name} was trained on {len(seen)} images that this run validates with, tests "
         f"with or holds out (by {by}; the first is {seen[0]}), so its figures would be too good. "
         "Choose a model that was trained on the same parts of the same data set, or take these "
-        f"images out of the data set.{remedy}"
+        "images out of the data set."
     )
+    if by == "image_id":
+        sentence += (
+            " If they are other pictures with the same image_id, make the folder's record first: "
+            f"python -m model.data.fingerprints {name} --dataset THE_DATA_SET_IT_WAS_TRAINED_ON"
+        )
+    return sentence
