@@ -16,7 +16,9 @@ was trained with --split-by image. Each file has a calibration of its own (see c
 
 --part test and --part validation take the images that split.json lists. --part all takes every
 picture of the data set, which then needs no columns but image and dx. With --label-column label, it
-can be one folder for each diagnosis.
+can be one folder for each diagnosis. If some of the pictures are copies or near-copies of pictures
+that taught the model, their number is in metrics.json (`data.seen`), report.md and the card, since
+the figures are no test then.
 
 --outliers names a data set of pictures that are not lesions. It also measures how well
 `model.tflite` separates these, and generated pictures, from the pictures of the part, and how many
@@ -40,6 +42,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 import numpy as np
 
 from model.data.dataset import data_name, decode, default_cache, rows_of_model
+from model.data.fingerprints import count_known
 from model.folder import (
     CONFIG,
     METRICS,
@@ -182,6 +185,9 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
         "images": len(chosen),
         "lesions": None if named is None else len(set(named)),
     }
+    seen = count_known(folder, config, rows.take(chosen), args.cache)
+    if args.part == "all" or seen["trained"]:
+        record["seen"] = seen
     size = config["input"]["height"], config["input"]["width"]
     images = decode(rows, chosen, *size, args.cache, mapped=True)
     encoded = map(rows.encoded, chosen)

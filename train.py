@@ -27,7 +27,8 @@ weights cannot be downloaded:
 If that model has the same labels, its head is taken too. In this way, training can continue at
 another --size.
 
---extra adds images of another set to the training part only:
+--extra adds images of another set to the training part only, except copies and near-copies of
+images that the data set has:
 
     python train.py --dataset X --extra MORE --output runs/NAME
 
@@ -51,8 +52,12 @@ Settings, number of epochs and calibration are those of the selected run:
 
     python train.py --final runs/SELECTED --output runs/NAME
 
+Pictures that taught the start weights or a teacher may not be in the validation or test part or
+held out: each model folder has a record of those that taught it (model/data/fingerprints.py).
+
 An unfinished run is kept in runs/NAME.training. When it ends, runs/NAME appears with config.json,
-model.weights.h5, split.json, history.csv, history.png and README.md. Next: convert.py, evaluate.py.
+model.weights.h5, split.json, fingerprints.npz, history.csv, history.png and README.md. Next:
+convert.py, evaluate.py.
 
 KERAS_BACKEND chooses TensorFlow, JAX or PyTorch. --devices N spreads a run over N devices, on JAX.
 """
@@ -156,8 +161,9 @@ def train(
     from model.data.batches import TrainingBatches, ValidationBatches
     from model.data.prepare import prepare
     from model.hub.card import write_card
+    from model.training.ancestors import ancestors
     from model.training.distillation import read_teachers
-    from model.training.run_folder import config_of, write_run
+    from model.training.run_folder import begin_data, config_of, write_run
     from model.training.trainer import compile_model, fit
     from model.training.weights import check_network, fresh_network, start_network
 
@@ -165,6 +171,8 @@ def train(
     check_network(args, start)
     keras.utils.set_random_seed(args.seed)
     data = prepare(args)
+    begin_data(work, data)
+    before = ancestors(args, start, data)
     batches = TrainingBatches(
         data.images,
         data.truth,
@@ -185,7 +193,7 @@ def train(
     # model: the network with the weights it starts from, and its teachers
     keras.mixed_precision.set_global_policy(args.precision)
     network, weights = start_network(args, data.labels, start, data.images)
-    teachers, taught_by = read_teachers(args.teacher, data.labels, data.held_ids, data.images)
+    teachers, taught_by = read_teachers(args.teacher, data.labels, data.images)
     model = compile_model(args, network, batches, teachers)
 
     # loop: every epoch ends with a state to resume from
@@ -201,7 +209,7 @@ def train(
     network.load_weights(checkpoint.best)
     config = config_of(args, output.name, command, data, network, checkpoint, weights, taught_by)
     with new_folder(output) as folder:
-        write_run(folder, args, data, batches, network, checkpoint, config)
+        write_run(folder, args, data, batches, network, checkpoint, config, before)
         write_card(folder)
         write_checksums(folder)
     return config

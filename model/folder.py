@@ -5,6 +5,7 @@
     model.tflite       the graph that is served
     metrics.json       what convert.py and evaluate.py measured
     split.json         image ids of the training, validation and test parts
+    fingerprints.npz   the pictures that taught the weights (model/data/fingerprints.py)
     history.csv, *.png, report.md, README.md    for people
     SHA256SUMS         checksums of all the above; `sha256sum -c SHA256SUMS` checks them too
     .local.json        where its data lie on this machine; never pushed
@@ -30,6 +31,7 @@ from model.labels import LABELS
 FORMAT = 1
 CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
 METRICS, SPLIT, SUMS, LOCAL = "metrics.json", "split.json", "SHA256SUMS", ".local.json"
+FINGERPRINTS = "fingerprints.npz"
 BUNDLED = Path(__file__).parent / "bundled"
 COMPACT = Path(__file__).parent / "compact"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # OSError.errno on a full disk

@@ -60,8 +60,9 @@ def encode(picture: Image.Image, kind: str = "JPEG") -> bytes:
     return buffer.getvalue()
 
 
-def made_rows(per_label: int = 30, views: int = 3) -> list[dict]:
-    """Rows with HAM10000's columns. The last `views` pictures of each label show one lesion."""
+def made_rows(per_label: int = 30, views: int = 3, seed: int = 0) -> list[dict]:
+    """Rows with HAM10000's columns. The last `views` pictures of each label show one lesion.
+    Another `seed`, in thousands, gives other pictures."""
     rows = []
     for k, dx in enumerate(LABELS):
         for i in range(per_label):
@@ -69,7 +70,7 @@ def made_rows(per_label: int = 30, views: int = 3) -> list[dict]:
             number = k * per_label + i
             rows.append(
                 {
-                    "image": {"bytes": encode(drawing(dx, number)), "path": None},
+                    "image": {"bytes": encode(drawing(dx, seed + number)), "path": None},
                     "image_id": f"ISIC_{number * 7919 % 1000003:07d}",
                     "lesion_id": f"HAM_{k:03d}{lesion:04d}",
                     "dx": dx,

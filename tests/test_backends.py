@@ -28,7 +28,8 @@ def runs(request, made, trained, tmp_path_factory):
     pytest.importorskip(request.param)
     base = tmp_path_factory.mktemp(request.param)
     rows = [
-        {"image": row["image"], "image_id": "MORE_" + row["image_id"]} for row in made_rows(4, 1)
+        {"image": row["image"], "image_id": "MORE_" + row["image_id"]}
+        for row in made_rows(4, 1, seed=1000)
     ]
     unlabelled = write_dataset(base / "more", rows)
     # A rate at which raw and averaged weights differ within two epochs.
@@ -58,7 +59,8 @@ def runs(request, made, trained, tmp_path_factory):
 def test_two_epochs_make_a_model_folder(runs):
     backend, base = runs
     folder = base / "first"
-    files = "config.json model.weights.h5 split.json history.csv history.png README.md SHA256SUMS"
+    files = "config.json model.weights.h5 split.json fingerprints.npz history.csv history.png "
+    files += "README.md SHA256SUMS"
     assert {path.name for path in folder.iterdir()} >= set(files.split())
     verify(folder)
     training = read_config(folder)["training"]
@@ -80,7 +82,9 @@ def test_a_student_learns_from_two_teachers_and_unlabelled_images(runs):
     folder = runs[1] / "student"
     config = read_config(folder)
     assert [teacher["name"] for teacher in config["training"]["teachers"]] == ["made", "made"]
-    assert config["data"]["unlabelled"] == [{"dataset": "more", "images": 28, "left_out": 0}]
+    assert config["data"]["unlabelled"] == [
+        {"dataset": "more", "images": 28, "left_out": 0, "copies": 0}
+    ]
     # The labels have no share, so what it knows is from its teachers. By chance it would be ln(7).
     assert config["training"]["validation"]["log_loss"]["value"] < 1.85
     card = (folder / "README.md").read_text()

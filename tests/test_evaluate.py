@@ -43,12 +43,18 @@ def test_metrics_hold_the_stable_keys_with_intervals(trained):
 
 
 def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
-    rows = [{k: row[k] for k in ("image", "dx")} for row in made_rows(4, 1)]
+    rows = [{k: row[k] for k in ("image", "dx")} for row in made_rows(4, 1, seed=1000)]
     mine = write_dataset(tmp_path / "mine", rows)
     before = (trained / "metrics.json").read_bytes()
     data = f"{trained} --part all --dataset {mine} --cache {tmp_path}/cache".split()
     metrics = evaluate.main([*data, *f"--output {tmp_path}/out --resamples 20".split()])
-    assert metrics["data"] == {"dataset": "mine", "part": "all", "images": 28, "lesions": None}
+    assert metrics["data"] == {
+        "dataset": "mine",
+        "part": "all",
+        "images": 28,
+        "lesions": None,
+        "seen": {"trained": 0, "validation": 0, "by": "fingerprints"},
+    }
     assert (tmp_path / "out" / "report.md").exists()
     assert (trained / "metrics.json").read_bytes() == before
 

@@ -243,7 +243,7 @@ def test_only_the_needed_files_are_downloaded(hub, cache, tmp_path):
         assert sorted(hub.downloads()) == ["SHA256SUMS", *sorted(PAGE)]
     assert (pulled.folder / "model.tflite").read_bytes() == b"tflite"
     pull("ann/skin", START, client, cache)
-    assert hub.downloads()[4:] == ["model.weights.h5"]
+    assert sorted(hub.downloads()[4:]) == ["model.weights.h5", "split.json"]
 
 
 @pytest.mark.parametrize("left_out", ["model.weights.h5", "model.tflite"])
@@ -252,11 +252,13 @@ def test_start_weights_are_those_of_keras_or_else_of_the_tflite_file(
 ):
     folder = made(tmp_path / "seed")
     (folder / left_out).unlink()
+    (folder / "fingerprints.npz").write_bytes(b"fingerprints")
     write_checksums(folder)
     hub.put("ann/skin", {path.name: path.read_bytes() for path in folder.iterdir()})
     pull("ann/skin", START, api(hub, False), cache)
     found = ["model.weights.h5"] if left_out == "model.tflite" else ["metrics.json", "model.tflite"]
-    assert sorted(hub.downloads()) == ["SHA256SUMS", "config.json", *found]
+    pictures = ["fingerprints.npz", "split.json"]  # which pictures the start was trained on
+    assert sorted(hub.downloads()) == sorted(["SHA256SUMS", "config.json", *found, *pictures])
 
 
 def test_a_local_folder_wins(hub, tmp_path, monkeypatch):

@@ -8,8 +8,10 @@ from made import COLOURS, made_rows, write_dataset
 
 from model.data import dataset as d
 from model.data import split as p
+from model.data.fingerprints import with_fingerprints
 from model.labels import LABELS
 
+SEED = 1000  # of pictures that are not in the data set `made`
 SHARED = Path(__file__).parents[2] / "shared"
 real = pytest.mark.skipif(
     not (SHARED / "ham10000").exists(), reason="the real images (../shared) are not on this machine"
@@ -145,10 +147,10 @@ def test_extra_views_of_a_lesion_that_is_held_out_stay_out(rows, tmp_path):
     name = extra_set(
         tmp_path, ["A1", "A2"], ["nv", "nv"], lesion_id=[rows.lesion_id[many[0]], kept]
     )
-    assert len(p.add_extra(rows, split, [name])[0]) == len(rows) + 2
+    assert len(p.add_extra(rows, split, [name], cache=tmp_path)[0]) == len(rows) + 2
     path = listed(tmp_path / "list.csv", rows.image_id[many[:1]])
     after, _ = p.hold_out(rows, split, path)
-    joined, _ = p.add_extra(rows, after, [name])
+    joined, _ = p.add_extra(rows, after, [name], cache=tmp_path)
     assert joined.image_id[len(rows) :].tolist() == ["A2"]
 
 
@@ -171,25 +173,25 @@ def test_pictures_of_the_head_to_head_can_be_held_out():
 
 
 def extra_set(folder, ids, labels, **more):
-    """Pictures of made_rows under other ids, with `label` and no `lesion_id`."""
+    """Pictures that are not in `rows`, with `label` and no `lesion_id`."""
     rows = [
         {"image": row["image"], "image_id": image_id, "label": label}
         | {key: values[i] for key, values in more.items()}
-        for i, (row, image_id, label) in enumerate(zip(made_rows(20), ids, labels))
+        for i, (row, image_id, label) in enumerate(zip(made_rows(20, seed=SEED), ids, labels))
     ]
     return str(write_dataset(folder, rows))
 
 
 @pytest.fixture(scope="module")
-def rows(made):
-    return d.load_rows(made)
+def rows(made, tmp_path_factory):
+    return with_fingerprints(d.load_rows(made), tmp_path_factory.mktemp("cache"))
 
 
 def test_extra_set_joins_behind_and_drops_unknown_labels_and_known_images(rows, tmp_path, capsys):
     split = p.split_rows(rows)
     ids = ["A1", "A2", "A3", rows.image_id[split["test"][0]], rows.image_id[split["train"][0]]]
     name = extra_set(tmp_path, ids, ["mel", "Melanoma", "scc", "nv", "nv"])
-    joined, records = p.add_extra(rows, split, [name])
+    joined, records = p.add_extra(rows, split, [name], cache=tmp_path)
     printed = capsys.readouterr().out
     assert "has no label scc (1): 1 images are left out" in printed
     assert f"2 images are left out: they are in {rows.name}" in printed
@@ -198,10 +200,10 @@ def test_extra_set_joins_behind_and_drops_unknown_labels_and_known_images(rows, 
     assert joined.dx[len(rows) :].tolist() == ["mel", "mel"]
     assert joined.truth[: len(rows)].tolist() == rows.truth.tolist()
     assert records[0]["images"] == records[0]["counts"]["mel"] == 2
-    assert records[0]["left_out"] == {"label": 1, "image": 2}
+    assert records[0]["left_out"] == {"label": 1, "image": 2, "copy": 0}
     # Each row's picture is its own: the main set's, and then the extra set's.
     assert joined.encoded(3) == rows.encoded(3)
-    assert joined.encoded(len(rows) + 1) == made_rows(20)[1]["image"]["bytes"]
+    assert joined.encoded(len(rows) + 1) == made_rows(20, seed=SEED)[1]["image"]["bytes"]
     pixels = d.decode(joined, np.array([0, len(rows)]), 24, 32, tmp_path / "cache")
     middle = pixels[1, 8:16, 12:20].reshape(-1, 3).mean(axis=0)
     assert np.abs(middle - COLOURS["akiec"]).max() < 40  # made_rows begins with akiec
@@ -211,7 +213,7 @@ def test_extra_views_of_a_test_lesion_stay_out(rows, tmp_path):
     split = p.split_rows(rows)
     lesions = [rows.lesion_id[split["test"][0]], rows.lesion_id[split["train"][0]]]
     name = extra_set(tmp_path, ["A1", "A2"], ["nv", "nv"], lesion_id=lesions)
-    joined, _ = p.add_extra(rows, split, [name])
+    joined, _ = p.add_extra(rows, split, [name], cache=tmp_path)
     assert joined.image_id[len(rows) :].tolist() == ["A2"]
 
 
@@ -219,9 +221,9 @@ def test_two_extra_sets_bring_an_image_once(rows, tmp_path):
     split = p.split_rows(rows)
     names = [
         extra_set(tmp_path / "one", ["A1", "A2"], ["nv", "mel"]),
-        extra_set(tmp_path / "two", ["A2", "A3"], ["mel", "bkl"]),
+        extra_set(tmp_path / "two", ["A1", "A2", "A3"], ["nv", "mel", "bkl"]),
     ]
-    joined, records = p.add_extra(rows, split, names)
+    joined, records = p.add_extra(rows, split, names, cache=tmp_path)
     assert joined.image_id[len(rows) :].tolist() == ["A1", "A2", "A3"]
     assert [record["images"] for record in records] == [2, 1]
 
@@ -237,15 +239,16 @@ def test_two_extra_sets_bring_an_image_once(rows, tmp_path):
 def test_useless_extra_sets_are_named(rows, tmp_path, ids, labels, column, sentence):
     name = extra_set(tmp_path, ids, labels)
     with pytest.raises(d.DatasetError, match=sentence):
-        p.add_extra(rows, p.split_rows(rows), [name], column)
+        p.add_extra(rows, p.split_rows(rows), [name], column, tmp_path)
 
 
 @real
-def test_isic_2017_joins_ham10000():
+def test_isic_2017_joins_ham10000(tmp_path):
     if not (SHARED / "pretrain").exists():
         pytest.skip("the pretraining images (../shared/pretrain) are not on this machine")
-    rows = d.load_rows(SHARED / "ham10000")
+    rows = with_fingerprints(d.load_rows(SHARED / "ham10000"), tmp_path)
     split = p.split_rows(rows)
-    joined, records = p.add_extra(rows, split, [str(SHARED / "pretrain" / "isic2017_256px")])
+    name = str(SHARED / "pretrain" / "isic2017_256px")
+    joined, records = p.add_extra(rows, split, [name], cache=tmp_path)
     assert len(joined) - len(rows) == records[0]["images"] == 2745
     assert {label for label, n in records[0]["counts"].items() if n} == {"nv", "mel", "bkl"}

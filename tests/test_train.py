@@ -88,7 +88,10 @@ def test_a_run_that_failed_before_its_first_epoch_can_be_started_again(made, tmp
 
 
 def test_paper_recipe_and_a_backbone_from_other_images(made, tmp_path):
-    rows = [row | {"label": "round" if i % 3 else "flat"} for i, row in enumerate(made_rows(8))]
+    rows = [
+        row | {"label": "round" if i % 3 else "flat"}
+        for i, row in enumerate(made_rows(8, seed=1000))
+    ]
     other = write_dataset(tmp_path / "other", rows)
     first = run(other, tmp_path / "first", "--epochs 1 --label-column label --split-by image")
     assert read_config(first)["labels"] == ["flat", "round"]
@@ -164,7 +167,7 @@ def test_a_final_run_repeats_the_selected_one_on_validation_too(made, tmp_path):
     """With images of another set, mixed."""
     rows = [
         {"image": row["image"], "image_id": f"X{i}", "kind": "scc" if i % 5 == 0 else row["dx"]}
-        for i, row in enumerate(made_rows(3, 1))
+        for i, row in enumerate(made_rows(3, 1, seed=1000))
     ]
     other = write_dataset(tmp_path / "other", rows)
     selected = run(

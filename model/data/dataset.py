@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ NO_LESION = {"nan", "none", "null", "<na>"}
 @dataclass
 class Rows:
     """The rows of a data set, sorted by `image_id`. `dx` [n] holds the labels, "" for none;
-    `repeated` is the number of rows that were dropped because they repeat an image.
+    `repeated` is the number of rows that were dropped because they repeat an image; `fingerprints`
+    is that of model/data/fingerprints.py, or None.
 
     Pictures stay encoded in `tables`, a list of datasets.Dataset, until `decode`. `index` [n, 2]
     holds the number of each row's table and the row in that table.
@@ -51,6 +52,7 @@ class Rows:
     metadata: dict[str, np.ndarray] = field(default_factory=dict)
     tables: list = field(default_factory=list, repr=False)
     index: np.ndarray | None = field(default=None, repr=False)
+    fingerprints: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.dx)
@@ -60,6 +62,19 @@ class Rows:
         """int64 [n]: the index of each row's label in `labels`; -1 if it has none."""
         index_of = {label: i for i, label in enumerate(self.labels)} | {"": -1}
         return np.array([index_of[dx] for dx in self.dx], dtype=np.int64)
+
+    def take(self, i: np.ndarray) -> "Rows":
+        """The rows with the numbers `i`."""
+        lesions, prints = self.lesion_id, self.fingerprints
+        return replace(
+            self,
+            image_id=self.image_id[i],
+            lesion_id=None if lesions is None else lesions[i],
+            dx=self.dx[i],
+            metadata={key: values[i] for key, values in self.metadata.items()},
+            index=self.index[i],
+            fingerprints=None if prints is None else prints[i],
+        )
 
     def units(self, split_by: str) -> np.ndarray:
         """str [n]: what the split and the bootstrap keep together: the lesion of each image if

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from model.data.dataset import Rows, load_rows
+from model.data.fingerprints import are_among, copies, with_fingerprints
 from model.data.label_column import missing_column
 from model.data.tables import DatasetError, read_table
 from model.folder import SPLIT, ModelFolderError, read_config, read_json
@@ -97,6 +98,47 @@ def hold_out(rows: Rows, split: dict[str, np.ndarray], path: str) -> tuple[dict,
     }
 
 
+def keep_copies_together(rows: Rows, split: dict, by: str = "lesion") -> tuple[dict, dict]:
+    """Move pictures that are copies or near-copies of each other, but in different parts, to
+    "train", with all others of their lesions. Copies of pictures that are in no part, since they
+    are held out, leave "train" and "validation". Prints how many.
+
+    Returns the split and a record: {"moved": n, "left_out": m}. Raises DatasetError if a part would
+    be empty.
+    """
+    part = np.full(len(rows), "", dtype="<U10")
+    for name, i in split.items():
+        part[i] = name
+    before, unit = part.copy(), rows.units(by)
+    pairs = copies(rows.fingerprints, rows.fingerprints)  # each in both directions
+    first, second = pairs[pairs[:, 0] != pairs[:, 1]].T
+    changed = True
+    while changed:
+        last = part.copy()
+        apart = (part[first] != part[second]) & (part[first] != "")
+        held = apart & (part[second] == "")
+        part[np.isin(unit, unit[first[apart & ~held]]) & (part != "")] = "train"
+        part[np.isin(unit, unit[first[held]]) & (part != "test")] = ""
+        changed = (part != last).any()
+    record = {
+        "moved": int(((part == "train") & (before != "train")).sum()),
+        "left_out": int(((part == "") & (before != "")).sum()),
+    }
+    if any(record.values()):
+        print(
+            f"{rows.name}: some pictures are copies or near-copies of pictures in another part: "
+            f"with the others of their lesions, {record['moved']} move to the train part and "
+            f"{record['left_out']} are left out as copies of pictures that are held out"
+        )
+    after = {name: np.flatnonzero(part == name) for name in split}
+    if empty := [name for name in split if len(split[name]) and not len(after[name])]:
+        raise DatasetError(
+            f"{rows.name} has no picture left for the {empty[0]} part, since all of them are "
+            "copies of others: name a data set with more different pictures."
+        )
+    return after, record
+
+
 def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict[str, np.ndarray]:
     """A subset for a trial run: about `limit` rows, 70 % to train, 15 % each to validate and test.
     The labels take turns, so that rare ones are present too."""
@@ -114,15 +156,22 @@ def limit_rows(split: dict[str, np.ndarray], dx: np.ndarray, limit: int) -> dict
 
 
 def add_extra(
-    rows: Rows, split: dict[str, np.ndarray], names: list[str], label_column: str = "label"
+    rows: Rows,
+    split: dict[str, np.ndarray],
+    names: list[str],
+    label_column: str = "label",
+    cache: "str | Path | None" = None,
 ) -> tuple[Rows, list[dict]]:
     """Append further labelled data sets to train on. Returns the rows, with the new ones last, and
     a record of each set.
 
     These are left out, with a message: images with a label that `rows` lacks, images whose
-    `image_id` is in `rows` or in an earlier set, and images of lesions that `rows` has outside its
-    train part. So no picture or lesion of the validation and test parts is trained on. Raises
-    DatasetError for a set without `image_id` and for one that adds nothing.
+    `image_id` is in `rows` or in an earlier set, images of lesions that `rows` has outside its
+    train part, and copies and near-copies of images in `rows` or in an earlier set. So no picture
+    or lesion of the validation and test parts is trained on. Raises DatasetError for a set without
+    `image_id` and for one that adds nothing.
+
+    `rows` needs fingerprints; cache: as in `decode`.
     """
     others = np.setdiff1d(np.arange(len(rows)), split["train"])
     lesions = [] if rows.lesion_id is None else rows.lesion_id[others]
@@ -134,6 +183,12 @@ def add_extra(
         if extra.lesion_id is not None:
             known |= np.isin(extra.lesion_id, lesions)
         kept = np.flatnonzero(~unknown & ~known)
+        new = with_fingerprints(extra.take(kept), cache)
+        copied = are_among(new.fingerprints, joined.fingerprints)
+        if new.lesion_id is not None:
+            held = are_among(new.fingerprints, joined.fingerprints[others])
+            copied |= np.isin(new.lesion_id, new.lesion_id[held])
+        kept, new = kept[~copied], new.take(~copied)
         if unknown.any():
             counts = sorted(Counter(extra.dx[unknown]).items())
             listed = ", ".join(f"{label} ({n})" for label, n in counts)
@@ -143,55 +198,75 @@ def add_extra(
                 f"{name}: {known.sum()} images are left out: they are in {rows.name} or another "
                 f"set, or show a lesion that {rows.name} has outside its train part"
             )
+        if copied.any():
+            print(
+                f"{name}: {copied.sum()} images are left out: they are copies or near-copies of "
+                "images that are known under another image_id"
+            )
         if not len(kept):
             raise DatasetError(
                 f"{name} adds no image to {rows.name}: none is new and has one of the labels "
                 f"{', '.join(rows.labels)} in the column {label_column!r}."
             )
-        joined = _join(joined, extra, kept, dx)
+        joined = _join(joined, new, dx[kept])
         records.append(
             {
                 "dataset": name,
                 "label_column": label_column,
                 "images": len(kept),
-                "left_out": {"label": int(unknown.sum()), "image": int((known & ~unknown).sum())},
+                "left_out": {
+                    "label": int(unknown.sum()),
+                    "image": int((known & ~unknown).sum()),
+                    "copy": int(copied.sum()),
+                },
                 "counts": {label: int((dx[kept] == label).sum()) for label in rows.labels},
             }
         )
     return joined, records
 
 
-def add_unlabelled(rows: Rows, names: list[str]) -> tuple[Rows, list[dict]]:
+def add_unlabelled(
+    rows: Rows, names: list[str], cache: "str | Path | None" = None
+) -> tuple[Rows, list[dict]]:
     """Append further pictures without their labels. Returns the rows, with the new ones last and
-    the label "" for these, and a record of each set. Pictures whose `image_id` is in `rows` are
-    left out. Raises DatasetError for a set that adds nothing.
+    the label "" for these, and a record of each set. Pictures whose `image_id` is in `rows`, and
+    copies and near-copies of pictures in `rows`, are left out. Raises DatasetError for a set that
+    adds nothing. `rows` needs fingerprints; cache: as in `decode`.
     """
     records = []
     for name in names:
         more = load_rows(name, None, ("image_id",))
-        kept = np.flatnonzero(~np.isin(more.image_id, rows.image_id))
-        if not len(kept):
+        new = more.take(~np.isin(more.image_id, rows.image_id))
+        known = len(more) - len(new)
+        new = with_fingerprints(new, cache)
+        new = new.take(~are_among(new.fingerprints, rows.fingerprints))
+        copied = len(more) - known - len(new)
+        if not len(new):
             raise DatasetError(f"{name} adds no picture to {rows.name}: none is new.")
-        rows = _join(rows, more, kept, more.dx)
-        left_out = len(more) - len(kept)
-        print(f"{name}: {len(kept)} pictures without labels, {left_out} left out as known")
-        records.append({"dataset": name, "images": len(kept), "left_out": left_out})
+        rows = _join(rows, new, new.dx)
+        print(
+            f"{name}: {len(new)} pictures without labels, {known} left out as known and {copied} "
+            "as copies or near-copies of known ones"
+        )
+        records.append(
+            {"dataset": name, "images": len(new), "left_out": known + copied, "copies": copied}
+        )
     return rows, records
 
 
-def _join(rows, extra, kept, dx):
-    index = extra.index[kept] + [len(rows.tables), 0]
+def _join(rows, new, dx):
     lesions = rows.lesion_id
     if lesions is not None:
-        lesions = np.concatenate([lesions, extra.image_id[kept]])
+        lesions = np.concatenate([lesions, new.image_id])
     return replace(
         rows,
-        image_id=np.concatenate([rows.image_id, extra.image_id[kept]]),
+        image_id=np.concatenate([rows.image_id, new.image_id]),
         lesion_id=lesions,
-        dx=np.concatenate([rows.dx, dx[kept]]),
+        dx=np.concatenate([rows.dx, dx]),
         metadata={},
-        tables=rows.tables + extra.tables,
-        index=np.concatenate([rows.index, index]),
+        tables=rows.tables + new.tables,
+        index=np.concatenate([rows.index, new.index + [len(rows.tables), 0]]),
+        fingerprints=np.concatenate([rows.fingerprints, new.fingerprints]),
     )
 
 

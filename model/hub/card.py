@@ -36,6 +36,7 @@ from model.hub.tables import (
     conversion_text,
     counts,
     drawn,
+    seen_text,
     short,
     span,
     table,
@@ -199,11 +200,14 @@ def _measured(metrics):
 
 
 def _measured_on(data, dataset, entry):
-    """The images that were measured: "ham10000, test part, 828 images"."""
+    """The images that were measured: "ham10000, test part, 828 images"; with their number, if some
+    of them taught the model."""
     dataset = dataset if len(dataset) <= 40 else "…" + dataset[-39:]  # fits a figure's title
     part = f"{data['part']} part" if data.get("part") in PARTS else None
     images = f"{data.get('images', entry['n'])} images"
-    return ", ".join(filter(None, (dataset, part, images)))
+    taught = (data.get("seen") or {}).get("trained")
+    taught = f"{taught} of them taught the model" if taught else None
+    return ", ".join(filter(None, (dataset, part, images, taught)))
 
 
 def _has_images_of_ham10000(folder, data):
@@ -362,4 +366,5 @@ TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgro
 TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
 TEMPLATES.globals |= {"at": at, "calibration_text": calibration_text}
 TEMPLATES.globals |= {"counts": counts, "drawn": drawn}
+TEMPLATES.globals |= {"seen_text": seen_text}
 TEMPLATES.globals |= {"short": short, "span": span, "text": text, "value": value}

@@ -34,8 +34,10 @@ from huggingface_hub.utils import validate_repo_id
 
 from model.folder import (
     CONFIG,
+    FINGERPRINTS,
     METRICS,
     NO_ROOM,
+    SPLIT,
     SUMS,
     TFLITE,
     WEIGHTS,
@@ -48,7 +50,9 @@ from model.folder import (
 
 README = "README.md"
 PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json if there is one
-START = (CONFIG, WEIGHTS)  # what train.py --weights pulls; PAGE if there are no Keras weights
+# What train.py --weights pulls; PAGE in place of WEIGHTS if there are no Keras weights.
+START = (CONFIG, WEIGHTS, SPLIT, FINGERPRINTS)
+OPTIONAL = (METRICS, SPLIT, FINGERPRINTS)  # pulled if the folder has them
 TIMEOUT = 5  # seconds for an answer: a page with a cached copy should not wait long
 
 
@@ -259,8 +263,8 @@ def _wanted(sums: dict[str, str], files) -> list[str]:
     if files is None:
         return [file for file in sums if file == Path(file).name]
     if WEIGHTS in files and WEIGHTS not in sums and TFLITE in sums:
-        files = PAGE
-    return [file for file in files if file != METRICS or file in sums]
+        files = (*PAGE, *(file for file in files if file != WEIGHTS))
+    return [file for file in dict.fromkeys(files) if file not in OPTIONAL or file in sums]
 
 
 def _faulty(folder: Path, files) -> list[str]:

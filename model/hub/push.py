@@ -22,6 +22,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from model.folder import (
     CONFIG,
+    FINGERPRINTS,
     METRICS,
     SPLIT,
     SUMS,
@@ -48,7 +49,8 @@ from model.hub.pull import (
 )
 
 # Other files are refused, so that no private file is published by mistake.
-LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, SUMS, README, "history.csv", "report.md"}
+LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, FINGERPRINTS, SUMS, README}
+LAYOUT |= {"history.csv", "report.md"}
 RECORD = ".hub.json"  # in a working copy: the commit it was made from, and the files it then held
 
 

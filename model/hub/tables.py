@@ -70,6 +70,21 @@ def calibration_text(config: dict) -> str:
     return f"model.tflite has a calibration {how}: {', '.join(parts)}."
 
 
+def seen_text(data: dict) -> str:
+    """How many of the measured pictures the model knows, from `data` of metrics.json; "" where this
+    was not counted."""
+    seen = data.get("seen")
+    if not seen:
+        return ""
+    by = "their fingerprints" if seen["by"] == "fingerprints" else "their image_id alone"
+    known = (
+        f"{seen['trained']:,} of the {data['images']:,} pictures taught this model, and "
+        f"{seen['validation']:,} more are of the part that it was selected and calibrated on (by "
+        f"{by})."
+    )
+    return f"Not a test: {known}" if seen["trained"] or seen["validation"] else known
+
+
 def conversion_text(conversion: dict) -> str:
     """What convert.py measured, as one sentence."""
     size, agreement = conversion.get("megabytes"), conversion.get("top_1_agreement")

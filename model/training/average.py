@@ -27,6 +27,7 @@ from model.packages import check_backend, name_missing
 name_missing("requirements-train.txt")
 
 from model.data import dataset as data
+from model.data.fingerprints import Record, merged, read_record, write_record
 from model.evaluation.calibration import validated
 from model.evaluation.runs import commit, write_row
 from model.folder import (
@@ -134,6 +135,8 @@ def main(arguments=None) -> Path:
     with new_folder(output) as folder:
         save_weights(network, folder / WEIGHTS)
         write_json(folder / SPLIT, split)
+        if record_of_all := _pictures(runs):
+            write_record(folder, record_of_all)
         write_json(folder / CONFIG, config)
         write_places(folder, {"dataset": dataset})
         write_card(folder)
@@ -143,6 +146,15 @@ def main(arguments=None) -> Path:
     if args.results:
         write_row(output, args.results)
     return output
+
+
+def _pictures(runs) -> Record | None:
+    """The record of the pictures that taught the runs; None if none of them has one."""
+    records = [read_record(run) for run in runs]
+    if not any(records):
+        return None
+    names = (run.resolve().name for run in runs)
+    return merged([r or Record(unrecorded=[name]) for r, name in zip(records, names)])
 
 
 def _load(network, path):

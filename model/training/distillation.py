@@ -14,7 +14,7 @@ from keras import ops
 
 from model.evaluation.calibration import keras_calibration
 from model.evaluation.runs import data_sets
-from model.folder import SPLIT, read_config, read_json
+from model.folder import read_config
 from model.network.network import NetworkError
 from model.training.weights import read_network, served_only
 
@@ -57,13 +57,12 @@ def divergence(teacher_probabilities, logits, temperature: float = 1.0):
 
 
 def read_teachers(
-    folders: list[str], labels: list[str], held: np.ndarray, images: np.ndarray
+    folders: list[str], labels: list[str], images: np.ndarray
 ) -> tuple[Teachers | None, list[dict]]:
     """The teachers of --teacher and their record for config.json; None and [] without folders.
 
-    labels: those of the student, which each teacher must share. held: ids of the images outside
-    the student's training part; no teacher may have been trained on any of them. images: as in
-    `recover` of model/training/recover.py. Raises NetworkError and ModelFolderError.
+    labels: those of the student, which each teacher must share. images: as in `recover` of
+    model/training/recover.py. Raises NetworkError and ModelFolderError.
     """
     networks, temperatures, records = [], [], []
     for folder in map(Path, folders):
@@ -73,7 +72,6 @@ def read_teachers(
                 f"--teacher {folder} knows {', '.join(config['labels'])}; the student learns "
                 f"{', '.join(labels)}."
             )
-        _refuse_leak(folder, config, held)
         networks.append(read_network(folder, images)[0])
         recovered = served_only(folder)
         calibration = config["calibration"] if recovered else keras_calibration(config)
@@ -88,16 +86,3 @@ def read_teachers(
             }
         )
     return (Teachers(networks, temperatures) if networks else None), records
-
-
-def _refuse_leak(folder, config, held):
-    split = read_json(folder / SPLIT)
-    taught = set(split["train"])
-    if "final" in config["training"]:
-        taught |= set(split["validation"])
-    if seen := taught & set(held.tolist()):
-        raise NetworkError(
-            f"--teacher {folder} was trained on {len(seen)} images that this run validates with, "
-            f"tests with or holds out (by its {SPLIT}), so the student would learn them from it. "
-            "Choose a teacher trained on the same parts."
-        )

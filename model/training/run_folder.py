@@ -13,6 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from model.data.batches import TrainingBatches
+from model.data.fingerprints import Record, merged, write_record
 from model.data.prepare import Prepared
 from model.evaluation.calibration import validated
 from model.evaluation.figures import history_figure, write_figures
@@ -84,6 +85,21 @@ def begin_run(work: Path, settings: dict, resume: bool) -> None:
         )
 
 
+def begin_data(work: Path, data: Prepared) -> None:
+    """Keep a digest of the data in `work`, the folder of an unfinished run. Raises ModelFolderError
+    if there are complete epochs and they were trained on other data."""
+    path = work / "data.json"
+    before = read_json(path) if path.exists() and (work / "state.json").exists() else data.digests
+    for part, (images, digest) in data.digests.items():
+        if [images, digest] != before[part]:
+            raise ModelFolderError(
+                f"The data set has changed since {work} was started: its {part} part had "
+                f"{before[part][0]} images and has {images}, not all of them the same. Resume with "
+                f"the data set as it was, or remove {work} to start again."
+            )
+    write_json(path, data.digests)
+
+
 def write_run(
     folder: Path,
     settings,
@@ -92,15 +108,17 @@ def write_run(
     network: keras.Model,
     checkpoint: Checkpoint,
     config: dict,
+    before: Record,
 ) -> None:
     """Write the files of a run into its model folder, all but README.md and SHA256SUMS.
 
     `settings`: the arguments of train.py; `network`: with the weights to keep; `config`: the result
-    of `config_of`.
+    of `config_of`; `before`: that of `ancestors`.
     """
     history = checkpoint.state["rows"]
     save_weights(network, folder / WEIGHTS, settings.weights_dtype)
     write_json(folder / SPLIT, data.split)
+    write_record(folder, merged([data.pictures, before]))
     write_json(folder / CONFIG, config)
     write_places(folder, settings_of(settings))
     write_history(history, folder / "history.csv")
