@@ -11,6 +11,7 @@ from profiles import SPACES, away, colours, grey, printer, profile, slow, stored
 
 from model import colour, preprocessing
 from model.colour import MAX_PROFILE, to_srgb
+from model.data.dataset import Rows, decode
 from model.preprocessing import load_picture, open_picture
 
 LESION = drawing("mel", 3, (160, 120))
@@ -178,3 +179,12 @@ def test_a_profile_of_an_opened_picture_counts():
     with Image.open(io.BytesIO(data)) as picture:
         assert open_picture(picture).tobytes() == open_picture(data).tobytes()
         assert open_picture(picture).tobytes() == open_picture(data).tobytes()
+
+
+def test_training_pictures_are_converted_likewise(tmp_path):
+    camera = saved(stored_as(LESION, "Adobe RGB"), "PNG", icc_profile=colours("Adobe RGB"))
+    table = [{"image": {"bytes": data}} for data in (camera, saved(LESION, "PNG"))]
+    ids, index = np.array(["a", "b"]), np.array([(0, 0), (0, 1)])
+    rows = Rows("made", ["mel"], ids, None, np.array(["mel"] * 2), 0, tables=[table], index=index)
+    converted, plain = decode(rows, np.arange(2), 48, 64, tmp_path).astype(int)
+    assert np.abs(converted - plain).mean() < 0.5
