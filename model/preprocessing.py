@@ -6,13 +6,16 @@ the network, so the `.tflite` file takes plain pixels.
 
 import io
 import os
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
+from model.colour import to_srgb, without_profile
 from model.folder import UserError
 from model.lens import within_lens
 
@@ -21,7 +24,8 @@ PREPROCESSING = {
     "lens": "cropped to the circle",
     "resize": "bilinear, antialiased",
     "portrait": "turned to landscape",
-    "version": 2,
+    "colour": "sRGB, by the ICC profile",
+    "version": 3,
 }
 
 # Phones take up to 48 megapixels.
@@ -31,6 +35,11 @@ MAX_BYTES = 25_000_000
 # Each scan of a progressive JPEG costs a pass over all pixels and may take as little as 10 bytes.
 # Cameras write 1 scan, programs about 15 at most.
 MAX_SCANS, MAX_SCANNED = 100, 2_000_000_000
+# A JPEG's segments. A profile takes 255 at most, and 25 MB of EXIF and the like 400.
+MAX_SEGMENTS = 10_000
+# A marker of a JPEG: FF 00 is a pixel's byte, FF FF a filler; 01 and D0 to D7 stand alone.
+MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
+START_OF_SCAN, END_OF_IMAGE = b"\xda", b"\xd9"
 # PIL takes 4 bytes per pixel, and a copy for each step: larger pictures are reduced first.
 LARGE = 12_500_000
 STRIP = 32  # rows, so that a strip of the widest picture fits into the processor's cache
@@ -61,6 +70,8 @@ SENTENCES = {
     "Send one of at most {megapixels} megapixels.",
     "bomb": "The picture is too large. Send one of at most {megapixels} megapixels.",
     "unreadable": "The file is not a picture that can be read. Send a JPEG, PNG or WebP.",
+    "tiff": "TIFF files of this kind ({kind}) cannot be read. "
+    "Save the picture as a JPEG or PNG, and send that.",
     "damaged": "The picture is damaged or cut off and cannot be read ({reason}). "
     "Send it again, or save it as a new JPEG or PNG.",
 }
@@ -78,10 +89,10 @@ class PictureError(UserError):
 def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
     """Read a path, bytes, a binary file or a PIL image as an upright 8-bit RGB picture.
 
-    EXIF rotation is applied, transparency is laid on white, other modes become RGB, and of an
-    animation the first frame is taken. With `height` and `width`, the size wanted in the end, a
-    JPEG may be decoded at a fraction of its size, and a picture of more than LARGE pixels is
-    reduced, but never below twice that size.
+    EXIF rotation is applied, the picture's ICC profile is turned into sRGB, transparency is laid on
+    white, other modes become RGB, and of an animation the first frame is taken. With `height` and
+    `width`, the size wanted in the end, a JPEG may be decoded at a fraction of its size, and a
+    picture of more than LARGE pixels is reduced, but never below twice that size.
 
     Raises PictureError if the source is not a picture, is damaged, or exceeds MAX_BYTES or
     MAX_PIXELS.
@@ -103,18 +114,20 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
                 height=picture.height,
                 megapixels=most // 1_000_000,
             )
-        if isinstance(picture, JpegImageFile):
+        if isinstance(picture, JpegImageFile) and picture.fp:
             _check_scans(picture)
+        if isinstance(picture, TiffImageFile):
+            _check_layout(picture)
         longest = 2 * max(height, width, MIN_SIDE) if height and width else 0
         if longest and picture is not source:  # `draft` changes the picture itself
             picture.draft("RGB", (longest, longest))
         picture.load()  # before the orientation is read: PIL turns a TIFF as it loads it
-        orientation = _orientation(picture)
+        orientation, profile = _orientation(picture), picture.info.get("icc_profile")
         if longest:
             picture = _reduced(picture, longest)
         if orientation in TURNS:
             picture = picture.transpose(TURNS[orientation])
-        picture = _to_rgb(picture)
+        picture = _to_rgb(picture, profile)
         picture.info = {}  # it holds the EXIF data, and opening the picture again would rotate it
         return picture
     except PictureError:
@@ -137,7 +150,11 @@ def open_picture(source, height: int = 0, width: int = 0) -> Image.Image:
 def _opened(source) -> Image.Image:
     try:
         return Image.open(source, formats=FORMATS)
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, ValueError) as error:
+        if bare := without_profile(_content(source)):
+            return Image.open(io.BytesIO(bare), formats=FORMATS)
+        if isinstance(error, ValueError):
+            raise
         # HEIC. Imported here, so that a page that never gets one saves the time and memory. A
         # thumbnail in the file may show anything, so the picture itself is decoded.
         from pillow_heif import register_heif_opener
@@ -154,16 +171,58 @@ def _bytes(source) -> int:
     return len(source.getbuffer()) if isinstance(source, io.BytesIO) else 0
 
 
+def _content(source) -> bytes:
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).read_bytes()
+    source.seek(0)
+    return source.read()
+
+
 def _check_scans(picture: JpegImageFile) -> None:
     """Raise OSError for a JPEG with so many scans that decoding it takes minutes."""
-    file, parts = picture.fp, picture.layers
-    at = file.tell()  # behind the first scan's header
-    file.seek(max(0, at - 6 - 2 * parts))
-    if picture.info.get("progressive") or file.read(3) != bytes([0, 6 + 2 * parts, parts]):
-        scans = 1 + file.read().count(b"\xff\xda")
-        if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED:
-            raise OSError(f"{scans} scans")
+    file = picture.fp
+    at = file.tell()
+    file.seek(0)
+    whole = None if picture.info.get("progressive") else picture.layers
+    scans = count_scans(file.read(), whole)
     file.seek(at)
+    if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED:
+        raise OSError(f"{scans} scans")
+
+
+def count_scans(jpeg: bytes, whole: int | None = None) -> int:
+    """The number of scans of the first picture in `jpeg`, up to MAX_SCANS + 1. Those of thumbnails
+    do not count, nor what follows the picture: phones put a film or a second picture there.
+
+    A scan of `whole` components is the only one. Raises OSError beyond MAX_SEGMENTS.
+    """
+    at, scans = 2, 0
+    for _ in range(MAX_SEGMENTS):
+        found = MARKER.search(jpeg, at)
+        if not found or found[1] == END_OF_IMAGE:
+            return scans
+        at = found.end()
+        if found[1] == START_OF_SCAN:
+            scans += 1
+            if scans > MAX_SCANS or jpeg[at + 2 : at + 3] == bytes([whole or 0]):
+                return scans
+        at += max(2, int.from_bytes(jpeg[at : at + 2], "big"))
+    raise OSError("too many segments")
+
+
+def _check_layout(picture: TiffImageFile) -> None:
+    """Raise PictureError for a TIFF that PIL decodes to other values without saying so."""
+    tags, packed = picture.tag_v2, picture.info.get("compression")
+    kind, bits = tags.get(ExifTags.Base.PhotometricInterpretation), tags.get(258, (1,))
+    white_is_zero, lab = kind == 0, kind == 8
+    if kind == 6 and packed not in ("jpeg", "tiff_jpeg"):
+        raise PictureError("tiff", kind="YCbCr")
+    if max(bits) == 12 or (white_is_zero and max(bits) > 8):
+        raise PictureError("tiff", kind=f"grey, {max(bits)} bit")
+    if tags.get(ExifTags.Base.PlanarConfiguration) == 2:
+        as_bytes = max(bits) == 8 and tags.get(ExifTags.Base.FillOrder, 1) == 1
+        if lab or len(bits) == 2 or (packed == "raw" and (white_is_zero or not as_bytes)):
+            raise PictureError("tiff", kind=f"planar, {max(bits)} bit")
 
 
 def _orientation(picture: Image.Image) -> int | None:
@@ -196,7 +255,7 @@ def _reduced(picture: Image.Image, longest: int) -> Image.Image:
     return picture.reduce(factor)
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
         # PIL would clip 16-bit values to 255.
         values = np.array(picture, dtype=np.float32)
@@ -205,6 +264,8 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         if values.max(initial=0) > 255:
             values /= 257
         picture = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    # After the reduction, which averages neighbours: they are so alike that the order is no matter.
+    picture = to_srgb(picture, profile)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from made import drawing
 from PIL import Image
+from profiles import colours, slow, stored_as
+from tiffs import tiff_of
 
 ANSWER, SENTENCE, EITHER = "answer", "sentence", "either"
 
@@ -128,6 +130,8 @@ def pictures() -> list[Case]:
     profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(90_000_000), 9))
     note = chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(90_000_000), 9))
     phone = drawing("nv", 7, (240, 320))
+    film = b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\x0c" * 500_000
+    planes = np.asarray(mel).astype(np.uint16) * 257
     rough = np.random.default_rng(0).bytes(3000)
     one = {
         "empty": (b"", SENTENCE),
@@ -157,7 +161,8 @@ def pictures() -> list[Case]:
         "JPEG 2000": (saved(mel, "JPEG2000"), SENTENCE),
         "as large as may be": (png(8_000, 8_000, 8, 6), ANSWER),
         "as large as may be, 16 bit": (png(8_000, 8_000, 16, 0), ANSWER),
-        "colour profile of 90 MB": (png(40, 30, extra=profile), EITHER),
+        "TIFF of planes of 16 bits": (tiff_of(planes, planar=True), SENTENCE),
+        "colour profile of 90 MB": (png(40, 30, extra=profile), ANSWER),
         "note of 90 MB": (png(40, 30, extra=note), EITHER),
         "HEIC cut off": (saved(phone, "HEIF")[:-500], SENTENCE),
         "more than 25 MB": (jpeg + bytes(25_000_000), SENTENCE),
@@ -185,9 +190,14 @@ def pictures() -> list[Case]:
         "JPEG and HTML": (jpeg + html, mel),
         "JPEG, HTML in its comment": (saved(mel, "JPEG", quality=95, comment=html), mel),
         "broken EXIF": (bad_exif, mel),
+        "motion photo": (saved(mel, "JPEG", quality=95, progressive=True) + film, mel),
+        "slow colour profile": (saved(mel, "JPEG", quality=95, icc_profile=slow()), mel),
         "HEIC": (saved(phone, "HEIF", quality=95), phone),
         "HEIC, turned": (rotated(phone, 6, "HEIF"), phone),
     }
+    for name in ("Display P3", "Adobe RGB"):
+        data = saved(stored_as(mel, name), "PNG", icc_profile=colours(name))
+        like[name] = (data, mel)
     like |= {f"EXIF {i}": (rotated(mel, i), mel) for i in range(1, 9)}
     names = ["x.png", "x.txt", "x.html", "../../../x.jpg", "%2e%2e%2fx.jpg", "con", " .jpg"]
     names += ["y" * 1000 + ".jpg", "a\u202egpj.exe", "nul\0.jpg", "<img src=x>.jpg"]

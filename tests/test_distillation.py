@@ -1,11 +1,13 @@
 """Teachers: their mean prediction, and which are refused."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 
 from model.evaluation.calibration import calibrated
-from model.folder import CONFIG, SPLIT, WEIGHTS, read_config, read_json, write_checksums, write_json
+from model.folder import CONFIG, WEIGHTS, read_config, write_checksums, write_json
 from model.labels import LABELS
 from model.network.network import NetworkError, load_network, predict_logits
 from model.training import distillation

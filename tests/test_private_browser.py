@@ -10,6 +10,7 @@ import statistics
 
 import numpy as np
 import pytest
+from hostile import chunk
 from made import drawing, encode, through_lens
 from PIL import Image
 from private_page import (  # noqa: F401
@@ -20,6 +21,7 @@ from private_page import (  # noqa: F401
     firefox_fixture,
     needs_chromium,
 )
+from profiles import colours, grey, stored_as
 from test_app import ROOT
 
 from model import cam, quality
@@ -144,6 +146,39 @@ def test_files_are_opened_as_python_opens_them(numbers, classifier, kind):
     # Browsers cut 16 bits off to 8, where Python rounds; each has its own rounding of transparency.
     rounded = kind == "16 bit" or "alpha" in kind
     assert difference.max() <= 1 and difference.mean() < (0.6 if rounded else 0.1)
+
+
+def profiled_files() -> dict[str, bytes]:
+    lesion = drawing("bkl", 3, (241, 173))
+    files = {}
+    for name in ("sRGB", "Display P3", "Adobe RGB"):
+        camera, profile = stored_as(lesion, name), {"icc_profile": colours(name)}
+        files[f"jpeg {name}"] = stored(camera, "JPEG", quality=95, **profile)
+        files[f"png {name}"] = stored(camera, "PNG", **profile)
+        files[f"webp {name}"] = stored(camera, "WEBP", lossless=True, **profile)
+    files["grey"] = stored(lesion.convert("L"), "PNG", icc_profile=grey(1.8))
+    files["broken"] = stored(lesion, "JPEG", quality=95, icc_profile=colours("Adobe RGB")[:300])
+    png = stored(lesion, "PNG")
+    gamma = chunk(b"gAMA", (100_000).to_bytes(4, "big"))
+    code = chunk(b"cICP", bytes([12, 13, 0, 1]))
+    primaries = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    chromas = chunk(b"cHRM", b"".join(value.to_bytes(4, "big") for value in primaries))
+    files["no profile, but a gamma"] = png[:33] + gamma + chromas + png[33:]
+    files["no profile, but a code"] = png[:33] + code + png[33:]
+    return files
+
+
+@pytest.mark.parametrize("kind", profiled_files())
+def test_profiles_are_heeded_as_by_python(numbers, classifier, kind):
+    data, size = profiled_files()[kind], (classifier.height, classifier.width)
+    code = """async ([data, height, width]) => {
+        const {whole, shown} = await opened(new Blob([bytes(data)]));
+        return [coded(toArray(whole, height, width)), coded(toArray(shown, height, width))];
+    }"""
+    expected = load_picture(data, *size)
+    for pixels in numbers(code, [coded(data), *size]):
+        difference = np.abs(decoded(pixels, *size, 3).astype(int) - expected)
+        assert difference.max() <= 3 and difference.mean() < 0.5
 
 
 def test_notices_are_those_of_python(numbers, classifier):
@@ -304,6 +339,13 @@ def test_agreement_on_made_pictures(agreement, classifier):
     assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
     unlike = ["unfamiliar" in classifier.predict(data).notices for data in files]
     assert any(unlike) and not all(unlike)
+
+
+def test_agreement_on_pictures_with_a_profile(agreement):
+    files = list(profiled_files().values())
+    for data in files:
+        found = agreement("picture with a profile", [data])
+        assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
 
 
 @pytest.mark.nightly

@@ -39,13 +39,24 @@ async function start({files, settings}) {
     await ask(new Uint8Array(height * width * 3).fill(128)); // warm up: the first run is slower
 }
 
+// How files hold an ICC profile: JPEG, PNG, WebP and HEIC.
+const PROFILE = /ICC_PROFILE\0|iCCP|ICCP|colrprof/;
+
+/** Whether colours are converted: by an ICC profile only, as in model/colour.py. The browser would
+ * also heed a PNG's gAMA, cHRM and cICP. */
+async function conversion(file) {
+    const text = new TextDecoder("latin1").decode(await file.arrayBuffer());
+    return PROFILE.test(text) ? "default" : "none";
+}
+
 /** Decode a file to upright RGBA on white: the `whole` picture, or, if `cropped`, what a lens shows
  * of it; and the same as it is `shown`, smaller. */
 async function opened(file) {
     let bitmap;
     try {
         bitmap = await createImageBitmap(file, {
-            imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none",
+            imageOrientation: "from-image", premultiplyAlpha: "none",
+            colorSpaceConversion: await conversion(file),
         });
     } catch {
         throw {key: "error_unreadable"};
