@@ -11,20 +11,16 @@ Programs use gradio_client, HTTP, or the MCP tools at /gradio_api/mcp/:
     /predict    picture to {diagnosis: probability}
     /analyze    picture to everything, as JSON
 
-Uploads are kept in GRADIO_TEMP_DIR (default: lesion-page in the system's temporary folder) for less
-than an hour. With MALLOC_ARENA_MAX=1 the process keeps about 70 MB less after many calls.
+Uploads are kept for less than an hour, in a new folder within GRADIO_TEMP_DIR (default: the
+system's temporary folder). If the port (GRADIO_SERVER_PORT, default: 7860) is taken, the page takes
+the next free one. With MALLOC_ARENA_MAX=1 the process keeps about 70 MB less after many calls.
 """
 
 import argparse
 import os
-import tempfile
-from pathlib import Path
-
-# Gradio reads these when it is imported. They turn off telemetry and the log of calls, whose
-# statistics Gradio would recompute after every call.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
-os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
+import signal
+import sys
+from urllib.parse import urlsplit
 
 from model.packages import name_missing
 
@@ -32,8 +28,9 @@ name_missing("requirements.txt")
 
 from model.classifier import Classifier
 from model.folder import BUNDLED, errors_in_words, print_any_sign
-from model.page.limits import INTERPRETERS, keep_swept
-from model.page.page import build
+from model.page.limits import INTERPRETERS
+from model.page.proxy import spare_own_address
+from model.page.uploads import keep_swept, own_folder
 
 
 def parse(arguments=None) -> argparse.Namespace:
@@ -51,14 +48,30 @@ def parse(arguments=None) -> argparse.Namespace:
 
 def main(arguments=None) -> None:
     args = parse(arguments)
+    spare_own_address()
     with errors_in_words("app.py"):
         classifier = Classifier.from_pretrained(args.model, threads=1, workers=INTERPRETERS)
-        default = Path(tempfile.gettempdir()) / "lesion-page"
-        folder = Path(os.environ.get("GRADIO_TEMP_DIR") or default)
-        os.environ["GRADIO_TEMP_DIR"] = str(folder)
-        keep_swept(folder)
+        folder = own_folder(os.environ.get("GRADIO_TEMP_DIR"))
+    keep_swept(folder)
+    # Gradio reads the environment when it is imported. The last three turn off telemetry and the
+    # log of calls, whose statistics Gradio would recompute after every call.
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)
+    from model.page.page import build
+
     page, options = build(classifier, folder, args.model, args.examples)
-    page.launch(share=args.share, **options)
+    # SIGTERM ends the page as Ctrl-C does, so that the folder is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _, address, _ = page.launch(share=args.share, prevent_thread_lock=True, **options)
+    except OSError as error:  # no port is free
+        sys.exit(f"app.py: {error}")
+    wanted = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    if str(urlsplit(address).port) != wanted:
+        print(f"Port {wanted} is taken; the page is at {address}", flush=True)
+    page.block_thread()
 
 
 if __name__ == "__main__":

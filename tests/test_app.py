@@ -4,6 +4,7 @@ import ast
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -27,8 +28,10 @@ from model.benchmark import load
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.labels import LABELS, display_name
-from model.page.limits import sweep
+from model.page.batch import MAX_BYTES
+from model.page.bodies import MOST
 from model.page.texts import text
+from model.page.uploads import sweep
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,8 +89,9 @@ def picture(tmp_path):
 
 def test_import_of_the_page_needs_no_training_packages():
     code = (
-        "import sys, app; bad = {'tensorflow', 'keras', 'datasets', 'sklearn', 'jax'} "
-        "& set(sys.modules); assert not bad, bad"
+        "import sys, app, model.page.page; "
+        "bad = {'tensorflow', 'keras', 'datasets', 'sklearn', 'jax'} & set(sys.modules); "
+        "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert not list(ROOT.glob("model/page/*.pyi"))  # Gradio writes one for a component of our own
@@ -170,8 +174,14 @@ def test_broken_model_folder_ends_in_a_sentence(trained, tmp_path):
 
 def test_a_folder_for_uploads_that_cannot_be_made_ends_in_a_sentence(trained, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", "/sys/uploads")  # where not even root may write
-    with pytest.raises(SystemExit, match=r"app.py: The folder cannot be written to \(/sys/uploads"):
+    with pytest.raises(SystemExit) as ended:
         app.main(["--model", str(trained)])
+    assert re.fullmatch(
+        r"app\.py: Pictures cannot be kept in /sys/uploads: (Operation not permitted|Permission "
+        r"denied)\. Set GRADIO_TEMP_DIR to a folder that you can write to, on a disk with some "
+        r"room\.",
+        str(ended.value.code),
+    )
 
 
 def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
@@ -302,7 +312,8 @@ def test_only_the_two_endpoints_are_public_and_nothing_is_kept_of_a_run(page):
 def test_every_file_of_a_run_lies_in_the_folder_that_is_swept(
     page, client, tmp_path, tmp_path_factory
 ):
-    folder = tmp_path_factory.getbasetemp() / "uploads"
+    (folder,) = (tmp_path_factory.getbasetemp() / "uploads").iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
     drawing("bcc", 17).save(tmp_path / "x.png")
     sent = (tmp_path / "x.png").read_bytes()
     client.predict(handle_file(tmp_path / "x.png"), api_name="/predict")
@@ -312,6 +323,65 @@ def test_every_file_of_a_run_lies_in_the_folder_that_is_swept(
     assert kept.count(sent) >= 2  # the upload, and what MCP made of the data
     sweep(folder, keep=-1)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("route", ["run/predict", "api/analyze", "queue/join", "upload", "mcp/"])
+def test_a_body_larger_than_any_picture_is_refused_on_every_route(page, route):
+    large = 300_000_000 if route == "upload" else MOST + 1
+    headers = {"content-type": "application/json", "content-length": str(large)}
+    # Only the beginning is sent: the answer must not wait for the rest.
+    with socket.create_connection(page.removeprefix("http://").split(":"), timeout=20) as sent:
+        lines = [f"POST /gradio_api/{route} HTTP/1.1", "host: localhost"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        sent.sendall(("\r\n".join(lines) + '\r\n\r\n{"data": [').encode())
+        status, *_, said = sent.recv(65536).decode().split("\r\n")
+        said = said or sent.recv(65536).decode()
+    assert status.split()[1] == "413" and re.fullmatch(r"\{\"error\":\"[A-Z].+ MB.+\.\"\}", said)
+
+
+def test_an_upload_larger_than_any_batch_is_still_refused_by_gradio(page):
+    size = MAX_BYTES + 1
+    reply = httpx.post(page + "/gradio_api/upload", files={"files": bytes(size)}, timeout=60)
+    assert reply.status_code == 413
+    assert reply.text == f"File size exceeded maximum allowed size of {MAX_BYTES} bytes."
+
+
+def test_a_second_page_behind_a_proxy_on_a_taken_port(page, client, trained, picture, tmp_path):
+    """It starts, says where it is, has a folder of its own, and removes it at the end."""
+    folder, taken = tmp_path / "parent", page.rpartition(":")[2]
+    folder.mkdir(mode=0o777)
+    proxies = {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
+    process = subprocess.Popen(
+        [sys.executable, "-u", "app.py", "--model", str(trained)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | proxies | {"GRADIO_SERVER_PORT": taken, "GRADIO_TEMP_DIR": str(folder)},
+    )
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Port "):
+                break
+        said = re.fullmatch(rf"Port {taken} is taken; the page is at (http://\S+)\n", lines[-1])
+        assert said, "".join(lines)
+        second = Client(said[1], verbose=False)
+        assert second.predict(handle_file(picture), api_name="/predict") == expected_answer(
+            trained, picture
+        )
+        (own,) = folder.iterdir()
+        assert own.stat().st_mode & 0o777 == 0o700 and own.name.startswith("lesion-page-")
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=30)[0]
+    assert list(folder.iterdir()) == [] and "Traceback" not in said
+    if importlib.util.find_spec("socksio") is None:
+        assert lines[0] == (
+            "The proxy in ALL_PROXY is not used. It must begin with http:// or https://, or with "
+            "socks5:// once the package socksio is installed.\n"
+        )
 
 
 def test_predict_over_http_is_plain_json_most_probable_first(page, trained, picture):

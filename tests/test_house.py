@@ -58,7 +58,7 @@ def test_modules_import_only_what_their_folder_may():
 @pytest.mark.parametrize(
     "module, unused",
     [
-        ("app", "tensorflow keras datasets sklearn"),
+        ("app, model.page.page", "tensorflow keras datasets sklearn"),
         ("model.training.recipe", "tensorflow keras datasets sklearn matplotlib jinja2"),
         ("model.hub.pull", "tensorflow keras datasets sklearn matplotlib"),
         ("model.hub.push", "tensorflow keras datasets sklearn matplotlib"),

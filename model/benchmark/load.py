@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw
 
 from model.folder import UserError
 from model.labels import LABELS
+from model.page.proxy import spare_own_address
 
 ROOT = Path(__file__).parents[2]
 API = "/gradio_api"
@@ -140,6 +141,7 @@ def ours(folder: Path) -> list[str]:
 
 def naive_page(folder: str) -> None:
     """Serve the same file with Gradio's defaults: one thread per core, one call at a time."""
+    spare_own_address()
     import gradio as gr
 
     from model.classifier import Classifier

@@ -7,11 +7,13 @@ import gradio as gr
 
 from model.folder import training_of
 from model.page import answer, batch
+from model.page.bodies import BOUNDED
 from model.page.calls import Calls
 from model.page.examples import Examples
-from model.page.limits import EVERY, KEEP, THREADS
+from model.page.limits import THREADS
 from model.page.private import private_tab
 from model.page.texts import ENGLISH, text
+from model.page.uploads import EVERY, KEEP
 
 
 def build(
@@ -57,7 +59,7 @@ def build(
         "mcp_server": True,
         "state_session_capacity": 300,
         "max_threads": THREADS,
-        "app_kwargs": {"routes": routes},
+        "app_kwargs": {"routes": routes} | BOUNDED,
     }
 
 
