@@ -35,8 +35,8 @@ from model.folder import (
 
 HEIGHT, WIDTH = 48, 68  # of the picture that is hashed, whatever the network's input
 BITS_BYTES, BYTES = 32, 68
-# Copies differ by no more bits than this, and no value of their thumbnails by more levels. Copies
-# of HAM10000's pictures as JPEG of quality 30, as WebP of quality 50, at 84x84 pixels, or at 84x63
+# Copies differ by no more bits than this, and no value of their thumbnails by more levels. Those of
+# HAM10000's pictures as JPEG of quality 30, as WebP of quality 50, at 84x84 pixels, or at 84x63
 # without antialiasing differ by up to 38 bits and 4 levels. Within 40 bits, the closest pictures of
 # two lesions are 7 levels apart. Narrow lens circles are the weak point, since all is black around
 # them: one such pair of ISIC 2019 is taken for copies.
