@@ -130,3 +130,22 @@ def test_without_a_temporary_folder(monkeypatch):
 )
 def test_what_looks_like_a_path(name, path):
     assert f.no_folder(name) == (f"There is no folder {name}. " if path else "")
+
+
+@pytest.mark.parametrize(
+    "line, precision, emulated",
+    [
+        ("flags\t\t: fpu avx2", "mixed_bfloat16", True),
+        ("flags\t\t: fpu avx512_bf16", "mixed_bfloat16", False),
+        ("flags\t\t: fpu avx512_bf16", "mixed_float16", True),
+        ("flags\t\t: fpu avx2", "float32", False),
+        ("Features\t: fp asimd", "mixed_bfloat16", False),  # ARM: not known
+    ],
+)
+def test_emulated_precision_is_known_on_x86(line, precision, emulated, monkeypatch, tmp_path):
+    from model.network import network
+
+    (tmp_path / "cpuinfo").write_text(line + "\n")
+    monkeypatch.setattr(network, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(network, "on_gpu", lambda: False)
+    assert network.emulates(precision) is emulated
