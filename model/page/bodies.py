@@ -6,7 +6,7 @@ page.launch(app_kwargs=BOUNDED)
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from model.page import batch
 from model.page.texts import language_of, text
@@ -18,13 +18,14 @@ UPLOAD = "/gradio_api/upload"
 MOST, MOST_UPLOADED = MAX_BYTES * 4 // 3 + AROUND, batch.MAX_BYTES + AROUND
 
 
-async def too_large(request: Request, _: Exception | None = None) -> JSONResponse:
-    """Status 413 and a sentence, in the language of the page that the request comes from."""
-    key, limit = "bytes", MAX_BYTES
-    if request.scope["path"] == UPLOAD:
-        key, limit = "batch_large", batch.MAX_BYTES
+async def too_large(request: Request, _: Exception | None = None) -> Response:
+    """Status 413 and a sentence, in the language of the page that the request comes from: as JSON,
+    or for an upload as plain text, which Gradio shows as it is."""
     language = language_of(request.headers.get("accept-language"))
-    said = text(language, f"error_{key}", megabytes=limit // 1_000_000)
+    if request.scope["path"] == UPLOAD:
+        said = text(language, "error_batch_large", megabytes=batch.MAX_BYTES // 1_000_000)
+        return PlainTextResponse(said, status_code=413)
+    said = text(language, "error_bytes", megabytes=MAX_BYTES // 1_000_000)
     return JSONResponse({"error": said}, status_code=413)
 
 
