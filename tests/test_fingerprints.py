@@ -167,7 +167,7 @@ def test_extra_pictures_under_other_ids_are_known_by_their_pixels(made, tmp_path
     name = str(write_dataset(tmp_path / "more", table + new))
     joined, (record,) = p.add_extra(rows, split, [name], cache=tmp_path)
     assert joined.image_id[len(rows) :].tolist() == [f"N{i}" for i in range(7)]
-    assert record["left_out"] == {"label": 0, "image": 0, "copy": 140}
+    assert record["left_out"] == {"label": 0, "image": 0, "copies": 140}
     assert "140 images are left out: they are copies or near-copies" in capsys.readouterr().out
     joined, (record,) = p.add_unlabelled(rows, [name], tmp_path)
     assert len(joined) == len(rows) + 7

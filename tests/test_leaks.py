@@ -163,16 +163,16 @@ def test_copies_and_the_record_are_on_the_card(tmp_path):
     rows = made_rows(20)
     again = [row | {"image_id": f"X{i}", "lesion_id": f"X{i}"} for i, row in enumerate(rows[::9])]
     data = write_dataset(tmp_path / "data", rows + again)
-    extra = write_dataset(
-        tmp_path / "extra",
-        [row | {"label": row["dx"], "image_id": f"E{row['image_id']}"} for row in rows[:5]]
-        + [row | {"label": row["dx"]} for row in made_rows(1, 1, 1000)],
-    )
+    extra = [
+        {"image": row["image"], "image_id": f"E{i}", "label": row["dx"]}
+        for i, row in enumerate(rows[:5] + made_rows(1, 1, seed=1000))
+    ]
+    extra = write_dataset(tmp_path / "extra", extra)
     folder = run(data, tmp_path / "run", f"--epochs 1 --extra {extra}")
     config, card = read_config(folder), (folder / "README.md").read_text()
     moved = config["data"]["copies"]["moved"]
     assert moved > 0 and f"of their lesions, {moved} were moved to the training part" in card
-    assert config["data"]["extra"][0]["left_out"]["copy"] == 5
+    assert config["data"]["extra"][0]["left_out"]["copies"] == 5
     assert "; 5 were left out as copies or near-copies of known images" in card
     assert "`fingerprints.npz` tells which pictures taught these weights" in card
     split = read_json(folder / SPLIT)

@@ -200,7 +200,7 @@ def test_extra_set_joins_behind_and_drops_unknown_labels_and_known_images(rows, 
     assert joined.dx[len(rows) :].tolist() == ["mel", "mel"]
     assert joined.truth[: len(rows)].tolist() == rows.truth.tolist()
     assert records[0]["images"] == records[0]["counts"]["mel"] == 2
-    assert records[0]["left_out"] == {"label": 1, "image": 2, "copy": 0}
+    assert records[0]["left_out"] == {"label": 1, "image": 2, "copies": 0}
     # Each row's picture is its own: the main set's, and then the extra set's.
     assert joined.encoded(3) == rows.encoded(3)
     assert joined.encoded(len(rows) + 1) == made_rows(20, seed=SEED)[1]["image"]["bytes"]

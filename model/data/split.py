@@ -217,7 +217,7 @@ def add_extra(
                 "left_out": {
                     "label": int(unknown.sum()),
                     "image": int((known & ~unknown).sum()),
-                    "copy": int(copied.sum()),
+                    "copies": int(copied.sum()),
                 },
                 "counts": {label: int((dx[kept] == label).sum()) for label in rows.labels},
             }
