@@ -2,6 +2,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -42,6 +43,19 @@ def make_once(tmp_path_factory, name, make):
             make(base / name)
             (base / f"{name}.done").touch()
     return base / name
+
+
+@pytest.fixture(scope="session")
+def decoded(tmp_path_factory):
+    """A cache with the pictures of HAM10000 as their fingerprints are made of."""
+
+    def decode(cache):
+        from model.data.dataset import load_rows
+        from model.data.fingerprints import with_fingerprints
+
+        with_fingerprints(load_rows(Path(__file__).parents[2] / "shared" / "ham10000"), cache)
+
+    return make_once(tmp_path_factory, "decoded", decode)
 
 
 @pytest.fixture(scope="session")

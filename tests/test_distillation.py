@@ -40,13 +40,13 @@ def test_a_teacher_is_calibrated_as_what_is_read_of_it(trained, tmp_path):
     config["keras_calibration"]["temperature"] = keras = 7.0
     write_json(copy / CONFIG, config)
     write_checksums(copy)
-    (teachers, _) = read_teachers([str(copy)], LABELS, np.array([]), PICTURES)
+    (teachers, _) = read_teachers([str(copy)], LABELS, PICTURES)
     assert teachers.temperatures == [keras]
     (copy / WEIGHTS).unlink()
     recovered, _ = load_network(trained)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distillation, "read_network", lambda *given: (recovered, config))
-        (teachers, _) = read_teachers([str(copy)], LABELS, np.array([]), PICTURES)
+        (teachers, _) = read_teachers([str(copy)], LABELS, PICTURES)
     assert teachers.temperatures == [served]
 
 

@@ -26,7 +26,7 @@ CONFIG = {
     "input": {"height": 32, "width": 32},
     "preprocessing": {"scaling": "tf"},
     "calibration": {"temperature": 1.5},
-    "data": {"dataset": "made", "images": 10},
+    "data": {"dataset": "made", "images": 10, "licence": "cc-by-nc-4.0"},
     "weights": {"start": "none"},
     "training": {"epochs_run": 2},
 }
@@ -474,7 +474,7 @@ train.main(["--output", "runs/new", "--weights", "ann/skin@v9"])
         timeout=300,
     )
     files, record, others = done.stdout.splitlines()
-    assert files == "['SHA256SUMS', 'config.json', 'model.weights.h5']"
+    assert files == "['SHA256SUMS', 'config.json', 'model.weights.h5', 'split.json']"
     assert "'start': 'ann/skin'" in record and commit in record and "{'start': 'none'}" in record
     assert others == "None nothing.h5"
     assert "ann/skin on the Hub has no branch, tag or commit v9" in done.stderr

@@ -216,8 +216,9 @@ def test_a_csv_that_fits_nothing_is_named_with_its_columns(tmp_path):
         d.load_rows(tmp_path)
     assert str(error.value) == one_line(
         f"""{tmp_path} has no column 'dx'; its columns are image, image_id. Name the column that
-        holds the labels with --label-column. labels.csv has the columns filename, diagnosis.
-        {KNOWN}"""
+        holds the labels with --label-column. Pictures in folders take the folders' names as labels,
+        in a column 'label', if there are two or more such folders. labels.csv has the columns
+        filename, diagnosis. {KNOWN}"""
     )
     (tmp_path / "labels.csv").rename(tmp_path / "metadata.csv")
     with pytest.raises(d.DatasetError, match="metadata.csv has the columns filename, diagnosis. A"):

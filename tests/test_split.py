@@ -243,12 +243,12 @@ def test_useless_extra_sets_are_named(rows, tmp_path, ids, labels, column, sente
 
 
 @real
-def test_isic_2017_joins_ham10000(tmp_path):
+def test_isic_2017_joins_ham10000(decoded):
     if not (SHARED / "pretrain").exists():
         pytest.skip("the pretraining images (../shared/pretrain) are not on this machine")
-    rows = with_fingerprints(d.load_rows(SHARED / "ham10000"), tmp_path)
+    rows = with_fingerprints(d.load_rows(SHARED / "ham10000"), decoded)
     split = p.split_rows(rows)
     name = str(SHARED / "pretrain" / "isic2017_256px")
-    joined, records = p.add_extra(rows, split, [name], cache=tmp_path)
+    joined, records = p.add_extra(rows, split, [name], cache=decoded)
     assert len(joined) - len(rows) == records[0]["images"] == 2745
     assert {label for label, n in records[0]["counts"].items() if n} == {"nv", "mel", "bkl"}
