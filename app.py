@@ -27,7 +27,7 @@ from model.packages import name_missing
 name_missing("requirements.txt")
 
 from model.classifier import Classifier
-from model.folder import BUNDLED, errors_in_words, print_any_sign
+from model.folder import BUNDLED, UserError, errors_in_words, print_any_sign
 from model.page.limits import INTERPRETERS
 from model.page.proxy import spare_own_address
 from model.page.uploads import keep_swept, own_folder
@@ -51,6 +51,9 @@ def main(arguments=None) -> None:
     spare_own_address()
     with errors_in_words("app.py"):
         classifier = Classifier.from_pretrained(args.model, threads=1, workers=INTERPRETERS)
+        port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+        if not port.isdecimal():
+            raise UserError(f"GRADIO_SERVER_PORT is {port!r}: set it to a number, such as 7860.")
         folder = own_folder(os.environ.get("GRADIO_TEMP_DIR"))
     keep_swept(folder)
     # Gradio reads the environment when it is imported. The last three turn off telemetry and the
@@ -68,9 +71,8 @@ def main(arguments=None) -> None:
         _, address, _ = page.launch(share=args.share, prevent_thread_lock=True, **options)
     except OSError as error:  # no port is free
         sys.exit(f"app.py: {error}")
-    wanted = os.environ.get("GRADIO_SERVER_PORT", "7860")
-    if str(urlsplit(address).port) != wanted:
-        print(f"Port {wanted} is taken; the page is at {address}", flush=True)
+    if urlsplit(address).port != int(port):
+        print(f"Port {port} is taken; the page is at {address}", flush=True)
     page.block_thread()
 
 

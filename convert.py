@@ -60,7 +60,6 @@ from model.folder import (
     read_json,
     read_metrics,
     replacing,
-    training_of,
     write_checksums,
     write_json,
 )
@@ -207,7 +206,7 @@ def main(arguments=None) -> Path:
     check_writable(args.cache or data.default_cache(), "--cache")
     tempfile.gettempdir()
     split = read_json(folder / SPLIT)
-    rows = data.rows_of_model(config, args.dataset or training_of(folder, config)["dataset"])
+    rows = data.rows_of_model(config, data.dataset_of(folder, config, args.dataset))
     size = config["input"]["height"], config["input"]["width"]
     held = rows.find(split["validation"])
     validation, truth = data.decode(rows, held, *size, args.cache), rows.truth[held]

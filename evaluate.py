@@ -41,7 +41,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 import numpy as np
 
-from model.data.dataset import data_name, decode, default_cache, rows_of_model
+from model.data.dataset import data_name, dataset_of, decode, default_cache, rows_of_model
 from model.data.fingerprints import count_known
 from model.folder import (
     CONFIG,
@@ -57,7 +57,6 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
-    training_of,
     write_checksums,
     write_json,
 )
@@ -168,7 +167,7 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
     """The pictures of --part. Raises DatasetError."""
     from model.evaluation.metrics import age_band
 
-    name = args.dataset or training_of(folder, config)["dataset"]
+    name = dataset_of(folder, config, args.dataset)
     need = () if args.part == "all" else ("image_id",)
     rows = rows_of_model(config, name, args.label_column, need)
     chosen = np.arange(len(rows))

@@ -280,10 +280,11 @@ def shareable(value):
         return [shareable(each) for each in value]
     if not isinstance(value, str):
         return value
-    key, equals, place = value.rpartition("=")
-    path = PureWindowsPath(place)  # it knows both kinds of separators
-    local = path.drive or place.startswith(("/", "\\", "~", ".."))
-    return f"{key}{equals}{path.name if local else place}"
+    path = PureWindowsPath(value)  # it knows both kinds of separators
+    if path.drive or value.startswith(("/", "\\", "~", "..")):
+        return path.name
+    key, equals, place = value.partition("=")
+    return f"{key}={shareable(place)}" if equals else value
 
 
 def write_places(folder: "str | Path", settings: dict) -> None:

@@ -33,7 +33,7 @@ def check_backend() -> None:
     name = os.environ.get("KERAS_BACKEND")
     if name and name not in BACKENDS:
         raise UserError(
-            f"KERAS_BACKEND is {name!r}, which is no backend: set it to "
+            f"KERAS_BACKEND is {name!r}, which is not a backend: set it to "
             f"{', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}."
         )
     if name and importlib.util.find_spec(name) is None:

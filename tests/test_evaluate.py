@@ -203,3 +203,12 @@ def test_bundled_model_gives_its_stated_figures_on_the_real_test_part(tmp_path):
     for key in ("top_1", "top_3", "balanced_accuracy", "macro_f1"):
         # XNNPACK's kernels differ from one processor to another: a picture or two on the edge.
         assert metrics["tflite"][key]["value"] == pytest.approx(stated[key]["value"], abs=0.01)
+
+
+def test_a_data_set_that_was_a_folder_elsewhere_must_be_named(trained, tmp_path):
+    """The Hub, or its cache, may know another data set by the same name."""
+    copy = shutil.copytree(trained, tmp_path / "copy", ignore=shutil.ignore_patterns(f.LOCAL))
+    name = f.read_config(copy)["training"]["dataset"]
+    sentence = f"{copy} was trained on {name}, a folder that is not here: name the data set with"
+    with pytest.raises(DatasetError, match=sentence):
+        evaluate.main([str(copy)])

@@ -93,6 +93,8 @@ def test_missing_and_damaged_config(tmp_path):
         ("~/pictures", "pictures"),
         ("C:\\Users\\jane\\pictures", "pictures"),
         ("cache=/home/jane/cache", "cache=cache"),
+        ("/home/jane/part=1/set", "set"),
+        ("cache=/home/jane/part=1/set", "cache=set"),
         (["/home/jane/a", "runs/b"], ["a", "runs/b"]),
         ("marmal88/skin_cancer", "marmal88/skin_cancer"),
         ("runs/first", "runs/first"),

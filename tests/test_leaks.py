@@ -135,7 +135,7 @@ def test_measuring_all_says_how_many_taught_the_model(made, trained, tmp_path, c
         assert metrics["data"]["seen"] == sizes | {"by": kind}
         sentence = (
             f"Not a test: {sizes['trained']} of the 140 pictures taught this model, and "
-            f"{sizes['validation']} more are of the part that it was selected and calibrated on"
+            f"{sizes['validation']} more belong to the part it was selected and calibrated on"
         )
         assert sentence in capsys.readouterr().out
         assert f"**{sentence}" in (tmp_path / kind / "report.md").read_text()

@@ -79,7 +79,7 @@ def test_a_package_that_is_not_installed_is_a_sentence(script, package, file, tm
 @pytest.mark.parametrize("name", ["tensroflow", "theano"])
 def test_a_misspelt_backend_is_named_first(name, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", name)
-    with pytest.raises(UserError, match=f"KERAS_BACKEND is '{name}', which is no backend"):
+    with pytest.raises(UserError, match=f"KERAS_BACKEND is '{name}', which is not a backend"):
         check_backend()
 
 

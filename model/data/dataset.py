@@ -20,7 +20,7 @@ from tqdm import tqdm
 from model.data.label_column import clean_labels, missing_column, read_labels
 from model.data.loading import load_tables, with_ids
 from model.data.tables import DatasetError, is_blank, listed
-from model.folder import replacing
+from model.folder import replacing, shareable, training_of
 from model.preprocessing import PREPROCESSING, PictureError, load_picture
 
 # Bytes. Larger arrays are memory-mapped, others are read into memory.
@@ -262,6 +262,19 @@ def rows_of_model(
         labels=config["labels"],
         classes=config["data"].get("classes"),
     )
+
+
+def dataset_of(folder: "str | Path", config: dict, named: str | None) -> str:
+    """The data set to read for a model folder: the one `named` or else that of its training. Raises
+    DatasetError if that was a folder that is not here, whose name the Hub may know too."""
+    dataset = named or training_of(folder, config)["dataset"]
+    local = "/" not in dataset or shareable(dataset) != dataset
+    if not named and local and not Path(dataset).exists():
+        raise DatasetError(
+            f"{folder} was trained on {dataset}, a folder that is not here: name the data set with "
+            "--dataset."
+        )
+    return dataset
 
 
 def data_name(dataset: str) -> str:

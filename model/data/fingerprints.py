@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.data.dataset import Rows, decode, load_rows, rows_of_model
+from model.data.dataset import Rows, dataset_of, decode, load_rows, rows_of_model
 from model.folder import (
     FINGERPRINTS,
     SPLIT,
@@ -29,7 +29,6 @@ from model.folder import (
     read_config,
     read_json,
     replacing,
-    training_of,
     write_checksums,
 )
 
@@ -190,7 +189,7 @@ def main(arguments=None) -> None:
     args = parser.parse_args(arguments)
 
     config, split = read_config(args.folder), read_json(args.folder / SPLIT)
-    rows = rows_of_model(config, args.dataset or training_of(args.folder, config)["dataset"])
+    rows = rows_of_model(config, dataset_of(args.folder, config, args.dataset))
     parts = (rows.take(rows.find(split[part])) for part in ("train", "validation"))
     train, validation = (with_fingerprints(part, args.cache).fingerprints for part in parts)
     own = Record(train, validation, _root(config["weights"]))

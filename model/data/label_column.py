@@ -11,6 +11,8 @@ def read_labels(table, column: str, name: str) -> list:
     """The cells of a label column of a datasets.Dataset, or the names of its class folders.
     Raises DatasetError if it lacks the column."""
     if column not in table.column_names:
+        for feature in table.features.values():
+            check_classes(name, getattr(feature, "names", None) or [])
         message = missing_column(name, column, table.column_names)
         raise DatasetError(message + expected_columns(name))
     feature = table.features[column]

@@ -79,7 +79,7 @@ def seen_text(data: dict) -> str:
     by = "their fingerprints" if seen["by"] == "fingerprints" else "their image_id alone"
     known = (
         f"{seen['trained']:,} of the {data['images']:,} pictures taught this model, and "
-        f"{seen['validation']:,} more are of the part that it was selected and calibrated on (by "
+        f"{seen['validation']:,} more belong to the part it was selected and calibrated on (by "
         f"{by})."
     )
     return f"Not a test: {known}" if seen["trained"] or seen["validation"] else known

@@ -33,8 +33,8 @@ def _record(option, name, folder, data):
     if record.unrecorded:
         print(
             f"{option} {name}: there is no record of the pictures that taught "
-            f"{', '.join(record.unrecorded)}, so nobody can tell whether they are among those that "
-            "this run validates and tests with"
+            f"{', '.join(record.unrecorded)}, so this run's validation and test pictures may be "
+            "among them"
         )
     return record
 

@@ -43,7 +43,6 @@ from model.folder import (
     read_config,
     read_json,
     shareable,
-    training_of,
     write_checksums,
     write_json,
     write_places,
@@ -95,7 +94,7 @@ def main(arguments=None) -> Path:
     folders = [run for run in runs if run.suffix != ".h5"]
     configs = [read_config(folder) for folder in folders]
     split = _common_split(folders, configs)
-    config, dataset = configs[-1], args.dataset or training_of(folders[-1], configs[-1])["dataset"]
+    config, dataset = configs[-1], data.dataset_of(folders[-1], configs[-1], args.dataset)
     rows = data.rows_of_model(config, dataset)
     size = config["input"]["height"], config["input"]["width"]
     held = rows.find(split["validation"])

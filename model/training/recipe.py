@@ -302,7 +302,8 @@ def _check(args):
         "mixup and cutmix exclude balance=class-weight",
     )
     refuse(
-        args.unlabelled and not args.teacher, "--unlabelled needs a --teacher: no labels to learn"
+        args.unlabelled and not args.teacher,
+        "--unlabelled needs a --teacher, since these images have no labels",
     )
     refuse(args.malignant and not args.task, "malignant is for --task binary")
     hub = args.private or args.revision
@@ -352,7 +353,11 @@ def _take_from_selected(values, given) -> int:
     try:
         selected = training_of(final, read_config(final))
         size, best = f"{selected['height']}x{selected['width']}", selected["best_epoch"]
-    except (ModelFolderError, KeyError) as error:
+    except KeyError as error:
+        raise RecipeError(
+            f"--final {final} is no run that can be repeated: its config.json has no {error}"
+        ) from None
+    except ModelFolderError as error:
         raise RecipeError(f"--final {final} is no run that can be repeated ({error})") from None
     if "final" in selected:
         raise RecipeError(f"--final {final}: that run is final; name the run that was selected")
