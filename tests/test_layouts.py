@@ -62,11 +62,12 @@ def test_ham10000_of_kaggle_is_the_same_set(kaggle, made, capsys):
     assert capsys.readouterr().out == shown
 
 
-def test_parts_of_a_set_are_no_classes(kaggle):
+@pytest.mark.parametrize("column", ["dx", "label"])
+def test_parts_of_a_set_are_no_classes(kaggle, column):
     (kaggle / "HAM10000_metadata.csv").unlink()
     parts = [f"{name}_images_part_{i}" for name in ("HAM10000", "ham10000") for i in (1, 2)]
     with pytest.raises(d.DatasetError) as error:
-        d.load_rows(kaggle, "label")
+        d.load_rows(kaggle, column)
     assert str(error.value) == (
         f"{kaggle}: the folders {', '.join(parts)} are parts of a set and not diagnoses. Put the "
         "CSV with the diagnoses beside them (for HAM10000, HAM10000_metadata.csv). "

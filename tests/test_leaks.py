@@ -81,7 +81,10 @@ def test_what_taught_the_first_of_a_chain_is_recorded_in_the_last(made, final, t
 def test_start_weights_without_a_record_are_named(made, final, tmp_path, capsys):
     start = older(final[0], tmp_path / "older")
     folder = run(made, tmp_path / "next", f"--epochs 1 --weights {start}")
-    sentence = f"--weights {start}: there is no record of the pictures that taught older, so nobody"
+    sentence = (
+        f"--weights {start}: there is no record of the pictures that taught older, so this run's "
+        "validation and test pictures may be among them\n"
+    )
     assert sentence in capsys.readouterr().out
     assert fp.read_record(folder).unrecorded == ["older"]
     run(made, tmp_path / "last", f"--epochs 1 --weights {folder}")
