@@ -19,7 +19,7 @@ import numpy as np
 
 from evaluate import tflite_probabilities
 from model.data import dataset as data
-from model.data.split import read_table
+from model.data.tables import read_table
 from model.evaluation.metrics import BINS, classification_metrics, draws, interval
 from model.evaluation.runs import at, row_of
 from model.folder import SPLIT, ModelFolderError, read_config, read_json, read_metrics

@@ -365,6 +365,5 @@ TEMPLATES.globals |= {"backbone_title": _title, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
 TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
 TEMPLATES.globals |= {"at": at, "calibration_text": calibration_text}
-TEMPLATES.globals |= {"counts": counts, "drawn": drawn}
-TEMPLATES.globals |= {"seen_text": seen_text}
+TEMPLATES.globals |= {"counts": counts, "drawn": drawn, "seen_text": seen_text}
 TEMPLATES.globals |= {"short": short, "span": span, "text": text, "value": value}
