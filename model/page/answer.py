@@ -9,7 +9,7 @@ import io
 from collections.abc import Sequence
 from html import escape
 
-from model.cam import COLOURS
+from model.cam import COLOURS, HALF, LEAST, shown, strengths
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import batch
@@ -48,6 +48,44 @@ def as_json(prediction, classifier, model: dict) -> dict:
         "confident": prediction.confident,
         "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
         "milliseconds": round(prediction.milliseconds, 1),
+    }
+
+
+def for_page(prediction, config: dict) -> dict:
+    """What answer.js shows."""
+    strength = strengths(prediction.evidence)
+    buffer = io.BytesIO()
+    shown(prediction.picture).save(buffer, "JPEG", quality=90)
+    return {
+        "probabilities": prediction.probabilities,
+        "suspicious": suspicious(prediction, config),
+        "confident": prediction.confident,
+        "notices": prediction.notices,
+        "set": None,
+        "milliseconds": round(prediction.milliseconds, 1),
+        "evidence": {
+            "height": strength.shape[0],
+            "width": strength.shape[1],
+            "maps": {
+                label: [round(float(value), 3) for value in strength[..., place].flat]
+                for place, label in enumerate(prediction.probabilities)
+            },
+        },
+        "picture": "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(),
+    }
+
+
+def view(classifier, language: str) -> dict:
+    """What answer.js needs besides the answer."""
+    calibration = classifier.config.get("calibration") or {}
+    return {
+        "labels": classifier.labels,
+        "names": {label: name(language, label) for label in classifier.labels},
+        "suspicious": {
+            "labels": calibration.get("suspicious"),
+            "threshold": calibration.get("threshold"),
+        },
+        "look": {"colours": COLOURS, "half": HALF, "least": LEAST},
     }
 
 
@@ -250,29 +288,21 @@ def lead(labels: list[str], language: str) -> str:
     return text(language, key, n=number(len(labels), language))
 
 
-def translations(classifier) -> dict[str, dict[str, str]]:
-    """{language: {key: text}} for the browser: texts.json, and HTML composed from it, whose keys
-    start with html_."""
-    translated = {}
-    for language, texts in TEXTS.items():
-        t = {key: escape(value, quote=False) for key, value in texts.items()}
-        notice = classifier.notice and escape(texts["kept_copy"] or classifier.notice)
-        bounds = {
-            "pictures": batch.MAX_PICTURES,
-            "megabytes": batch.MAX_BYTES // 1_000_000,
-            "picture_megabytes": batch.MAX_PICTURE_BYTES // 1_000_000,
-        }
-        introduction = escape(lead(classifier.labels, language))
-        translated[language] = texts | {
-            "batch_hint": text(language, "batch_hint", **bounds),
-            "html_title": f"<h1>{t['title']}</h1><p class='lead'>{introduction}</p>",
-            "html_no_diagnosis": f"<strong>{t['no_diagnosis']}</strong> {notice}",
-            "html_hints": f"<p>{t['framing']}</p><p>{t['privacy']}</p>",
-            "html_answer_empty": f"<div class='empty'>{t['answer_empty']}</div>",
-            "html_batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
-            "html_legend": legend(language),
-            "html_glossary": glossary(classifier.labels, language),
-            "html_about": f"<h2>{t['about_heading']}</h2>"
-            f"<p>{escape(about(classifier, language))}</p>",
-        }
-    return translated
+def html(classifier, language: str) -> dict[str, str]:
+    """The page's fixed parts as HTML, by name."""
+    t = {key: escape(value, quote=False) for key, value in TEXTS[language].items()}
+    notice = classifier.notice and escape(t["kept_copy"] or classifier.notice)
+    bounds = {
+        "pictures": batch.MAX_PICTURES,
+        "megabytes": batch.MAX_BYTES // 1_000_000,
+        "picture_megabytes": batch.MAX_PICTURE_BYTES // 1_000_000,
+    }
+    introduction = escape(lead(classifier.labels, language))
+    return {
+        "title": f"<h1>{t['title']}</h1><p class='lead'>{introduction}</p>",
+        "no_diagnosis": f"<strong>{t['no_diagnosis']}</strong> {notice}",
+        "batch_hint": escape(text(language, "batch_hint", **bounds)),
+        "batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
+        "glossary": glossary(classifier.labels, language),
+        "about": f"<h2>{t['about_heading']}</h2><p>{escape(about(classifier, language))}</p>",
+    }

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from model.cam import LEAST, overlay, shown, strengths
 from model.labels import display_name
 from model.page import answer, batch, limits
-from model.page.examples import Examples
-from model.page.texts import ENGLISH, language_of, name, sentence, text
+from model.page.texts import ENGLISH, TEXTS, sentence, text
 from model.preprocessing import PictureError
 
 
@@ -33,11 +31,6 @@ def inside(room: limits.Room, language: str):
         raise problem(sentence(error, language)) from None
 
 
-def spoken(request: gr.Request) -> str:
-    """The language of the page that a request comes from."""
-    return language_of(request.headers.get("accept-language"))
-
-
 def _decoded(url: str) -> bytes:
     """The content of a data: URL; nothing if it is not base64."""
     try:
@@ -56,9 +49,8 @@ class Calls:
     own, and gr.File would make an empty temporary file for each.
     """
 
-    def __init__(self, classifier, folder: Path, model: dict, examples: Examples):
+    def __init__(self, classifier, folder: Path, model: dict):
         self.classifier, self.folder, self.model = classifier, folder, model
-        self.examples = examples
         self.room = limits.Room(limits.SEATS, limits.WAITING)
         self.batches = limits.Room(limits.BATCHES, 0)
 
@@ -97,50 +89,20 @@ class Calls:
             prediction = self._classified(picture, ENGLISH)
         return answer.as_json(prediction, self.classifier, self.model)
 
-    def answer_page(self, picture: dict | None, request: gr.Request):
-        """Classify a picture for the page. Returns a value for each output in `_one_picture`: the
-        summary, the two parts to show, what `switch` needs, the probabilities, the choice of
-        diagnosis, the evidence map of the first one, and its description. Raises gr.Error."""
-        language, labels = spoken(request), self.classifier.labels
-        with inside(self.room, language):
-            prediction = self._classified(picture, language)
-            # Kept for the session, so that `switch` need not classify again.
-            seen = shown(prediction.picture), strengths(prediction.evidence)
-            top = prediction.top(1)[0][0]
-            image, words = self._map(seen, top, language)
-        shares = {name(language, label): p for label, p in prediction.probabilities.items()}
-        return (
-            answer.summary(prediction, self.classifier.config, language),
-            gr.Column(visible=True),
-            gr.Row(visible=True),
-            seen,
-            gr.Label(shares, show_heading=prediction.confident),
-            gr.Dropdown([(name(language, label), label) for label in labels], value=top),
-            image,
-            words,
-        )
+    def classify(self, request: dict) -> dict:
+        """Classify for the page: {path, language} to what answer.js shows, or {error: sentence}."""
+        language = request.get("language") if request.get("language") in TEXTS else ENGLISH
+        try:
+            with inside(self.room, language):
+                prediction = self._classified({"path": request.get("path")}, language)
+                return answer.for_page(prediction, self.classifier.config)
+        except gr.Error as error:
+            return {"error": error.message}
 
-    def switch(self, seen: tuple | None, label: str, request: gr.Request):
-        """The evidence map and the description of another label. `seen` is what `answer_page` kept:
-        the picture as shown and its strengths float32 [h, w, k], 0 to 1. Raises gr.Error if it has
-        been deleted."""
-        language = spoken(request)
-        if seen is None:
-            raise problem(text(language, "error_gone"))
-        return self._map(seen, label, language)
-
-    def _map(self, seen: tuple, label: str, language: str):
-        """The evidence for one label over the picture, and what the label means."""
-        picture, strength = seen
-        strength = strength[..., self.classifier.labels.index(label)]
-        alt = "map_alt" if strength.max() > LEAST else "map_none"
-        alt = text(language, alt, name=name(language, label))
-        return gr.Image(overlay(picture, strength), alt_text=alt), answer.diagnosis(label, language)
-
-    def answer_many(self, files: list[dict] | None, request: gr.Request, progress=gr.Progress()):
+    def answer_many(self, language: str, files: list[dict] | None, progress=gr.Progress()):
         """Classify pictures and zips of pictures: the table as HTML, and a button that downloads
         it as CSV. Raises gr.Error."""
-        language, labels = spoken(request), self.classifier.labels
+        labels = self.classifier.labels
         paths, unit = [file["path"] for file in files or []], text(language, "batch_progress")
         with inside(self.batches, language):
             rows = batch.classify_many(
@@ -155,14 +117,3 @@ class Calls:
             raise problem(text(language, "error_disk")) from None
         download = gr.DownloadButton(value=str(path), interactive=True)
         return answer.table(rows, labels, language), download
-
-    def show_examples(self, request: gr.Request):
-        """The gallery of examples, and whether its part of the page is visible."""
-        language = spoken(request)
-        found = self.examples.read()
-        items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in found]
-        return gr.Gallery(items), gr.Column(visible=bool(items))
-
-    def take_example(self, event: gr.SelectData):
-        """The path of the example that was clicked."""
-        return str(self.examples.read()[event.index].path)

@@ -1,18 +1,18 @@
 """The page: its components, what happens when they are used, and how it is served."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
-from model.folder import training_of
 from model.page import answer, batch
 from model.page.bodies import BOUNDED
 from model.page.calls import Calls
 from model.page.examples import Examples
 from model.page.limits import THREADS
-from model.page.private import private_tab
-from model.page.texts import ENGLISH, text
+from model.page.served import ADDRESS, Files
+from model.page.texts import ENGLISH, TEXTS, text
 from model.page.uploads import EVERY, KEEP
 
 
@@ -29,29 +29,22 @@ def build(
         "id": named.partition("@")[0] if hub else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
     }
-    own = training_of(classifier.folder, classifier.config).get("dataset", "")
-    examples = Examples(classifier.folder, dataset or own, wanted=bool(dataset))
-    calls = Calls(classifier, folder, model, examples)
-    i18n = gr.I18n(**answer.translations(classifier))
+    examples = Examples(classifier.folder, dataset or "", wanted=bool(dataset)).read()
+    files = Files(classifier, model, examples)
+    calls = Calls(classifier, folder, model)
     title = text(ENGLISH, "title")
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(EVERY, KEEP)) as page:
-        gr.HTML(i18n("html_title"))
-        gr.HTML(i18n("html_no_diagnosis"), elem_id="no_diagnosis")
-        with gr.Tab(i18n("tab_one")):
-            _one_picture(i18n, calls, page)
-        routes = private_tab(classifier, i18n)
-        with gr.Tab(i18n("tab_many")):
-            _many_pictures(i18n, calls)
-        with gr.Accordion(i18n("glossary_heading"), open=False):
-            gr.HTML(i18n("html_glossary"))
-        gr.HTML(i18n("html_about"), elem_classes="small")
+        gr.Navbar(main_page_name=text(ENGLISH, "language"))
+        _page(classifier, calls, files, ENGLISH)
         _endpoints(calls)
+    for language in TEXTS:
+        if language != ENGLISH:
+            with page.route(text(language, "language"), f"/{language}"):
+                _page(classifier, calls, files, language)
     beside = Path(__file__)
     return page, {
-        "i18n": i18n,
         "theme": theme(),
         "css_paths": beside.with_name("page.css"),
-        "js": beside.with_name("page.js").read_text(encoding="utf-8"),
         "footer_links": ["api", "gradio"],
         "max_file_size": batch.MAX_BYTES,
         "run_history": False,
@@ -59,94 +52,82 @@ def build(
         "mcp_server": True,
         "state_session_capacity": 300,
         "max_threads": THREADS,
-        "app_kwargs": {"routes": routes} | BOUNDED,
+        "app_kwargs": {"routes": files.routes} | BOUNDED,
     }
 
 
-# Makes screen readers announce changes.
-LIVE = "element.ariaLive = 'polite'"
 PRIVATE = {"api_visibility": "private"}
 # Gradio's default is one call at a time; Calls limits concurrency itself. For preprocess=False, see
 # Calls.
 CLASSIFIES = {"concurrency_limit": None, "preprocess": False}
 
 
-def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
-    with gr.Row():
-        with gr.Column(min_width=300):
-            picture = gr.Image(
-                sources=["upload", "webcam", "clipboard"],
-                height=320,
-                label=i18n("picture"),
-                buttons=[],
-                elem_id="picture",
-            )
-            button = gr.Button(i18n("classify"), variant="primary")
-            gr.HTML(i18n("html_hints"), elem_classes="small")
-        with gr.Column(min_width=300):
-            summary = gr.HTML(i18n("html_answer_empty"), elem_id="summary", js_on_load=LIVE)
-            with gr.Column(visible=False) as answered:
-                shares = gr.Label(
-                    label=i18n("probabilities"),
-                    num_top_classes=len(calls.classifier.labels),
-                    elem_id="shares",
-                )
-    with gr.Row(visible=False) as explained:
-        with gr.Column(min_width=300):
-            image = gr.Image(
-                label=i18n("map"),
-                interactive=False,
-                buttons=["fullscreen"],
-                format="webp",
-                height=320,
-            )
-            gr.HTML(i18n("html_legend"))
-        with gr.Column(min_width=300):
-            choice = gr.Dropdown(label=i18n("map_for"), interactive=True, filterable=False)
-            words = gr.HTML()
-    with gr.Column(visible=False) as offered:
-        gallery = gr.Gallery(
-            label=i18n("examples"),
-            allow_preview=False,
-            interactive=False,
-            buttons=[],
-            elem_id="examples",
-            height="auto",
-        )
-        gr.HTML(i18n("examples_credit"), elem_classes="small")
+def _page(classifier, calls: Calls, files: Files, language: str) -> None:
+    """The whole page in one language."""
+    html = answer.html(classifier, language)
+    gr.HTML(html["title"], js_on_load=_starts(language))
+    gr.HTML(html["no_diagnosis"], elem_id="no_diagnosis")
+    with gr.Tabs():
+        with gr.Tab(text(language, "tab_one")):
+            _drawn("one", calls, files, language)
+        with gr.Tab(text(language, "tab_private")):
+            _drawn("private", calls, files, language)
+        with gr.Tab(text(language, "tab_many")):
+            _many_pictures(calls, language)
+        with gr.Tab(text(language, "tab_compare")):
+            _drawn("compare", calls, files, language)
+    with gr.Accordion(text(language, "glossary_heading"), open=False):
+        gr.HTML(html["glossary"])
+    gr.HTML(html["about"], elem_classes="small")
 
-    seen = gr.State(time_to_live=KEEP)
-    button.click(
-        calls.answer_page,
-        picture,
-        [summary, answered, explained, seen, shares, choice, image, words],
-        show_progress_on=summary,
-        scroll_to_output=True,
-        **PRIVATE,
-        **CLASSIFIES,
+
+def _starts(language: str) -> str:
+    """JavaScript that runs once a page is there."""
+    return f"""
+        document.documentElement.lang = "{language}";
+        document.title = {json.dumps(text(language, "title"))};
+    """
+
+
+def _drawn(name: str, calls: Calls, files: Files, language: str) -> None:
+    """A tab that a module of `model/page/browser` draws."""
+
+    def classify(request: dict) -> dict:
+        return calls.classify(request)
+
+    load = f"""
+        const root = (window.gradio_config?.root ?? location.origin).replace(/\\/$/, "");
+        const base = root + "{ADDRESS}/{files.version}/";
+        const [module, page] = await Promise.all([
+            import(base + "{name}.js"),
+            fetch(base + "page.{language}.json").then(response => response.json())]);
+        module.fill(element.querySelector(".tab"), page, base, {{server, upload}});
+    """
+    gr.HTML(
+        html_template=f'<div class="tab {name}"></div>',
+        js_on_load=f"(async () => {{{load}}})()",
+        server_functions=[classify],
+        elem_id=name,
     )
-    hidden = {"show_progress": "hidden"} | PRIVATE
-    # The browser clears the answer itself: a reply from the server could arrive late and clear the
-    # answer to the new picture.
-    hide, empty = json.dumps(gr.update(visible=False)), json.dumps(str(i18n("html_answer_empty")))
-    forget = f"() => [{empty}, {hide}, {hide}]"
-    picture.change(None, None, [summary, answered, explained], js=forget, **PRIVATE)
-    choice.input(calls.switch, [seen, choice], [image, words], **hidden)
-    gallery.select(calls.take_example, None, picture, **hidden)
-    page.load(calls.show_examples, None, [gallery, offered], **hidden)
 
 
-def _many_pictures(i18n: gr.I18n, calls: Calls) -> None:
+def _many_pictures(calls: Calls, language: str) -> None:
     # No file_types: they go by what the visitor's system knows of endings, so one .hif among the
     # pictures would be refused. `classify_many` judges each file by its content.
-    files = gr.File(file_count="multiple", label=i18n("batch_files"), elem_id="files")
-    gr.HTML(i18n("batch_hint"), elem_classes="small")
+    html = answer.html(calls.classifier, language)
+    files = gr.File(file_count="multiple", label=text(language, "batch_files"), elem_id="files")
+    gr.HTML(html["batch_hint"], elem_classes="small")
     with gr.Row():
-        button = gr.Button(i18n("batch_classify"), variant="primary")
-        download = gr.DownloadButton(i18n("batch_csv"), interactive=False)
-    table = gr.HTML(i18n("html_batch_empty"), elem_id="table", js_on_load=LIVE)
+        button = gr.Button(text(language, "batch_classify"), variant="primary")
+        download = gr.DownloadButton(text(language, "batch_csv"), interactive=False)
+    table = gr.HTML(html["batch_empty"], elem_id="table", js_on_load="element.ariaLive = 'polite'")
     button.click(
-        calls.answer_many, files, [table, download], show_progress_on=table, **PRIVATE, **CLASSIFIES
+        partial(calls.answer_many, language),
+        files,
+        [table, download],
+        show_progress_on=table,
+        **PRIVATE,
+        **CLASSIFIES,
     )
 
 
