@@ -21,7 +21,7 @@ MOST, MOST_UPLOADED = MAX_BYTES * 4 // 3 + AROUND, batch.MAX_BYTES + AROUND
 async def too_large(request: Request, _: Exception | None = None) -> Response:
     """Status 413 and a sentence, in the language of the page that the request comes from: as JSON,
     or for an upload as plain text, which Gradio shows as it is."""
-    language = language_of(request.headers.get("accept-language"))
+    language = language_of(request.headers.get("referer"))
     if request.scope["path"] == UPLOAD:
         said = text(language, "error_batch_large", megabytes=batch.MAX_BYTES // 1_000_000)
         return PlainTextResponse(said, status_code=413)

@@ -12,7 +12,7 @@ from model.page.calls import Calls
 from model.page.examples import Examples
 from model.page.limits import THREADS
 from model.page.served import ADDRESS, Files
-from model.page.texts import ENGLISH, TEXTS, text
+from model.page.texts import ENGLISH, TEXTS, gradio_words, text
 from model.page.uploads import EVERY, KEEP
 
 
@@ -43,6 +43,7 @@ def build(
                 _page(classifier, calls, files, language)
     beside = Path(__file__)
     return page, {
+        "i18n": gr.I18n(**gradio_words()),
         "theme": theme(),
         "css_paths": beside.with_name("page.css"),
         "footer_links": ["api", "gradio"],
@@ -65,7 +66,8 @@ CLASSIFIES = {"concurrency_limit": None, "preprocess": False}
 def _page(classifier, calls: Calls, files: Files, language: str) -> None:
     """The whole page in one language."""
     html = answer.html(classifier, language)
-    gr.HTML(html["title"], js_on_load=_starts(language))
+    begin = _starts(files, f'begin("{language}", {json.dumps([*TEXTS])}, root)')
+    gr.HTML(html["title"], js_on_load=begin)
     gr.HTML(html["no_diagnosis"], elem_id="no_diagnosis")
     with gr.Tabs():
         with gr.Tab(text(language, "tab_one")):
@@ -81,11 +83,12 @@ def _page(classifier, calls: Calls, files: Files, language: str) -> None:
     gr.HTML(html["about"], elem_classes="small")
 
 
-def _starts(language: str) -> str:
-    """JavaScript that runs once a page is there."""
+def _starts(files: Files, call: str) -> str:
+    """JavaScript that calls a function of browser/start.js."""
     return f"""
-        document.documentElement.lang = "{language}";
-        document.title = {json.dumps(text(language, "title"))};
+        const root = window.gradio_config?.root ?? location.origin;
+        const address = root.replace(/\\/$/, "") + "{ADDRESS}/{files.version}/start.js";
+        import(address).then(start => start.{call});
     """
 
 
@@ -95,17 +98,9 @@ def _drawn(name: str, calls: Calls, files: Files, language: str) -> None:
     def classify(request: dict) -> dict:
         return calls.classify(request)
 
-    load = f"""
-        const root = (window.gradio_config?.root ?? location.origin).replace(/\\/$/, "");
-        const base = root + "{ADDRESS}/{files.version}/";
-        const [module, page] = await Promise.all([
-            import(base + "{name}.js"),
-            fetch(base + "page.{language}.json").then(response => response.json())]);
-        module.fill(element.querySelector(".tab"), page, base, {{server, upload}});
-    """
     gr.HTML(
         html_template=f'<div class="tab {name}"></div>',
-        js_on_load=f"(async () => {{{load}}})()",
+        js_on_load=_starts(files, f'draw(element, "{name}", "{language}", {{server, upload}})'),
         server_functions=[classify],
         elem_id=name,
     )

@@ -2,7 +2,7 @@
 
 from model import cam, lens, quality
 from model.page import answer
-from model.page.texts import TEXTS
+from model.page.texts import GRADIO, TEXTS
 from model.preprocessing import MAX_BYTES, MAX_PIXELS
 
 
@@ -12,6 +12,7 @@ def settings(classifier, model: dict, language: str) -> dict:
     return {
         "language": language,
         "words": TEXTS[language],
+        "gradio": GRADIO.get(language),
         "model": model,
         "most_bytes": MAX_BYTES,
         "most_pixels": MAX_PIXELS,

@@ -1,15 +1,29 @@
-"""What the page says, in English and Bahasa Indonesia: texts.json, which the browser gets too.
+"""What the page says, in English and Bahasa Indonesia: texts.json, and gradio.json for Gradio's
+own words.
 
 text("id", "time", milliseconds=41)      "Dihitung dalam 41 ms."
 """
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 TEXTS: dict[str, dict[str, str]] = json.loads(
     Path(__file__).with_name("texts.json").read_text(encoding="utf-8")
 )
 ENGLISH = "en"
+GRADIO: dict[str, dict[str, str]] = json.loads(
+    Path(__file__).with_name("gradio.json").read_text(encoding="utf-8")
+)
+# The languages that Gradio knows.
+_OTHERS = """ar ca ckb de es et eu fa fi fr he hi id ja ko lt nb nl pl pt pt-BR ro ru sv ta th tr uk
+ur uz zh-CN zh-TW""".split()
+
+
+def gradio_words() -> dict[str, dict[str, str]]:
+    """Gradio's own words for `gr.I18n`: English, whatever the browser's language, since the page
+    around them is. browser/gradio.js translates them for a page in another language."""
+    return dict.fromkeys([ENGLISH, *_OTHERS], GRADIO["english"])
 
 
 def text(language: str, key: str, **values) -> str:
@@ -28,11 +42,10 @@ def name(language: str, label: str) -> str:
     return known if known.lower() == label.lower() else f"{known} ({label})"
 
 
-def language_of(accept: str | None) -> str:
-    """The page's language for an Accept-Language header. Only its first choice counts, as in
-    Gradio's browser code, so that the answer is in the language of the page around it."""
-    first = (accept or "").split(",")[0].split(";")[0].split("-")[0].strip().lower()
-    return first if first in TEXTS else ENGLISH
+def language_of(address: str | None) -> str:
+    """The language of the page at an address, such as that of a request's Referer."""
+    place = urlsplit(address or "").path.rstrip("/").rpartition("/")[2]
+    return place if place in TEXTS else ENGLISH
 
 
 def number(value: float, language: str, digits: int = 0) -> str:

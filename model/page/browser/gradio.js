@@ -1,0 +1,28 @@
+// Gradio takes its own words, such as those in its field for files, from the browser's language, or
+// has them in English only. model/page/texts.py makes them English in every language; here they are
+// translated on the page of another language.
+
+/** Replace Gradio's words on the page, now and later; `words` is {English: other}. */
+export function translate(words) {
+    const attributes = ["aria-label", "title"];
+
+    function tidy(root) {
+        if (root.nodeType === Node.TEXT_NODE) {
+            const better = words[root.data.trim()];
+            if (better) root.data = root.data.replace(root.data.trim(), better);
+        }
+        for (const name of attributes) {
+            const better = words[root.getAttribute?.(name)];
+            if (better) root.setAttribute(name, better);
+        }
+        root.childNodes.forEach(tidy);
+    }
+
+    tidy(document.body);
+    new MutationObserver(changes => {
+        for (const {target, addedNodes, type} of changes)
+            (type === "childList" ? addedNodes : [target]).forEach(tidy);
+    }).observe(document.body, {
+        childList: true, characterData: true, subtree: true, attributeFilter: attributes,
+    });
+}

@@ -1,0 +1,24 @@
+// What Gradio's page calls first: for the page as a whole, and for each tab that a module draws.
+import {translate} from "./gradio.js";
+
+const base = new URL(".", import.meta.url).href;
+const settings = language => fetch(`${base}page.${language}.json`).then(reply => reply.json());
+
+/** Begin a page of one of `languages`; the first is that of the address without a language. */
+export async function begin(language, languages, root = location.origin) {
+    const preferred = navigator.language.split("-")[0];
+    const chosen = document.referrer.startsWith(root); // comes from another page of ours
+    if (language === languages[0] && languages.slice(1).includes(preferred) && !chosen)
+        return location.replace(`${root.replace(/\/$/, "")}/${preferred}${location.search}`);
+    document.documentElement.lang = language;
+    const {words, gradio} = await settings(language);
+    document.title = words.title;
+    if (gradio) translate(gradio);
+}
+
+/** Let the module `name` fill a tab. `gradio` holds the functions that gr.HTML offers: {server,
+ * upload}. */
+export async function draw(element, name, language, gradio) {
+    const [module, page] = await Promise.all([import(`${base}${name}.js`), settings(language)]);
+    module.fill(element.querySelector(".tab"), page, base, gradio);
+}
