@@ -34,7 +34,6 @@ def build(
     calls = Calls(classifier, folder, model)
     title = text(ENGLISH, "title")
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(EVERY, KEEP)) as page:
-        gr.Navbar(main_page_name=text(ENGLISH, "language"))
         _page(classifier, calls, files, ENGLISH)
         _endpoints(calls)
     for language in TEXTS:
@@ -46,7 +45,7 @@ def build(
         "i18n": gr.I18n(**gradio_words()),
         "theme": theme(),
         "css_paths": beside.with_name("page.css"),
-        "footer_links": ["api", "gradio"],
+        "footer_links": [],
         "max_file_size": batch.MAX_BYTES,
         "run_history": False,
         "enable_monitoring": False,
@@ -65,6 +64,7 @@ CLASSIFIES = {"concurrency_limit": None, "preprocess": False}
 
 def _page(classifier, calls: Calls, files: Files, language: str) -> None:
     """The whole page in one language."""
+    gr.Navbar(main_page_name=text(ENGLISH, "language"))  # the switch of languages
     html = answer.html(classifier, language)
     begin = _starts(files, f'begin("{language}", {json.dumps([*TEXTS])}, root)')
     gr.HTML(html["title"], js_on_load=begin)

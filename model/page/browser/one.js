@@ -4,46 +4,52 @@ import {box} from "./elements.js";
 import {picker} from "./picker.js";
 import {speaker} from "./words.js";
 
-/** A function from a File to the server's answer, or {error: sentence}. `server` and `upload` are
- * those of Gradio's gr.HTML. */
-export const classifier = (page, {server, upload}) => async file => {
+/** Fill the tab into `place`. `gradio` holds the functions of Gradio's gr.HTML: {server, upload}.
+ * `answered` is called with each answer, and with null when it no longer holds. */
+export function fill(place, page, base, {server, upload}, answered = () => {}) {
     const {text} = speaker(page);
-    if (file.size > page.most_bytes)
-        return {error: text("error_bytes", {megabytes: page.most_bytes / 1e6})};
-    try {
-        const {path} = await upload(file);
-        return await server.classify({path, language: page.language});
-    } catch {
-        return {error: text("error_unreachable")};
-    }
-};
-
-/** Show an answer where the visitor sees it, also on a phone. */
-export function reveal(place) {
-    const {top, bottom} = place.getBoundingClientRect();
-    if (top < 0 || Math.min(bottom, top + 200) > innerHeight)
-        place.scrollIntoView({behavior: "smooth", block: "start"});
-}
-
-/** Fill the tab into `place`. */
-export function fill(place, page, base, gradio) {
-    const classify = classifier(page, gradio);
     const source = box("source"), answer = box("answer");
-    answer.ariaLive = "polite";
     let asked = 0;
     place.replaceChildren(box("columns", source, answer));
-    show(answer, null, page);
+
+    function put(result) {
+        show(answer, result, page);
+        answered(result?.error ? null : result);
+    }
+
+    async function classify(file) {
+        if (file.size > page.most_bytes)
+            return {error: text("error_bytes", {megabytes: page.most_bytes / 1e6})};
+        try {
+            const {path} = await upload(file);
+            return await server.classify({path, language: page.language});
+        } catch {
+            return {error: text("error_unreachable")};
+        }
+    }
+
+    put(null);
     picker(source, page, base, {
         changed() {
             asked++; // what is still under way is obsolete
-            show(answer, null, page);
+            put(null);
         },
-        async take(file) {
+        async take(file, name) {
             const mine = ++asked;
             showBusy(answer, page);
             reveal(answer);
             const result = await classify(file);
-            if (mine === asked) show(answer, result, page);
+            if (mine !== asked) return;
+            put({...result, name});
+            reveal(answer);
         },
     });
+}
+
+/** Scroll to an answer that the visitor cannot see, as on a phone. */
+export function reveal(place) {
+    const {top} = place.getBoundingClientRect();
+    if (top >= 0 && top < 0.6 * innerHeight) return;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.scrollIntoView({behavior: calm ? "instant" : "smooth", block: "start"});
 }
