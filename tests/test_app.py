@@ -270,16 +270,16 @@ def test_both_endpoints_are_mcp_tools(page, trained, picture):
 @pytest.mark.parametrize("language", ["en", "id"])
 def test_a_picture_that_was_deleted_meanwhile_gets_one_sentence(page, picture, language):
     caller = load.Caller(httpx.URL(page).port)
-    caller.headers = {"Accept-Language": language}
     sent = caller.upload(picture.read_bytes())
     Path(sent["path"]).unlink()
-    assert text(language, "error_missing") in (table := caller.queued([sent], "answer_many"))
+    table = caller.queued([sent], f"answer_many_{language}")
+    assert text(language, "error_missing") in table
     assert str(Path(sent["path"]).parent) not in table
-    for endpoint in ("answer_page", "predict", "analyze"):
+    assert caller.shown(sent, language) == {"error": text(language, "error_missing")}
+    for endpoint in ("predict", "analyze"):
         with pytest.raises(load.LoadError) as caught:
             caller.queued(sent, endpoint)
-        spoken = language if endpoint == "answer_page" else "en"
-        assert str(caught.value) == text(spoken, "error_missing")
+        assert str(caught.value) == text("en", "error_missing")
 
 
 def test_a_system_without_mime_types_refuses_no_picture_by_its_ending(trained, picture, tmp_path):
@@ -295,7 +295,7 @@ def test_a_system_without_mime_types_refuses_no_picture_by_its_ending(trained, p
             sent.append({"path": path, "meta": {"_type": "gradio.FileData"}})
             if name != "x.txt":
                 assert len(caller.queued(sent[-1], "predict")) == len(LABELS)
-        table = caller.queued(sent, "answer_many")
+        table = caller.queued(sent, "answer_many_en")
         assert table.count("<img") == 4 and text("en", "error_unreadable") in table
 
 

@@ -100,9 +100,7 @@ def test_past_the_bound_everybody_is_told_so_at_once_and_afterwards_served(train
             assert time.monotonic() - start < 2
             with pytest.raises(load.LoadError, match=busy):  # the queue, as the page asks
                 callers[3].queued(sent[3], "predict")
-            callers[3].headers = {"Accept-Language": "id"}
-            with pytest.raises(load.LoadError, match=text("id", "error_busy")):  # the page itself
-                callers[3].queued(sent[3], "answer_page")
+            assert callers[3].shown(sent[3], "id") == {"error": text("id", "error_busy")}
             with pytest.raises(Exception, match=busy):
                 client.predict(handle_file(tmp_path / "lesion.jpg"), api_name="/predict")
             assert answers == []

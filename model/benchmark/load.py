@@ -77,8 +77,17 @@ class Caller:
         body = json.dumps({"data": [sent]}).encode()
         return json.loads(self.request("POST", f"{API}/run/{name}", body, JSON))["data"][0]
 
+    def shown(self, sent, language: str = "en") -> dict:
+        """The answer that the page shows, or {error: sentence}, asked for as the page does."""
+        components = json.loads(self.request("GET", "/config"))["components"]
+        place = next(c["id"] for c in components if c["props"].get("elem_id") == "one")
+        call = {"session_hash": self.session, "component_id": place, "fn_name": "classify"}
+        call["data"] = {"path": sent["path"], "language": language}
+        body = json.dumps(call).encode()
+        return json.loads(self.request("POST", f"{API}/component_server", body, JSON))
+
     def queued(self, sent, name: str = "predict"):
-        """The answer of an endpoint through the queue, as the page and gradio_client call it."""
+        """The answer of an endpoint through the queue, as gradio_client calls it."""
         if not self.endpoints:
             calls = json.loads(self.request("GET", "/config"))["dependencies"]
             self.endpoints = {call["api_name"]: call["id"] for call in calls}

@@ -89,12 +89,14 @@ class Calls:
             prediction = self._classified(picture, ENGLISH)
         return answer.as_json(prediction, self.classifier, self.model)
 
-    def classify(self, request: dict) -> dict:
+    def classify(self, asked: dict) -> dict:
         """Classify for the page: {path, language} to what answer.js shows, or {error: sentence}."""
-        language = request.get("language") if request.get("language") in TEXTS else ENGLISH
+        asked = asked if isinstance(asked, dict) else {}
+        language = asked.get("language")
+        language = language if language in [*TEXTS] else ENGLISH
         try:
             with inside(self.room, language):
-                prediction = self._classified({"path": request.get("path")}, language)
+                prediction = self._classified({"path": str(asked.get("path") or "")}, language)
                 return answer.for_page(prediction, self.classifier.config)
         except gr.Error as error:
             return {"error": error.message}

@@ -121,6 +121,7 @@ def _many_pictures(calls: Calls, language: str) -> None:
         files,
         [table, download],
         show_progress_on=table,
+        api_name=f"answer_many_{language}",
         **PRIVATE,
         **CLASSIFIES,
     )
