@@ -29,7 +29,6 @@ export function reveal(place) {
 export function fill(place, page, base, gradio) {
     const classify = classifier(page, gradio);
     const source = box("source"), answer = box("answer");
-    answer.ariaLive = "polite";
     let asked = 0;
     place.replaceChildren(box("columns", source, answer));
     show(answer, null, page);
@@ -38,12 +37,12 @@ export function fill(place, page, base, gradio) {
             asked++; // what is still under way is obsolete
             show(answer, null, page);
         },
-        async take(file) {
+        async take(file, name) {
             const mine = ++asked;
             showBusy(answer, page);
             reveal(answer);
             const result = await classify(file);
-            if (mine === asked) show(answer, result, page);
+            if (mine === asked) show(answer, {...result, name}, page);
         },
     });
 }
