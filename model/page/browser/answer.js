@@ -24,12 +24,12 @@ const list = (sentences, className = "") => sentences.length > 1
     ? make("ul", {className}, ...sentences.map(sentence => make("li", {}, sentence)))
     : make("p", {className}, ...sentences);
 
-function verdictBox({kind, title, reasons, sentences, rates}) {
+function verdictBox({kind, title, reasons, sentences, chosen, rates}) {
     const mark = make("span", {className: "mark", ariaHidden: "true"}, MARKS[kind]);
     const words = box("words", make("h2", {}, title));
     if (reasons.length) words.append(list(reasons));
-    words.append(make("p", {}, sentences.join(" ")));
-    if (rates.length) words.append(make("p", {className: "small"}, rates.join(" ")));
+    words.append(
+        ...paragraphs(sentences), ...paragraphs(chosen, "own"), ...paragraphs(rates, "small"));
     return box(`box ${kind}`, mark, words);
 }
 
@@ -41,11 +41,13 @@ function bars(answer, page, choose) {
         const input = make("input", {
             type: "radio", name, checked: label === first, onchange: () => choose(label),
         });
-        const counts = suspects.includes(label), bar = make("i");
+        const counts = suspects.includes(label), words = make("span", {}, page.names[label]);
+        if (counts)
+            words.append("\u00a0", make("span", {role: "img", ariaLabel: text("sum_counts")}, "▲"));
+        const bar = make("i");
         bar.style.width = `${100 * p}%`;
-        return make("label", {className: counts ? "share counts" : "share"}, input,
-            make("span", {}, page.names[label], counts ? " ▲" : ""),
-            make("span", {className: "p"}, probability(p)), bar);
+        return make("label", {className: counts ? "share counts" : "share"},
+            input, words, make("span", {}, probability(p)), bar);
     });
     const hint = suspects.length
         ? `${text("sum_choose")} ▲: ${text("sum_counts")}.` : text("sum_choose");

@@ -12,9 +12,10 @@ function svg(tag, attributes, ...children) {
     return node;
 }
 
+const most = ({evidence}, label) => Math.max(...evidence.maps[label]);
+
 /** Whether anything stands out for a diagnosis. */
-export const standsOut = ({evidence}, label, {look}) =>
-    Math.max(...evidence.maps[label]) > look.least;
+export const standsOut = (answer, label, {look}) => most(answer, label) > look.least;
 
 // The edges between cells inside and outside, as the path of an SVG of one unit per cell.
 function outline({height, width}, inside) {
@@ -61,16 +62,17 @@ export function layers(answer, label, page) {
     return box("layers", picture, cells(evidence, evidence.maps[label], page.look));
 }
 
-/** What the colours and the line mean. */
-export function legend(page) {
-    const {text} = speaker(page), {colours} = page.look;
+/** What the colours, and the line if there is one, mean in the map for `label`. */
+export function legend(answer, label, page) {
+    const {text} = speaker(page), {colours, half} = page.look;
+    const line = most(answer, label) >= half ? `${text("map_line")} ` : "";
     const ramp = svg("svg",
         {viewBox: `0 0 ${colours.length} 1`, preserveAspectRatio: "none", "aria-hidden": true},
         ...colours.map((fill, x) => svg("rect", {x, width: 1.05, height: 1, fill})));
     return box("legend",
-        box("scale", `${text("map_legend")}:`, make("span", {}, text("map_weak")), ramp,
+        box("scale", make("span", {}, `${text("map_legend")}: ${text("map_weak")}`), ramp,
             make("span", {}, text("map_strong"))),
-        make("p", {className: "small"}, text("map_how")));
+        make("p", {className: "small"}, line, text("map_how")));
 }
 
 // Buttons that enlarge what `pane` shows of `inner`.
@@ -136,16 +138,17 @@ function fullScreen(figure, {text}) {
 export function map(answer, page) {
     const words = speaker(page), {text} = words, {height, width} = answer.evidence;
     const title = make("figcaption"), view = box("view"), pane = box("pane", view);
-    const none = make("p", {className: "none"}), key = legend(page);
+    const none = make("p"), key = box("key");
     pane.role = "group";
     pane.ariaLabel = text("map_plain");
     const slider = make("input", {
         type: "range", min: 0, max: 100, value: OPAQUE, ariaLabel: text("map_opacity"),
     });
     const fade = make("label", {className: "fade"}, text("map_picture"), slider, text("map_map"));
-    const figure = make("figure", {className: "map"}, title, pane, none, key);
-    const row = box("row", fade, ...zooms(pane, view, words), fullScreen(figure, words));
-    figure.append(row);
+    const figure = make("figure", {className: "map"}, title, pane);
+    const buttons = box("row", ...zooms(pane, view, words), fullScreen(figure, words));
+    const row = box("row", fade, buttons);
+    figure.append(row, none, key);
     const mix = () => {
         figure.style.setProperty("--map", slider.value / 100);
         slider.ariaValueText = words.percent(slider.value / 100);
@@ -162,7 +165,8 @@ export function map(answer, page) {
             ` ${page.names[label]}`);
         none.textContent = text("map_none", {name: page.names[label]});
         none.hidden = some;
-        key.hidden = fade.hidden = !some;
+        key.replaceChildren(...some ? [legend(answer, label, page)] : []);
+        fade.hidden = !some;
     }
     return {figure, choose};
 }

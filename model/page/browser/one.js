@@ -18,11 +18,14 @@ export const classifier = (page, {server, upload}) => async file => {
     }
 };
 
-/** Show an answer where the visitor sees it, also on a phone. */
+const READ = 300; // pixels, about the height of a verdict on a phone
+
+/** Scroll to an answer that the visitor would not see otherwise. */
 export function reveal(place) {
     const {top, bottom} = place.getBoundingClientRect();
-    if (top < 0 || Math.min(bottom, top + 200) > innerHeight)
-        place.scrollIntoView({behavior: "smooth", block: "start"});
+    if (top >= 0 && Math.min(bottom, top + READ) <= innerHeight) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"});
 }
 
 /** Fill the tab into `place`. */
@@ -42,7 +45,9 @@ export function fill(place, page, base, gradio) {
             showBusy(answer, page);
             reveal(answer);
             const result = await classify(file);
-            if (mine === asked) show(answer, {...result, name}, page);
+            if (mine !== asked) return;
+            show(answer, {...result, name}, page);
+            reveal(answer); // a page may be long enough to scroll only now
         },
     });
 }

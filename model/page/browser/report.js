@@ -16,7 +16,7 @@ section h2 { font-size: 16pt; margin: 0 0 1mm; }
 .likeness { font-size: 12pt; font-weight: 600; }
 .pictures { display: flex; gap: 6mm; align-items: flex-start; margin: 3mm 0; }
 figure { flex: 1 1 0; min-width: 0; margin: 0; }
-figcaption { margin-bottom: 1mm; font-weight: 600; }
+figcaption { margin: 1mm 0; font-weight: 600; }
 .layers { position: relative; display: inline-block; }
 .layers img { display: block; max-width: 100%; max-height: 62mm; }
 .layers svg { position: absolute; inset: 0; width: 100%; height: 100%; }
@@ -30,7 +30,7 @@ caption { text-align: left; font-weight: 600; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0 4mm; margin: 3mm 0; }
 dd { margin: 0; }
 .small { font-size: 8.5pt; color: #333; }
-.disclaimer { font-weight: 600; }
+.disclaimer, .own { font-weight: 600; }
 @media screen { body { padding: 16px; } }
 `;
 
@@ -59,13 +59,13 @@ function table(answer, page) {
 function pictures(answer, label, page) {
     const {text} = speaker(page), {height, width} = answer.evidence;
     const plain = box("layers", make("img", {src: answer.picture, alt: text("map_plain")}));
-    const figures = [make("figure", {}, make("figcaption", {}, text("map_plain")), plain)];
+    const figures = [make("figure", {}, plain, make("figcaption", {}, text("map_plain")))];
     if (standsOut(answer, label, page)) {
         const map = layers(answer, label, page);
         map.style.setProperty("--map", 0.65);
         const title = text("report_chosen", {name: page.names[label], n: height * width});
         figures.push(
-            make("figure", {}, make("figcaption", {}, title), map, legend(page)));
+            make("figure", {}, map, make("figcaption", {}, title), legend(answer, label, page)));
     }
     return box("pictures", ...figures);
 }
@@ -84,8 +84,8 @@ export function report(answer, page, {label, own, time}) {
     const parts = [make("h1", {}, text("report_heading")), facts(answer, page, time)];
     if (judged)
         parts.push(make("section", {}, make("h2", {}, judged.title),
-            ...paragraphs(judged.reasons), ...paragraphs(judged.sentences),
-            ...paragraphs(judged.rates, "small")));
+            ...paragraphs([...judged.reasons, ...judged.sentences]),
+            ...paragraphs(judged.chosen, "own"), ...paragraphs(judged.rates, "small")));
     if (like)
         parts.push(...paragraphs([like.title], "likeness"), ...paragraphs(like.notes, "small"));
     parts.push(...paragraphs(remarks(answer, page)), pictures(answer, label, page),

@@ -27,8 +27,15 @@ export function rates({sensitivity, specificity}, page) {
     });
 }
 
-/** {kind, title, reasons, sentences, rates}: kind is "suspicious", "benign" or "unsure"; the rest
- * are finished sentences. Null where there is nothing to warn of and nothing to refuse. */
+// What a visitor who chose another level must know: what the model's own level says.
+function modelsOwn({suspicious: {flag, threshold}}, page, own) {
+    const {text, distinct} = speaker(page);
+    const [stored] = distinct(threshold, own.threshold);
+    return text(`point_own_${flag ? "suspicious" : "benign"}`, {stored});
+}
+
+/** {kind, title, reasons, sentences, chosen, rates}: kind is "suspicious", "benign" or "unsure"; the lists
+ * hold a paragraph per entry. Null where there is nothing to warn of and nothing to refuse. */
 export function verdict(answer, page, own) {
     const {text, distinct} = speaker(page);
     const {suspicious, confident} = answer, reasons = [], sentences = [];
@@ -43,19 +50,17 @@ export function verdict(answer, page, own) {
         return text(key + one, {score, threshold, names});
     };
     if (confident) {
-        sentences.push(capital(weighed("sum_score")), text(`sum_${kind}_caution`));
+        sentences.push(`${capital(weighed("sum_score"))} ${text(`sum_${kind}_caution`)}`);
     } else {
         for (const code of answer.notices) if (code !== "lens") reasons.push(text(`notice_${code}`));
         sentences.push(text("sum_unsure_caution"));
-        if (flag) sentences.push(weighed("sum_even_so"));
-        sentences.push(text("sum_worried"));
-    }
-    if (own) {
-        const [mine, stored] = distinct(own.threshold, suspicious.threshold);
-        sentences.push(text("point_own", {own: mine, stored}));
+        sentences.push(`${flag ? weighed("sum_even_so") : ""} ${text("sum_worried")}`.trim());
     }
     const measured = !confident ? [] : own ? [rates(own, page)] : page.rates;
-    return {kind, title: text(`sum_${kind}`), reasons, sentences, rates: measured};
+    return {
+        kind, title: text(`sum_${kind}`), reasons, sentences, rates: measured,
+        chosen: own ? [modelsOwn(answer, page, own)] : [],
+    };
 }
 
 /** {title, notes}: what the picture is most similar to, or what it could be. Null if unreliable. */
