@@ -28,20 +28,7 @@ BROWSER = Path(__file__).with_name("browser")
 ADDRESS = "/gradio_api/page"
 SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json"
 WASM, BYTES = "application/wasm", "application/octet-stream"
-# The modules that draw the tabs, and what the private tab loads on demand.
-MODULES = (
-    "start",
-    "words",
-    "elements",
-    "picker",
-    "answer",
-    "map",
-    "report",
-    "one",
-    "compare",
-    "private",
-)
-MODULES += ("files", "gradio")
+# What the private tab loads on demand; all other modules come with the page.
 ON_DEMAND = {
     "picture": "picture.js",
     "worker": "worker.js",
@@ -101,8 +88,9 @@ class Files:
         for language in TEXTS:
             page = settings(classifier, model, language) | {"files": listed, "examples": shown}
             first[f"page.{language}.json"] = (json.dumps(page, ensure_ascii=False).encode(), JSON)
-        for name in MODULES:
-            first[f"{name}.js"] = ((browser / f"{name}.js").read_bytes(), SCRIPT)
+        for path in sorted(browser.glob("*.js")):
+            if path.name not in ON_DEMAND.values():
+                first[path.name] = path.read_bytes(), SCRIPT
         for name, (content, kind) in first.items():
             self.sent[name] = File(gzip.compress(content, mtime=0), kind)
         # The settings hold the digests of all the other files.

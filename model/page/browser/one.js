@@ -46,10 +46,12 @@ export function fill(place, page, base, {server, upload}, answered = () => {}) {
     });
 }
 
+const READ = 300; // pixels, about the height of a verdict on a phone
+
 /** Scroll to an answer that the visitor cannot see, as on a phone. */
 export function reveal(place) {
-    const {top} = place.getBoundingClientRect();
-    if (top >= 0 && top < 0.6 * innerHeight) return;
+    const {top, bottom} = place.getBoundingClientRect();
+    if (top >= 0 && Math.min(bottom, top + READ) <= innerHeight) return;
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     place.scrollIntoView({behavior: calm ? "instant" : "smooth", block: "start"});
 }
