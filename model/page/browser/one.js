@@ -31,9 +31,8 @@ export function fill(place, page, base, gradio) {
     const source = box("source"), answer = box("answer");
     answer.ariaLive = "polite";
     let asked = 0;
-    place.replaceChildren(box("columns", source, answer));
     show(answer, null, page);
-    picker(source, page, base, {
+    const {more} = picker(source, page, base, {
         changed() {
             asked++; // what is still under way is obsolete
             show(answer, null, page);
@@ -46,4 +45,5 @@ export function fill(place, page, base, gradio) {
             if (mine === asked) show(answer, result, page);
         },
     });
+    place.replaceChildren(box("columns", source, answer, more));
 }
