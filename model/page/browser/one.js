@@ -10,8 +10,6 @@ export function fill(place, page, base, {server, upload}, answered = () => {}) {
     const {text} = speaker(page);
     const source = box("source"), answer = box("answer");
     let asked = 0;
-    place.replaceChildren(box("columns", source, answer));
-
     function put(result) {
         show(answer, result, page);
         answered(result?.error ? null : result);
@@ -29,7 +27,7 @@ export function fill(place, page, base, {server, upload}, answered = () => {}) {
     }
 
     put(null);
-    picker(source, page, base, {
+    const {more} = picker(source, page, base, {
         changed() {
             asked++; // what is still under way is obsolete
             put(null);
@@ -44,6 +42,7 @@ export function fill(place, page, base, {server, upload}, answered = () => {}) {
             reveal(answer);
         },
     });
+    place.replaceChildren(box("columns", source, answer, more));
 }
 
 const READ = 300; // pixels, about the height of a verdict on a phone
