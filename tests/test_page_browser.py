@@ -1,10 +1,12 @@
-"""The page in a real Chromium: desktop and phone width, light and dark, English and Indonesian."""
+"""The page in a real Chromium, as app.py serves it: from the picture to the answer on a desktop and
+on phones, by keyboard, in both languages, and in browsers of other languages.
 
-import base64
+Each part of it by itself: test_picker.py, test_view.py, test_private_tab.py, test_batch_browser.py.
+"""
+
 import contextlib
 import re
 import shutil
-import time
 import zipfile
 from dataclasses import dataclass, field
 
@@ -14,8 +16,7 @@ from test_app import served
 
 from model.classifier import Classifier
 from model.labels import LABELS
-from model.page import answer
-from model.page.texts import TEXTS, name, probability, text
+from model.page.texts import GRADIO, TEXTS, name, probability
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.skipif(
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 WAIT = 60_000
+PATHS = {"en": "/", "id": "/id"}
+LOCALES = {"en": "en-US", "id": "id-ID"}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,7 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def contexts(browser):
     """A context for each language, whose tabs share what the browser has downloaded."""
-    locales = {"en": "en-US", "id": "id-ID"}
-    return {key: browser.new_context(locale=locale) for key, locale in locales.items()}
+    return {key: browser.new_context(locale=locale) for key, locale in LOCALES.items()}
 
 
 @dataclass
@@ -70,17 +72,16 @@ class Seen:
     hosts: set = field(default_factory=set)
 
 
+def button(place):
+    """The button Classify of a tab, or of a side of one."""
+    words = re.compile("|".join(f"^{words['classify']}$" for words in TEXTS.values()))
+    return place.get_by_role("button", name=words)
+
+
 def visit(tab, navigate, *address):
-    """Navigate, and wait until the call that the page makes by itself has ended: Gradio prints
-    errors if a page is left during a call."""
-    ended = []
-    for event in ("requestfinished", "requestfailed"):
-        tab.on(event, lambda request: ended.append(request.url))
+    """Navigate, and wait until the tabs are drawn."""
     navigate(*address)
-    late = time.monotonic() + WAIT / 1000
-    while not any("/queue/data?" in url for url in ended):
-        assert time.monotonic() < late, "the page's own call does not end"
-        tab.wait_for_timeout(10)
+    button(tab.locator("#one")).wait_for()
 
 
 @contextlib.contextmanager
@@ -94,8 +95,7 @@ def ready(context, url, language="en", viewport=DESKTOP, scheme="light"):
     tab.on("pageerror", lambda error: seen.errors.append(str(error)))
     tab.on("console", lambda m: seen.errors.append(m.text) if m.type == "error" else None)
     tab.on("request", lambda r: seen.hosts.add(re.sub(r"^(\w+://[^/]*|\w+:).*", r"\1", r.url)))
-    visit(tab, tab.goto, url)
-    tab.get_by_role("button", name=text(language, "classify"), exact=True).wait_for()
+    visit(tab, tab.goto, url + PATHS[language])
     try:
         yield tab
         assert seen.errors == []
@@ -107,7 +107,7 @@ def ready(context, url, language="en", viewport=DESKTOP, scheme="light"):
 @contextlib.contextmanager
 def opened(browser, url, language="en", viewport=DESKTOP, color_scheme="light", **options):
     """`ready` in a context of its own, with an empty cache."""
-    context = browser.new_context(locale={"en": "en-US", "id": "id-ID"}[language], **options)
+    context = browser.new_context(locale=LOCALES[language], **options)
     try:
         with ready(context, url, language, viewport, color_scheme) as tab:
             yield tab
@@ -115,14 +115,22 @@ def opened(browser, url, language="en", viewport=DESKTOP, color_scheme="light", 
         context.close()
 
 
-def classify(tab, picture, language="en"):
-    """Upload and classify; the answer is on the page when this returns."""
-    tab.locator("input[type=file]").first.set_input_files(picture)
-    tab.get_by_role("button", name=text(language, "gradio_Remove Image")).wait_for()
-    tab.get_by_role("button", name=text(language, "classify"), exact=True).click()
-    shown = text(language, "time", milliseconds="").split(" ")[0]
-    tab.locator("#summary").get_by_text(re.compile(rf"^{shown} .* ms\.$")).wait_for()
-    tab.locator("#shares dd").nth(6).wait_for()
+def choose(tab, picture, tab_id="one"):
+    tab.locator(f"#{tab_id} input[type=file]").first.set_input_files(picture)
+
+
+def answered(tab, tab_id="one"):
+    """Wait for the answer; returns its verdict."""
+    tab.locator(f"#{tab_id} .answer .share").nth(6).wait_for()
+    return tab.locator(f"#{tab_id} .said").first
+
+
+def classify(tab, picture):
+    """Choose and classify; the answer is on the page when this returns."""
+    choose(tab, picture)
+    tab.locator("#one .picker img").wait_for()
+    button(tab.locator("#one")).click()
+    return answered(tab)
 
 
 def serious(tab) -> list:
@@ -137,191 +145,185 @@ def serious(tab) -> list:
     ]
 
 
+def width(tab) -> int:
+    return tab.evaluate("document.documentElement.scrollWidth")
+
+
 @pytest.mark.parametrize(
     "viewport, scheme, picture", [(DESKTOP, "light", "familiar.png"), (PHONE, "dark", "vasc.png")]
 )
 def test_upload_to_answer_and_axe_finds_nothing_serious(
     contexts, page, trained, pictures, viewport, scheme, picture
 ):
-    classifier = Classifier(trained)
-    prediction = classifier.predict(pictures / picture)
-    assert prediction.confident == (picture == "familiar.png")
+    prediction = Classifier(trained).predict(pictures / picture)
+    words = TEXTS["en"]
     with ready(contexts["en"], page, viewport=viewport, scheme=scheme) as tab:
-        tab.locator("#examples .caption-label").first.wait_for()
+        tab.locator("#one .examples button").first.wait_for()
         assert serious(tab) == []
-        classify(tab, pictures / picture)
-        top, p = prediction.top(1)[0]
-        shares = tab.locator("#shares").inner_text()
-        assert all(name("en", label) in shares for label in LABELS)
-        rare = sum(p < 0.005 for p in prediction.probabilities.values())
-        assert shares.count(TEXTS["en"]["under_1"]) == rare > 0
-        assert (TEXTS["en"]["over_99"] if p >= 0.995 else f"{round(100 * p)}%") in shares
-        assert not re.search(r"\b(0|100)%", shares)
-        flag = answer.suspicious(prediction, classifier.config)["flag"]
-        kind = "unsure" if not prediction.confident else "suspicious" if flag else "benign"
-        for other in ("unsure", "suspicious", "benign"):
-            assert tab.get_by_text(TEXTS["en"][f"sum_{other}"], exact=True).count() == (
-                other == kind
-            )
-        heading = tab.locator("#shares").get_by_role("heading", name=name("en", top))
-        assert heading.count() == prediction.confident
-        assert tab.get_by_text(TEXTS["en"]["no_diagnosis"]).is_visible()
-        assert tab.get_by_text(TEXTS["en"][f"what_{top}"]).first.is_visible()
-        assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        said = classify(tab, pictures / picture)
+        kinds = {"suspicious", "benign"} if prediction.confident else {"unsure"}
+        heading = said.locator("h2")
+        assert heading.inner_text() in {words[f"sum_{kind}"] for kind in kinds}
+        size = "e => parseFloat(getComputedStyle(e).fontSize)"
+        largest = max(e.evaluate(size) for e in tab.locator("#one .answer *").all())
+        assert heading.evaluate(size) == largest
+        bars = tab.locator("#one .answer .share").all_inner_texts()
+        ranked = prediction.top(7)
+        for bar, (label, p) in zip(bars, ranked):
+            assert name("en", label) in bar and probability(p, "en") in bar
+        assert tab.get_by_text(words["no_diagnosis"]).is_visible()
+        assert tab.get_by_text(words[f"what_{ranked[0][0]}"]).first.is_visible()
+        assert width(tab) <= viewport["width"]
         assert tab.evaluate("document.documentElement.lang") == "en"
-        assert tab.locator("#summary[aria-live=polite], #summary [aria-live=polite]").count() == 1
-        tab.get_by_role("button", name=TEXTS["en"]["glossary_heading"]).click()
-        tab.get_by_text(TEXTS["en"]["handling_bcc"]).first.wait_for()
+        tab.get_by_role("button", name=words["glossary_heading"]).click()
+        tab.get_by_text(words["handling_bcc"]).first.wait_for()
         assert serious(tab) == []
 
 
-def test_map_of_another_diagnosis_comes_without_a_second_run(contexts, page, pictures):
-    with ready(contexts["en"], page) as tab:
+@pytest.mark.parametrize("viewport", [(390, 844), (412, 915), (430, 932)], ids=str)
+def test_on_a_phone_the_verdict_scrolls_into_view(contexts, page, pictures, viewport):
+    size = dict(zip(("width", "height"), viewport))
+    with ready(contexts["en"], page, viewport=size) as tab:
+        heading = classify(tab, pictures / "vasc.png").locator("h2")
+        tab.wait_for_function(
+            "e => { const {top, bottom} = e.getBoundingClientRect();"
+            " return top >= 0 && bottom <= innerHeight }",
+            arg=heading.element_handle(),
+        )
+        hints = tab.locator("#one").get_by_text(TEXTS["en"]["framing"])
+        assert hints.bounding_box()["y"] > heading.bounding_box()["y"]
+
+
+@pytest.mark.parametrize("wide, zoom", [(320, 1), (640, 2)])
+def test_nothing_is_cut_off_on_a_narrow_or_enlarged_page(contexts, page, pictures, wide, zoom):
+    with ready(contexts["en"], page, viewport={"width": wide // zoom, "height": 600}) as tab:
         classify(tab, pictures / "vasc.png")
-        time = tab.locator("#summary .small").inner_text()
-        picture = tab.locator("img[alt*='evidence'], img[alt*='No place']")
-        first = picture.get_attribute("src")
-        tab.get_by_label(TEXTS["en"]["map_for"]).click()
-        tab.get_by_role("option", name=name("en", "df")).click()
-        tab.get_by_text(TEXTS["en"]["what_df"]).first.wait_for()
-        assert name("en", "df") in picture.get_attribute("alt")
-        assert picture.get_attribute("src") != first
-        assert tab.locator("#summary .small").inner_text() == time
+        assert width(tab) <= wide // zoom
+        for key in ("tab_private", "tab_many", "tab_compare"):
+            enter(tab, TEXTS["en"][key])
+            assert width(tab) <= wide // zoom, key
+
+
+def enter(tab, title):
+    """Go to a tab of the page, through the menu if it has no room."""
+    seen = tab.get_by_role("tab", name=title, exact=True)
+    if not seen.first.is_visible():
+        tab.get_by_role("button", name="More tabs").click()
+        tab.get_by_role("button", name=title, exact=True).last.click()
+    else:
+        seen.first.click()
+
+
+def test_one_click_classifies_an_example(contexts, page):
+    with ready(contexts["en"], page) as tab:
+        tab.locator("#one .examples button").first.click()
+        answered(tab)
 
 
 def test_a_new_picture_takes_the_old_answer_away(contexts, page, pictures):
     with ready(contexts["en"], page) as tab:
         classify(tab, pictures / "vasc.png")
-        tab.get_by_role("button", name=TEXTS["en"]["gradio_Remove Image"]).click()
-        tab.get_by_text(TEXTS["en"]["answer_empty"]).wait_for()
-        assert tab.locator("#shares").is_hidden()
+        choose(tab, pictures / "mel.png")
+        tab.locator("#one").get_by_text(TEXTS["en"]["answer_empty"]).wait_for()
+        assert tab.locator("#one .share").count() == 0
         classify(tab, pictures / "mel.png")
 
 
-def test_bad_file_and_no_file_give_a_sentence_and_the_next_answer_comes(contexts, page, pictures):
-    with ready(contexts["id"], page, "id") as tab:
-        tab.get_by_role("button", name=TEXTS["id"]["classify"], exact=True).click()
-        tab.get_by_text(TEXTS["id"]["error_none"]).first.wait_for()
-        tab.locator("input[type=file]").first.set_input_files(pictures / "bad.png")
-        tab.get_by_role("button", name=TEXTS["id"]["classify"], exact=True).click()
-        tab.get_by_text(TEXTS["id"]["error_unreadable"]).first.wait_for()
-        visit(tab, tab.reload)
-        classify(tab, pictures / "mel.png", "id")
-
-
-# A file dropped on the picture's field.
-DROP = """(field, [name, data]) => {
-    const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-    const transfer = new DataTransfer();
-    transfer.items.add(new File([bytes], name));
-    field.dispatchEvent(
-        new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: transfer}));
-}"""
-
-
-def test_a_file_whose_ending_the_system_does_not_know_is_judged_by_its_content(
-    contexts, page, pictures
-):
-    def sent(name, content, kind=""):
-        return {"name": name, "mimeType": kind, "buffer": content}
-
-    picture, words = (pictures / "mel.png").read_bytes(), TEXTS["id"]
-    with ready(contexts["id"], page, "id") as tab:
-        classify(tab, sent("x.hif", picture), "id")
-        tab.get_by_role("button", name=words["gradio_Remove Image"]).click()
-        field = tab.locator("#picture button.upload-container")
-        field.evaluate(DROP, ["x.jfif", base64.b64encode(picture).decode()])
-        tab.get_by_role("button", name=words["gradio_Remove Image"]).wait_for()
-        tab.get_by_role("button", name=words["classify"], exact=True).click()
-        tab.locator("#shares dd").nth(6).wait_for()
-        tab.get_by_role("tab", name=words["tab_many"]).click()
-        files = [sent("x.hif", picture), sent("x.txt", b"hello", "text/plain"), sent("x", picture)]
-        tab.locator("#files input[type=file]").set_input_files(files)
-        tab.locator("#files td.filename").nth(2).wait_for()
-        tab.get_by_role("button", name=words["batch_classify"]).click()
-        rows = tab.locator("#table tbody tr")
-        rows.nth(2).wait_for()
-        assert rows.count() == 3 and rows.locator("img").count() == 2
-        assert words["error_unreadable"] in rows.nth(1).inner_text()
+def test_a_map_of_another_diagnosis_asks_the_server_nothing(contexts, page, pictures):
+    with ready(contexts["en"], page) as tab:
+        classify(tab, pictures / "vasc.png")
+        requests = []
+        tab.on("request", lambda r: requests.append(r.url))
+        tab.locator("#one .share input").nth(3).check()
+        label = tab.locator("#one .share").nth(3).locator("span").first.inner_text()
+        assert label[:12] in tab.locator("#one .told").inner_text()
+        assert [url for url in requests if not url.startswith(("data:", "blob:"))] == []
 
 
 @pytest.mark.parametrize("language", ["en", "id"])
-def test_camera_refused_leaves_the_page_working(contexts, page, pictures, language):
+def test_an_error_stays_where_the_answer_would_be(contexts, page, pictures, language):
+    words = TEXTS[language]
     with ready(contexts[language], page, language) as tab:
-        tab.get_by_role("button", name=TEXTS[language]["gradio_Capture from camera"]).click()
-        tab.get_by_text(TEXTS[language]["gradio_Click to Access Webcam"]).click()
-        tab.get_by_role("alert").get_by_text(TEXTS[language]["error_camera"]).wait_for()
-        tab.get_by_role("button", name=TEXTS[language]["gradio_Upload file"]).last.click()
-        classify(tab, pictures / "mel.png", language)
+        button(tab.locator("#one")).click()
+        tab.locator("#one").get_by_text(words["error_none"]).wait_for()
+        choose(tab, pictures / "bad.png")
+        button(tab.locator("#one")).click()
+        said = tab.locator("#one .answer [role=alert]")
+        said.get_by_text(words["error_unreadable"]).wait_for()
+        tab.wait_for_timeout(11_000)
+        assert said.is_visible() and tab.get_by_text("Error", exact=True).count() == 0
+        choose(tab, pictures / "mel.png")
+        tab.locator("#one .picker img").wait_for()
+        button(tab.locator("#one")).click()
+        answered(tab)
+        assert said.count() == 0
 
 
-def test_example_is_named_and_classified(contexts, page):
+def test_a_server_that_is_gone_is_said_and_the_page_goes_on_once_it_is_back(
+    contexts, page, pictures
+):
     with ready(contexts["en"], page) as tab:
-        first = tab.locator("#examples button:has(.caption-label)").first
-        first.wait_for()
-        caption = first.inner_text()
-        assert re.fullmatch(r".* \((\w+)\), ISIC_\d{7}", caption)
-        assert first.get_attribute("aria-label") == caption
-        first.click()
-        tab.get_by_role("button", name=TEXTS["en"]["gradio_Remove Image"]).wait_for()
-        tab.get_by_role("button", name="Classify", exact=True).click()
-        tab.locator("#shares dd").nth(6).wait_for()
+        tab.route("**/gradio_api/component_server*", lambda route: route.fulfill(status=502))
+        choose(tab, pictures / "mel.png")
+        tab.locator("#one .picker img").wait_for()
+        button(tab.locator("#one")).click()
+        tab.get_by_role("alert").get_by_text(TEXTS["en"]["error_unreachable"]).wait_for()
+        tab.unroute("**/gradio_api/component_server*")
+        button(tab.locator("#one")).click()
+        answered(tab)
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_several_pictures_and_a_zip_to_a_table_and_csv(contexts, page, trained, pictures, viewport):
-    files = [pictures / "mel.png", pictures / "bad.png", pictures / "more.zip"]
-    with ready(contexts["en"], page, viewport=viewport) as tab:
-        tab.get_by_role("tab", name=TEXTS["en"]["tab_many"]).click()
-        tab.get_by_text(re.compile("At most .* pictures and .* MB")).wait_for()
-        tab.locator("#files input[type=file]").set_input_files(files)
-        # Gradio's list shows stem and ending apart.
-        tab.locator("#files td.filename[aria-label='more.zip']").wait_for()
-        tab.get_by_role("button", name=TEXTS["en"]["batch_classify"]).click()
-        tab.locator("#table table").wait_for()
-        rows = tab.locator("#table tbody tr")
-        assert rows.count() == 3 and rows.locator("img").count() == 2
-        assert TEXTS["en"]["error_unreadable"] in rows.nth(1).inner_text()
-        expected = Classifier(trained).predict(pictures / "mel.png").probabilities["mel"]
-        assert probability(expected, "en") in rows.nth(0).inner_text()
-        assert rows.nth(2).locator("th").inner_text() == "inside.png"
-        assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+def test_two_pictures_are_compared(contexts, page, trained, pictures):
+    classifier, words = Classifier(trained), TEXTS["en"]
+    with ready(contexts["en"], page) as tab:
+        enter(tab, words["tab_compare"])
+        scores = []
+        for place, file in enumerate(("familiar.png", "vasc.png")):
+            side = tab.locator("#compare section").nth(place)
+            side.locator("input[type=file]").first.set_input_files(pictures / file)
+            side.locator(".picker img").wait_for()
+            button(side).click()
+            side.locator(".share").nth(6).wait_for()
+            p = classifier.predict(pictures / file).probabilities
+            scores.append(probability(p["akiec"] + p["bcc"] + p["mel"], "en"))
+        rows = tab.locator("#compare .change tbody tr")
+        cells = rows.filter(has_text=words["compare_score"]).locator("td").all_inner_texts()
+        assert [cell.split(",")[0] for cell in cells] == scores
+        assert tab.get_by_text(words["compare_caution"]).is_visible()
         assert serious(tab) == []
-        with tab.expect_download() as download:
-            tab.get_by_text(TEXTS["en"]["batch_csv"]).click()
-        lines = download.value.path().read_text(encoding="utf-8").splitlines()
-        assert len(lines) == 4 and "inside.png" in lines[3]
 
 
 def test_indonesian_page_has_no_english_left(contexts, page, pictures):
+    words = TEXTS["id"]
     with ready(contexts["id"], page, "id") as tab:
-        tab.locator("#examples .caption-label").first.wait_for()
-        visible = [tab.locator("body").inner_text()]
-        classify(tab, pictures / "vasc.png", "id")
-        tab.get_by_role("button", name=TEXTS["id"]["glossary_heading"]).click()
-        tab.get_by_text(TEXTS["id"]["handling_nv"]).first.wait_for()
-        visible.append(tab.locator("body").inner_text())
-        tab.get_by_role("tab", name=TEXTS["id"]["tab_many"]).click()
+        tab.locator("#one .examples button").first.wait_for()
+        seen = [tab.locator("body").inner_text()]
+        classify(tab, pictures / "vasc.png")
+        tab.get_by_role("button", name=words["glossary_heading"]).click()
+        tab.get_by_text(words["handling_nv"]).first.wait_for()
+        seen.append(tab.locator("body").inner_text())
+        for key in ("tab_private", "tab_compare", "tab_many"):
+            enter(tab, words[key])
+            seen.append(tab.locator("body").inner_text())
         tab.locator("#files input[type=file]").set_input_files(pictures / "mel.png")
         tab.locator("#files td.filename[aria-label='mel.png']").wait_for()
-        tab.get_by_role("button", name=TEXTS["id"]["batch_classify"]).click()
+        tab.get_by_role("button", name=words["batch_classify"]).click()
         tab.locator("#table table").wait_for()
-        visible.append(tab.locator("body").inner_text())
-        assert tab.title() == TEXTS["id"]["title"]
+        seen.append(tab.locator("body").inner_text())
+        assert tab.title() == words["title"]
         assert tab.evaluate("document.documentElement.lang") == "id"
         labels = tab.evaluate(
             "[...document.querySelectorAll('[aria-label]')].map(e => e.ariaLabel).join('\\n')"
         )
-    said = "\n".join(visible)
+    said = "\n".join(seen).replace(TEXTS["en"]["language"], "")  # the switch names each language
     for key, english in TEXTS["en"].items():
-        other = TEXTS["id"][key]
+        other = words[key]
         if "{" not in english and len(english) > 3 and english.lower() not in other.lower():
             assert not re.search(rf"(?<!\w){re.escape(english)}(?!\w)", said), (key, english)
     # Words that are English and not Indonesian, whoever wrote them, Gradio included.
     english = r"the|and|of|with|is|are|this|use|via|drop|here|click|upload|browse|file|files|built"
     # Bibliography, and the model's own names, are what they are.
-    sources = [v for k, v in TEXTS["id"].items() if k.startswith(("source_", "examples_credit"))]
-    for source in sources:
+    for source in (v for k, v in words.items() if k.startswith(("source_", "examples_credit"))):
         said = said.replace(source, "")
     assert re.findall(rf"\b(?:{english})\b", said, re.IGNORECASE) == []
     assert (
@@ -329,9 +331,41 @@ def test_indonesian_page_has_no_english_left(contexts, page, pictures):
     )
 
 
+@pytest.mark.parametrize("locale", ["de-DE", "fr-FR", "ar", "zh-CN"])
+def test_browsers_of_other_languages_get_english_throughout(browser, page, pictures, locale):
+    context = browser.new_context(locale=locale)
+    with ready(context, page) as tab:
+        enter(tab, TEXTS["en"]["tab_many"])
+        tab.locator("#files input[type=file]").wait_for(state="attached")
+        english = GRADIO["english"]
+        for key in ("upload_text.drop_file", "upload_text.click_to_upload"):
+            tab.locator("#files").get_by_text(english[key]).wait_for()
+        assert english["common.or"] in tab.locator("#files").inner_text()
+        assert tab.evaluate("document.documentElement.lang") == "en"
+        tab.locator("#files input[type=file]").set_input_files(pictures / "mel.png")
+        tab.get_by_role("button", name=english["common.clear"]).wait_for()
+        shown = tab.locator("body").inner_text()
+        assert re.findall(r"[À-ɏ؀-ۿ一-鿿]", shown) == []
+        assert re.findall(r"\b(oder|und|Datei\w*|ou|fichier\w*)\b", shown) == []
+    context.close()
+
+
+def test_the_browsers_language_is_offered_and_the_visitors_choice_stays(contexts, page):
+    with ready(contexts["id"], page, "id") as tab:
+        tab.goto(page)
+        tab.wait_for_url(page + "/id")
+        tab.get_by_role("link", name=TEXTS["en"]["language"]).click()
+        tab.get_by_role("heading", name=TEXTS["en"]["title"]).wait_for()
+        assert tab.url.rstrip("/") == page
+        visit(tab, tab.reload)
+        assert tab.evaluate("document.documentElement.lang") == "en"
+        tab.get_by_role("link", name=TEXTS["id"]["language"]).click()
+        tab.get_by_role("heading", name=TEXTS["id"]["title"]).wait_for()
+
+
 def test_keyboard_alone_reaches_the_answer_and_the_map(contexts, page, pictures):
     with ready(contexts["en"], page) as tab:
-        tab.locator("#examples .caption-label").first.wait_for()
+        tab.locator("#one .examples button").first.wait_for()
 
         def press_until(condition, keys="Tab", most=60):
             for _ in range(most):
@@ -343,25 +377,26 @@ def test_keyboard_alone_reaches_the_answer_and_the_map(contexts, page, pictures)
             raise AssertionError(f"the keyboard never reaches {condition}")
 
         with tab.expect_file_chooser() as chooser:
-            press_until("e.matches('button') && !!e.querySelector('input[type=file]')")
+            press_until("e.closest('.picker') && (e.type === 'file' || e.matches('button'))")
             tab.keyboard.press("Enter")
         chooser.value.set_files(pictures / "vasc.png")
-        tab.get_by_role("button", name=TEXTS["en"]["gradio_Remove Image"]).wait_for()
-        press_until("e.textContent.trim() === 'Classify'")
+        tab.locator("#one .picker img").wait_for()
+        press_until("e.textContent.trim() === 'Classify'", "Shift+Tab")
         tab.keyboard.press("Enter")
-        tab.locator("#shares dd").nth(6).wait_for()
-        press_until("e.getAttribute('role') === 'listbox' || e.getAttribute('role') === 'combobox'")
+        answered(tab)
+        press_until("e.type === 'radio'")
+        first = tab.locator("#one .told").inner_text()
         tab.keyboard.press("ArrowDown")
-        tab.keyboard.press("ArrowDown")
-        before = tab.locator("img[alt*='evidence'], img[alt*='No place']").get_attribute("alt")
+        assert tab.locator("#one .told").inner_text() != first
+        focused = "getComputedStyle(document.activeElement.closest('.share')).outlineStyle"
+        assert tab.evaluate(focused) != "none"
+        press_until("!!e.closest('.examples')", most=80)
         tab.keyboard.press("Enter")
-        tab.wait_for_function(
-            """before => [...document.images].some(
-                i => /evidence|No place/.test(i.alt) && i.alt !== before)""",
-            arg=before,
-        )
-        press_until("e.matches('button') && !!e.querySelector('.caption-label')", most=80)
-        tab.keyboard.press("Enter")
-        tab.get_by_text(TEXTS["en"]["answer_empty"]).wait_for()
-        press_until("e.getAttribute('role') === 'tab'", "Shift+Tab", most=80)
-        assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        answered(tab)
+
+
+def test_the_english_names_of_the_seven_are_all_there(contexts, page, pictures):
+    with ready(contexts["en"], page) as tab:
+        classify(tab, pictures / "mel.png")
+        shown = tab.locator("#one .answer").inner_text()
+        assert all(name("en", label) in shown for label in LABELS)

@@ -20,10 +20,10 @@ export function fill(place, page, base, {server, upload}, answered = () => {}) {
             return {error: text("error_bytes", {megabytes: page.most_bytes / 1e6})};
         try {
             const {path} = await upload(file);
-            return await server.classify({path, language: page.language});
-        } catch {
-            return {error: text("error_unreachable")};
-        }
+            const result = await server.classify({path, language: page.language});
+            if (result) return result; // Gradio only logs that a call failed
+        } catch {} // so did the upload
+        return {error: text("error_unreachable")};
     }
 
     put(null);
