@@ -12,9 +12,10 @@ from html import escape
 from model.cam import COLOURS
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
-from model.page import batch
-from model.page.texts import TEXTS, name, number, percent, probability, sentence, text
+from model.page import about, batch
+from model.page.texts import TEXTS, name, number, probability, sentence, text
 from model.quality import CODES
+from model.sets import prediction_set
 
 
 def suspicious(prediction, config: dict) -> dict | None:
@@ -45,6 +46,7 @@ def as_json(prediction, classifier, model: dict) -> dict:
         "labels": {label: display_name(label) for label in prediction.probabilities},
         "probabilities": prediction.probabilities,
         "suspicious": suspicious(prediction, classifier.config),
+        "set": prediction_set(prediction.probabilities, classifier.config),
         "confident": prediction.confident,
         "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
         "milliseconds": round(prediction.milliseconds, 1),
@@ -150,58 +152,6 @@ def glossary(labels: list[str], language: str) -> str:
     return f'{entries}<p class="small">{escape(text(language, "source_classes"))}</p>'
 
 
-def _shares(language: str, digits: int = 0, **figures: dict) -> dict[str, str]:
-    """Each {value, low, high} as percentages, under NAME, NAME_low and NAME_high."""
-    ends = {"value": "", "low": "_low", "high": "_high"}
-    return {
-        name + end: percent(figure[key], language, digits)
-        for name, figure in figures.items()
-        for key, end in ends.items()
-    }
-
-
-def about(classifier, language: str = "en") -> str:
-    """The model in a few sentences: backbone, data and test results."""
-    config, metrics = classifier.config, classifier.metrics
-    data, calibration = config["data"], config.get("calibration") or {}
-    parts = [
-        text(
-            language,
-            "about_model",
-            architecture=config["architecture"],
-            height=classifier.height,
-            width=classifier.width,
-            dataset=data["dataset"],
-            images=number(data["images"], language),
-        )
-    ]
-    measured = metrics.get("tflite")
-    if measured and metrics["data"]["part"] == "test":
-        top, balanced = measured["top_1"], measured["balanced_accuracy"]
-        shares = _shares(language, 1, top=top, balanced=balanced)
-        parts.append(text(language, "about_measured", n=number(measured["n"], language), **shares))
-        named = measured.get("melanoma", {}).get("sensitivity", {})
-        if named.get("value") is not None:
-            parts.append(text(language, "about_melanoma", **_shares(language, named=named)))
-        if classifier.labels == BINARY and (point := measured.get("suspicious")):
-            caught, cleared = point["sensitivity"], point["specificity"]
-            if None not in [*caught.values(), *cleared.values()]:
-                shares = _shares(language, caught=caught, cleared=cleared)
-                parts.append(text(language, "about_malignant", **shares))
-    else:
-        parts.append(text(language, "about_unmeasured"))
-    if calibration.get("threshold") is not None and calibration.get("sensitivity"):
-        shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
-        parts.append(text(language, "about_threshold", **shares))
-    if set(classifier.labels) == set(LABELS):
-        parts.append(text(language, "about_limits"))
-    classes = data.get("classes") or {}
-    if sorted(sum(classes.values(), [])) == LABELS:
-        counted = {kind: _names(members, language) for kind, members in classes.items()}
-        parts.append(text(language, "about_limits_binary", **counted))
-    return " ".join(parts)
-
-
 def _thumbnail(picture) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=80)
@@ -272,7 +222,6 @@ def translations(classifier) -> dict[str, dict[str, str]]:
             "html_batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
             "html_legend": legend(language),
             "html_glossary": glossary(classifier.labels, language),
-            "html_about": f"<h2>{t['about_heading']}</h2>"
-            f"<p>{escape(about(classifier, language))}</p>",
+            "html_about": about.html(classifier, language),
         }
     return translated

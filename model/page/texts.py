@@ -35,6 +35,12 @@ def language_of(accept: str | None) -> str:
     return first if first in TEXTS else ENGLISH
 
 
+def listed(words: list[str], language: str) -> str:
+    """["a", "b", "c"] as "a, b and c"."""
+    *others, last = words
+    return f"{', '.join(others)} {text(language, 'and')} {last}" if others else last
+
+
 def number(value: float, language: str, digits: int = 0) -> str:
     """12,345.6, or in Bahasa Indonesia 12.345,6."""
     written = f"{value:,.{digits}f}"
