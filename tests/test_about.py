@@ -228,6 +228,8 @@ def test_without_a_test_of_this_warning_the_validation_part_is_named(loaded, lac
 def test_a_model_without_a_warning_has_no_rates(loaded):
     loaded.config["calibration"] = {"temperature": 1.0}
     assert about.rates(loaded, "en") == ""
+    del loaded.metrics["tflite"]["suspicious"]
+    assert about.rates(loaded, "en") == ""
     assert not any("warn" in paragraph for paragraph in about.about(loaded, "en"))
 
 

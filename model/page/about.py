@@ -34,34 +34,32 @@ def about(classifier, language: str) -> list[str]:
 def rates(classifier, language: str) -> str:
     """How often the warning is right, for the place beside the verdict: as measured on the test
     part, or else on the validation part; "" for a model without an operating point."""
-    calibration, point = classifier.config["calibration"], _tested_point(classifier)
+    calibration = classifier.config["calibration"]
     if not _warns(calibration):
         return ""
     kinds = {"suspicious": "rates_suspicious", "harmless": "rates_harmless"}
     if classifier.labels == BINARY:
         kinds = {"suspicious": "rates_malignant", "harmless": "rates_benign"}
     kinds = {kind: text(language, key) for kind, key in kinds.items()}
-    if point:
+
+    def hundred(share):
+        return number(100 * share, language)
+
+    if point := _tested_point(classifier):
         cleared = point["specificity"]
-        alarmed = {"value": "value", "low": "high", "high": "low"}
-        alarmed = {end: 1 - cleared[other] for end, other in alarmed.items()}
-        hundred = _figures(
-            lambda share: number(100 * share, language),
-            caught=point["sensitivity"],
-            alarmed=alarmed,
-        )
-        tested = text(language, "rates_test", **kinds, **hundred)
-        return " ".join([tested, *_sources(classifier, language, kinds)])
+        alarmed = {
+            "value": 1 - cleared["value"],
+            "low": 1 - cleared["high"],
+            "high": 1 - cleared["low"],
+        }
+        counts = _figures(hundred, caught=point["sensitivity"], alarmed=alarmed)
+        tested = text(language, "rates_test", **kinds, **counts)
+        return " ".join([tested, *_sources(classifier, point["labels"], language, kinds)])
     for chosen in calibration.get("points") or []:
         # An inherited calibration was measured with the weights of another run.
         if chosen["threshold"] == calibration["threshold"] and "inherited" not in calibration:
-            return text(
-                language,
-                "rates_validation",
-                caught=number(100 * chosen["sensitivity"], language),
-                alarmed=number(100 * (1 - chosen["specificity"]), language),
-                **kinds,
-            )
+            caught, alarmed = hundred(chosen["sensitivity"]), hundred(1 - chosen["specificity"])
+            return text(language, "rates_validation", **kinds, caught=caught, alarmed=alarmed)
     return text(language, "rates_unmeasured")
 
 
@@ -80,7 +78,7 @@ def _made(classifier, language):
     for one in without:
         pictures = _pictures(one["images"], one["dataset"], language)
         yield text(language, "about_unlabelled", pictures=pictures)
-    if teachers := config.get("training", {}).get("teachers"):
+    if teachers := (config.get("training") or {}).get("teachers"):
         taught = [
             text(
                 language,
@@ -181,16 +179,15 @@ def _test(classifier):
 def _tested_point(classifier):
     """The test's sensitivity and specificity of the warning, or None. Those of another warning
     level are not those of this warning."""
-    point = _test(classifier).get("suspicious") or {}
-    if point.get("threshold") != classifier.config["calibration"].get("threshold"):
+    point = _test(classifier).get("suspicious")
+    if not point or point["threshold"] != classifier.config["calibration"]["threshold"]:
         return None
     whole = None not in [*point["sensitivity"].values(), *point["specificity"].values()]
     return point if whole else None
 
 
-def _sources(classifier, language, kinds):
+def _sources(classifier, suspects, language, kinds):
     """A sentence on how much the sources of the test pictures differ, if there are several."""
-    suspects = _tested_point(classifier)["labels"]
     caught, cleared = [], []
     for group in classifier.metrics.get("subgroups", {}).get("dataset", {}).values():
         positive = sum(group["support"][label] for label in suspects)
