@@ -237,7 +237,7 @@ def test_what_the_page_says_of_two_labels(binary, trained):
         assert glossary.count("<h3>") == 2 and "HAM10000" not in glossary
         said = " ".join(about.about(classifier, language))
         assert name(language, "akiec") in said and name(language, "vasc") in said
-        rates = about.rates(classifier, language)
+        rates = " ".join(about.rates(classifier, language))
         caught = classifier.metrics["tflite"]["suspicious"]["sensitivity"]["value"]
         assert f" {number(100 * caught, language)} (" in rates and rates in said
         assert text(language, "rates_malignant") in rates

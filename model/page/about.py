@@ -31,12 +31,12 @@ def about(classifier, language: str) -> list[str]:
     return [said for part in parts if (said := " ".join(part(classifier, language)))]
 
 
-def rates(classifier, language: str) -> str:
-    """How often the warning is right, for the place beside the verdict: as measured on the test
-    part, or else on the validation part; "" for a model without an operating point."""
+def rates(classifier, language: str) -> list[str]:
+    """Sentences on how often the warning is right, for the place beside the verdict: as measured on
+    the test part, or else on the validation part; [] for a model without an operating point."""
     calibration = classifier.config["calibration"]
     if not _warns(calibration):
-        return ""
+        return []
     kinds = {"suspicious": "rates_suspicious", "harmless": "rates_harmless"}
     if classifier.labels == BINARY:
         kinds = {"suspicious": "rates_malignant", "harmless": "rates_benign"}
@@ -54,13 +54,13 @@ def rates(classifier, language: str) -> str:
         }
         counts = _figures(hundred, caught=point["sensitivity"], alarmed=alarmed)
         tested = text(language, "rates_test", **kinds, **counts)
-        return " ".join([tested, *_sources(classifier, point["labels"], language, kinds)])
+        return [tested, *_sources(classifier, point["labels"], language, kinds)]
     for chosen in calibration.get("points") or []:
         # An inherited calibration was measured with the weights of another run.
         if chosen["threshold"] == calibration["threshold"] and "inherited" not in calibration:
             caught, alarmed = hundred(chosen["sensitivity"]), hundred(1 - chosen["specificity"])
-            return text(language, "rates_validation", **kinds, caught=caught, alarmed=alarmed)
-    return text(language, "rates_unmeasured")
+            return [text(language, "rates_validation", **kinds, caught=caught, alarmed=alarmed)]
+    return [text(language, "rates_unmeasured")]
 
 
 def _made(classifier, language):
@@ -150,7 +150,7 @@ def _warning(classifier, language):
     if calibration.get("sensitivity"):
         shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
         yield text(language, "about_threshold", **shares)
-    yield rates(classifier, language)
+    yield from rates(classifier, language)
     yield text(language, "about_use")
 
 
