@@ -3,6 +3,7 @@
     python convert.py runs/NAME                        dynamic-range int8 weights (default)
     python convert.py runs/NAME --quantize none        float32, four times as large
     python convert.py runs/NAME --dataset X            if the data set has moved
+    python convert.py runs/NAME --recalibrate          keep model.tflite; see below
     python convert.py USER/NAME --push-to-hub USER/NAME
                                                        a model on the Hub, copied to runs/USER--NAME
 
@@ -16,10 +17,13 @@ All dimensions are fixed, since other runtimes (LiteRT.js, OpenVINO) do not hand
 well. The result is compared with Keras on the validation part. If their top-1 agrees on less than
 98 % of the pictures, nothing is written.
 
-Temperature and operating point are fitted to the converted model's own answers to the validation
-part, which differ a little from those of the Keras weights. If the temperature differs in its four
-decimals from the one in the graph, the network is converted a second time. A final run was trained
-on the validation part; its model keeps the calibration of the selected run.
+Temperature, operating points and prediction sets are fitted to the converted model's own answers
+to the validation part, which differ a little from those of the Keras weights. If the temperature
+differs in its four decimals from the one in the graph, the network is converted a second time. A
+final run was trained on the validation part; its model keeps the calibration of the selected run.
+
+--recalibrate fits operating points and prediction sets anew to the `model.tflite` that is there, at
+the temperature in its graph. It needs no Keras weights.
 
 A picture counts as unfamiliar if its familiarity is below a threshold. That is set so that 0.75 %
 of the validation pictures fall below it, and stored in config.json (see model/network/ood.py).
@@ -57,6 +61,7 @@ from model.folder import (
     check_file,
     check_writable,
     errors_in_words,
+    read_config,
     read_json,
     read_metrics,
     replacing,
@@ -89,6 +94,9 @@ def parse(arguments=None) -> argparse.Namespace:
     parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
     parser.add_argument(
         "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
+    )
+    parser.add_argument(
+        "--recalibrate", action="store_true", help="fit the calibration of an existing model.tflite"
     )
     parser.add_argument("--results", metavar="CSV", help="table of runs to write a row into")
     add_push_arguments(parser)
@@ -151,12 +159,18 @@ def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def calibrate(
-    path: Path, graph: Callable, config: dict, images: np.ndarray, truth: np.ndarray
+    path: Path,
+    graph: Callable,
+    config: dict,
+    images: np.ndarray,
+    truth: np.ndarray,
+    lesions: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write graph(config=config), the bytes of a TF Lite file, to `path`, and fit the calibration
     in `config` to its answers. An inherited calibration stays. Returns probabilities [n, k] and
-    familiarity [n] of the images, uint8 [n, h, w, 3]; truth: [n] indices into the labels."""
-    from model.evaluation.calibration import calibration_at, fit_temperature, keras_calibration
+    familiarity [n] of the images, uint8 [n, h, w, 3]; truth: [n] indices into the labels; lesions:
+    [n], the lesion of each image."""
+    from model.evaluation.calibration import fit_temperature, keras_calibration, served_calibration
 
     def convert():
         with replacing(path) as beside:
@@ -173,8 +187,54 @@ def calibrate(
         print(f"converting again, with temperature {temperature} instead of {before} ...")
         config["calibration"] = {"temperature": temperature}
         probabilities, familiar, _ = convert()
-    config["calibration"] = calibration_at(temperature, probabilities, truth, config["labels"])
+    config["calibration"] = served_calibration(
+        temperature, probabilities, truth, lesions, config["labels"]
+    )
     return probabilities, familiar
+
+
+def validation_part(
+    args: argparse.Namespace, folder: Path, config: dict, rows: data.Rows
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pictures of the validation part, uint8 [n, h, w, 3]; their true labels, [n] indices; and
+    their lesions [n]. `rows`: the data set."""
+    held = rows.find(read_json(folder / SPLIT)["validation"])
+    size = config["input"]["height"], config["input"]["width"]
+    lesions = rows.units(config["data"]["split_by"])[held]
+    return data.decode(rows, held, *size, args.cache), rows.truth[held], lesions
+
+
+def recalibrate(args: argparse.Namespace, folder: Path) -> None:
+    """Fit all of `calibration` but the temperature to the `model.tflite` of `folder`.
+
+    Raises ModelFolderError if there is none, or if the model was trained on its validation part.
+    """
+    from model.evaluation.calibration import keras_calibration, served_calibration
+    from model.hub.card import write_card
+
+    config = read_config(folder)
+    before = config["calibration"]
+    if "inherited" in before:
+        raise ModelFolderError(
+            f"{folder} was trained on its validation part and keeps the calibration of "
+            f"{before['inherited']}: recalibrate that run."
+        )
+    if not (folder / TFLITE).is_file():
+        raise ModelFolderError(f"{folder} has no {TFLITE}: run python convert.py {folder}")
+    check_writable(folder.resolve().parent, "folder")
+    rows = data.rows_of_model(config, data.dataset_of(folder, config, args.dataset))
+    images, *known = validation_part(args, folder, config, rows)
+    probabilities, *_ = answers(folder / TFLITE, images)
+    after = served_calibration(before["temperature"], probabilities, *known, config["labels"])
+    config |= {"calibration": after, "keras_calibration": keras_calibration(config)}
+    with changing(folder) as new:
+        write_json(new / CONFIG, config)
+        write_card(new)
+        write_checksums(new)
+    old, new = (calibration.get("threshold") for calibration in (before, after))
+    print(f"The operating point of {folder} was {old} and is {new}.")
+    if new != old:
+        print(f"What was measured with the old one no longer holds: python evaluate.py {folder}")
 
 
 def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:
@@ -199,19 +259,21 @@ def main(arguments=None) -> Path:
     from model.network.ood import fit
 
     folder = working_copy(args.folder)
+    if args.recalibrate:
+        recalibrate(args, folder)
+        push_if_asked(args, folder)
+        return folder / TFLITE
     network, config = load_network(folder)
     # A model folder is changed in a copy beside it; TensorFlow exports to a temporary folder.
     check_writable(folder.resolve().parent, "folder")
     check_file(args.results, "--results")
     check_writable(args.cache or data.default_cache(), "--cache")
     tempfile.gettempdir()
-    split = read_json(folder / SPLIT)
     rows = data.rows_of_model(config, data.dataset_of(folder, config, args.dataset))
-    size = config["input"]["height"], config["input"]["width"]
-    held = rows.find(split["validation"])
-    validation, truth = data.decode(rows, held, *size, args.cache), rows.truth[held]
+    validation, truth, lesions = validation_part(args, folder, config, rows)
     # The training part is sorted by image id, so evenly spaced images have all labels.
-    ids = data.evenly(split["train"], REFERENCE_IMAGES)
+    ids = data.evenly(read_json(folder / SPLIT)["train"], REFERENCE_IMAGES)
+    size = config["input"]["height"], config["input"]["width"]
     train = data.decode(rows, rows.find(ids), *size, args.cache)
     # Artefacts that the network has learned to ignore are familiar too.
     kinds = config["training"].get("artefacts") or []
@@ -227,7 +289,7 @@ def main(arguments=None) -> Path:
         reference=reference,
     )
     with changing(folder) as new:
-        ours, familiar = calibrate(new / TFLITE, graph, config, validation, truth)
+        ours, familiar = calibrate(new / TFLITE, graph, config, validation, truth, lesions)
         megabytes = (new / TFLITE).stat().st_size / 1e6
         result = {"quantize": args.quantize, "megabytes": round(megabytes, 2)}
         logits = predict_logits(network, validation)

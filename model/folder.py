@@ -266,10 +266,15 @@ def read_config(folder: "str | Path") -> dict:
 
 
 def _possible(calibration: dict, labels: list[str]) -> bool:
+    points = calibration.get("points") or []
+    sets = calibration.get("sets") or {"level": 1, "quantiles": dict.fromkeys(labels, 1)}
+    shares = [sets["level"], *(sets["quantiles"][label] for label in labels)]
+    shares += (one[key] for one in points for key in ("threshold", "sensitivity", "specificity"))
     return (
         0 < float(calibration["temperature"]) < math.inf
         and set(calibration.get("suspicious") or []) <= set(labels)
         and 0 <= float(calibration.get("threshold") or 0) <= 1
+        and all(0 <= float(share) <= 1 for share in shares)
     )
 
 

@@ -32,6 +32,7 @@ from model.page.batch import MAX_BYTES
 from model.page.bodies import MOST
 from model.page.texts import text
 from model.page.uploads import sweep
+from model.sets import prediction_set
 
 ROOT = Path(__file__).parents[1]
 
@@ -192,6 +193,7 @@ def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
         "labels",
         "probabilities",
         "suspicious",
+        "set",
         "confident",
         "notices",
         "milliseconds",
@@ -207,6 +209,7 @@ def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
     assert answer["suspicious"]["score"] == pytest.approx(score)
     assert answer["suspicious"]["threshold"] == calibration["threshold"]
     assert answer["suspicious"]["flag"] is (score >= calibration["threshold"])
+    assert answer["set"] == prediction_set(answer["probabilities"], Classifier(trained).config)
     assert isinstance(answer["confident"], bool) and answer["milliseconds"] > 0
     json.dumps(answer)
 

@@ -18,8 +18,8 @@ from model.data import dataset as data
 from model.data.split import classes_of, malignant_labels, to_binary
 from model.evaluation.calibration import calibrate
 from model.labels import BINARY, LABELS
-from model.page import answer, batch, private
-from model.page.texts import name, percent, probability, text
+from model.page import about, answer, batch, private
+from model.page.texts import name, number, probability, text
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 # The malignant labels of HAM10000.
@@ -235,14 +235,16 @@ def test_what_the_page_says_of_two_labels(binary, trained):
         assert malignant in html["suspicious"] and malignant in html["benign"]
         glossary = answer.glossary(classifier.labels, language)
         assert glossary.count("<h3>") == 2 and "HAM10000" not in glossary
-        about = answer.about(classifier, language)
-        assert name(language, "akiec") in about and name(language, "vasc") in about
-        figures = classifier.metrics["tflite"]["suspicious"]
-        assert percent(figures["sensitivity"]["value"], language) in about
+        said = " ".join(about.about(classifier, language))
+        assert name(language, "akiec") in said and name(language, "vasc") in said
+        rates = " ".join(about.rates(classifier, language))
+        caught = classifier.metrics["tflite"]["suspicious"]["sensitivity"]["value"]
+        assert f" {number(100 * caught, language)} (" in rates and rates in said
+        assert text(language, "rates_malignant") in rates
         # None of the seven's own sentences.
-        seven = answer.about(Classifier(trained), language)
+        seven = " ".join(about.about(Classifier(trained), language))
         assert text(language, "about_limits") in seven
-        assert text(language, "about_limits") not in about
+        assert text(language, "about_limits") not in said
     settings = private.settings(classifier)
     assert settings["labels"] == BINARY and settings["suspicious"]["labels"] == ["malignant"]
     assert settings["html"]["id"]["names"] == ["Jinak (benign)", "Ganas (malignant)"]

@@ -64,6 +64,18 @@ WHOLE = {
     "calibration as a list": config(calibration=[1]),
     "endless temperature": config(calibration={"temperature": "inf"}),
     "huge threshold": config(calibration={"temperature": 1, "threshold": 1e9}),
+    "a point without its figures": config(
+        calibration={"temperature": 1, "points": [{"threshold": 0.1}]}
+    ),
+    "sets of some labels": config(
+        calibration={"temperature": 1, "sets": {"level": 0.9, "quantiles": {"mel": 0.9}}}
+    ),
+    "a quantile above 1": config(
+        calibration={
+            "temperature": 1,
+            "sets": {"level": 0.9, "quantiles": dict.fromkeys(LABELS, 1.1)},
+        }
+    ),
     "familiarity's huge threshold": config(familiarity={"threshold": 1e30}),
     "unknown suspicious label": config(calibration={"temperature": 1, "suspicious": ["scc"]}),
     "no architecture": config(architecture=None),

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from model.evaluation.calibration import fit_temperature, operating_point
+from model.evaluation.calibration import (
+    SENSITIVITIES,
+    fit_temperature,
+    operating_point,
+    operating_points,
+    served_calibration,
+)
+from model.folder import BUNDLED, COMPACT, read_config
+from model.labels import BINARY, LABELS
 
 
 def test_temperature_is_found_again():
@@ -31,3 +39,44 @@ def test_operating_point_is_the_highest_that_keeps_the_sensitivity():
     assert operating_point(np.full(8, 0.5), np.arange(8) < 3) == 0.5
     with pytest.raises(ValueError, match="positive"):
         operating_point(score, np.zeros(40, bool))
+
+
+def test_operating_points_lie_along_the_roc_curve():
+    random = np.random.default_rng(0)
+    positive = random.random(2000) < 0.2
+    score = 1 / (1 + np.exp(-random.normal(size=2000) - 2 * positive + 1))
+    points = operating_points(score, positive)
+    thresholds = [point["threshold"] for point in points]
+    assert thresholds == sorted(thresholds) and len(points) == len(SENSITIVITIES) == 27
+    assert operating_point(score, positive) in thresholds
+    for point, sensitivity in zip(reversed(points), SENSITIVITIES):
+        reached = score >= point["threshold"]
+        assert point["sensitivity"] == pytest.approx(reached[positive].mean(), abs=1e-4)
+        assert point["specificity"] == pytest.approx(1 - reached[~positive].mean(), abs=1e-4)
+        assert 0 <= point["sensitivity"] - sensitivity < 0.005
+    # The same threshold comes once.
+    assert len(operating_points(np.arange(4) / 4, np.arange(4) > 1)) == 2
+
+
+def test_what_is_served_has_points_and_sets():
+    random = np.random.default_rng(0)
+    for labels, points in ((LABELS, True), (BINARY, True), (["cat", "dog"], False)):
+        truth = random.integers(0, len(labels), 400)
+        shares = random.dirichlet(np.ones(len(labels)), 400)
+        calibration = served_calibration(1.5, shares, truth, np.arange(400), labels)
+        assert calibration["temperature"] == 1.5
+        assert calibration["sets"].keys() == {"level", "quantiles", "part"}
+        assert list(calibration["sets"]["quantiles"]) == labels
+        assert ("points" in calibration) == ("threshold" in calibration) == points
+
+
+@pytest.mark.parametrize("folder", [BUNDLED, COMPACT])
+def test_the_models_of_the_repository_have_points_to_choose_from(folder):
+    calibration = read_config(folder)["calibration"]
+    points = {point["threshold"]: point for point in calibration["points"]}
+    assert 20 <= len(points) <= 40
+    assert points[calibration["threshold"]]["sensitivity"] >= calibration["sensitivity"]
+    ordered = sorted(points.values(), key=lambda point: point["threshold"])
+    for key, falls in (("sensitivity", True), ("specificity", False)):
+        values = [point[key] for point in ordered]
+        assert values == sorted(values, reverse=falls), key

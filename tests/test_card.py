@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,9 +10,10 @@ import pytest
 from huggingface_hub import ModelCard
 from test_report import LATENCY, OPTIONS, SEVEN, SUPPORT, measured
 
-from model.folder import ModelFolderError
+from model.folder import BUNDLED, COMPACT, ModelFolderError
 from model.hub.card import BEGIN, END, HAM10000, README, write_card
 from model.network.backbones import BACKBONES
+from model.page.texts import TEXTS
 
 DERMATOLOGY = ("HAM", "esion", "ermat", "elanoma", "linic", "kin ", "uspicious", "Vienna")
 
@@ -223,6 +225,44 @@ def test_two_calibrations_are_told_apart(made, metrics):
     config["calibration"]["inherited"] = config["keras_calibration"]["inherited"] = "first"
     made(config, metrics)
     assert "model.tflite has a calibration taken from first: temperature" in made.text()
+
+
+def test_the_card_and_the_page_say_the_same_of_the_warning(made, metrics):
+    config = config_of(SEVEN)
+    made(config, metrics)
+    plain = "- diagnosis, treatment, or deciding whether someone should see a doctor: it is not a"
+    assert plain in made.text() and TEXTS["en"]["about_use"] not in made.text()
+    config["calibration"] |= {"suspicious": ["mel"], "threshold": 0.3}
+    made(config, metrics)
+    text, missed = made.text(), 1 - metrics["tflite"]["suspicious"]["sensitivity"]["value"]
+    assert plain not in text and TEXTS["en"]["about_use"] in text
+    assert (
+        "\n- deciding against seeing a doctor: some skin cancers get no warning "
+        f"({missed:.0%} of the suspicious pictures measured);\n"
+    ) in text
+    made(config, {})
+    assert "\n- deciding against seeing a doctor: some skin cancers get no warning;\n" in (
+        made.text()
+    )
+
+
+def test_the_card_says_what_sets_promise(made, metrics):
+    config = config_of(SEVEN)
+    quantiles = dict.fromkeys(SEVEN, 0.9) | {"df": 1.0}
+    config["calibration"]["sets"] = {"level": 0.8, "quantiles": quantiles}
+    made(config, metrics)
+    assert (
+        "For at least 80% of each class this set is meant to hold the true one, if they are like "
+        "those of the validation part, where its limits were set. For lack of validation pictures, "
+        "every set holds df."
+    ) in made.text()
+
+
+@pytest.mark.parametrize("folder", [BUNDLED, COMPACT])
+def test_the_cards_of_the_repository_are_as_their_folders_give_them(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    write_card(copy)
+    assert (copy / README).read_bytes() == (folder / README).read_bytes()
 
 
 def test_nothing_measured_nothing_claimed(made, metrics):

@@ -15,11 +15,12 @@ import convert
 from model import folder as f
 from model.data import dataset as data
 from model.data.artefacts import add_artefacts
-from model.evaluation.calibration import calibrated, calibration_at, fit_temperature
+from model.evaluation.calibration import calibrated, fit_temperature, served_calibration
 from model.network import network as n
 from model.network.ood import familiarity, fit
 
 ROOT = Path(convert.__file__).parent
+SHARED = Path(__file__).parents[2] / "shared" / "ham10000"
 
 
 def keras_probabilities(network, config, images):
@@ -148,16 +149,17 @@ def test_what_the_network_was_taught_to_ignore_is_familiar(made, trained, tmp_pa
 
 @pytest.fixture(scope="module")
 def validation(made, trained):
-    """The validation part of `trained`: uint8 pictures, and their true labels."""
+    """The validation part of `trained`: uint8 pictures, their true labels, and their lesions."""
     config = f.read_config(trained)
     rows = data.rows_of_model(config, str(made))
     held = rows.find(f.read_json(trained / f.SPLIT)["validation"])
-    return data.decode(rows, held, 24, 32, trained.parent / "cache"), rows.truth[held]
+    images = data.decode(rows, held, 24, 32, trained.parent / "cache")
+    return images, rows.truth[held], rows.lesion_id[held]
 
 
 @pytest.mark.parametrize("quantize", convert.QUANTIZATIONS)
 def test_the_calibration_is_fitted_to_what_is_served(network, validation, tmp_path, quantize):
-    images, truth = validation
+    images, truth, lesions = validation
     # Some are wrong, so that the best temperature is not the lowest.
     truth = np.where(np.arange(len(truth)) % 4 == 0, (truth + 1) % 7, truth)
     keras = {"temperature": 4.0, "part": "validation"}  # far from what fits
@@ -165,11 +167,12 @@ def test_the_calibration_is_fitted_to_what_is_served(network, validation, tmp_pa
     del config["keras_calibration"]
     graph = partial(convert.to_tflite, network[0], quantize=quantize, calibration_images=images)
     path = tmp_path / f.TFLITE
-    ours, _ = convert.calibrate(path, graph, config, images, truth)
+    ours, _ = convert.calibrate(path, graph, config, images, truth, lesions)
     served, temperature = config["calibration"], config["calibration"]["temperature"]
     probabilities, _, logits = convert.answers(path, images)
     assert (ours == probabilities).all() and config["keras_calibration"] == keras
-    assert served == calibration_at(temperature, probabilities, truth, config["labels"])
+    fitted = served_calibration(temperature, probabilities, truth, lesions, config["labels"])
+    assert served == fitted and {"points", "sets"} <= set(served)
     # Full int8 rounds the logits again after the division.
     close = 0.05 if quantize == "int8" else 1e-3
     assert temperature == pytest.approx(fit_temperature(logits * temperature, truth), rel=close)
@@ -223,6 +226,41 @@ def test_a_final_run_keeps_the_calibration_it_inherited(trained, tmp_path, capsy
     )
 
 
+def test_a_folder_without_keras_weights_is_recalibrated(made, trained, tmp_path, capsys):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / "model.weights.h5").unlink()
+    before = f.read_config(copy)
+    sparse = {key: before["calibration"][key] for key in ("temperature", "threshold")}
+    f.write_json(copy / f.CONFIG, before | {"calibration": sparse})
+    command = f"{copy} --recalibrate --dataset {made} --cache {tmp_path}/cache".split()
+    convert.main(command)
+    assert f.read_config(copy) == before
+    threshold = before["calibration"]["threshold"]
+    said = capsys.readouterr().out
+    assert f"The operating point of {copy} was {threshold} and is {threshold}.\n" in said
+    assert "no longer holds" not in said
+    f.verify(copy)
+    f.write_json(copy / f.CONFIG, before | {"calibration": sparse | {"threshold": 0.5}})
+    convert.main(command)
+    assert f.read_config(copy) == before
+    said = capsys.readouterr().out
+    assert f"The operating point of {copy} was 0.5 and is {threshold}.\n" in said
+    assert f"the old one no longer holds: python evaluate.py {copy}" in said
+
+
+def test_what_cannot_be_recalibrated_is_a_sentence(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / f.TFLITE).unlink()
+    with pytest.raises(f.ModelFolderError, match=f"no model.tflite: run python convert.py {copy}"):
+        convert.main([str(copy), "--recalibrate"])
+    config = f.read_config(copy)
+    config["calibration"] |= {"inherited": "selected"}
+    f.write_json(copy / f.CONFIG, config)
+    sentence = "keeps the calibration of selected: recalibrate that run."
+    with pytest.raises(f.ModelFolderError, match=sentence):
+        convert.main([str(copy), "--recalibrate"])
+
+
 def test_disagreement_fails_and_leaves_the_old_file(trained, tmp_path, monkeypatch):
     copy = shutil.copytree(trained, tmp_path / "copy")
     before = {p.name: p.read_bytes() for p in copy.iterdir()}
@@ -241,3 +279,15 @@ def test_folder_without_weights_is_a_sentence(trained, tmp_path):
     (copy / "model.weights.h5").write_bytes(b"junk")
     with pytest.raises(f.ModelFolderError, match="damaged"):
         convert.main([str(copy)])
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not SHARED.exists(), reason="the real images are not on this machine")
+@pytest.mark.parametrize("folder", [f.BUNDLED, f.COMPACT])
+def test_the_models_of_the_repository_are_calibrated_as_they_answer(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    convert.main(f"{copy} --recalibrate --dataset {SHARED} --cache {tmp_path}/cache".split())
+    stated, found = (f.read_config(x)["calibration"] for x in (folder, copy))
+    # XNNPACK's kernels differ from one processor to another.
+    assert found["threshold"] == pytest.approx(stated["threshold"], abs=0.005)
+    assert found["sets"]["quantiles"] == pytest.approx(stated["sets"]["quantiles"], abs=0.01)

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "training": {".", "data", "network", "evaluation", "hub.pull"},
     "evaluation": {"."},
     "hub": {".", "evaluation", "network.backbones"},
-    "page": {"."},
+    "page": {".", "network.backbones"},
     "benchmark": {".", "data", "network", "training", "evaluation", "hub", "page"},
 }
 # What they may import in addition within a function, that is only once it is needed.

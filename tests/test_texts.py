@@ -6,7 +6,7 @@ import pytest
 
 from model.labels import DIAGNOSES, display_name
 from model.page import batch
-from model.page.texts import TEXTS, language_of, name, number, probability, sentence, text
+from model.page.texts import TEXTS, language_of, listed, name, number, probability, sentence, text
 from model.preprocessing import SENTENCES, PictureError
 
 
@@ -54,6 +54,11 @@ def test_figures_are_written_as_each_language_writes_them():
     assert number(1234.5, "id", 1) == "1.234,5"
     assert probability(0.4321, "en") == "43%"
     assert probability(0.9999, "en") == "over 99%" and probability(0.001, "id") == "kurang dari 1%"
+
+
+def test_words_are_listed_with_an_and_before_the_last():
+    assert listed(["a"], "en") == "a" and listed(["a", "b"], "id") == "a dan b"
+    assert listed(["a", "b", "c"], "en") == "a, b and c"
 
 
 def test_every_picture_error_has_its_text():

@@ -1,4 +1,4 @@
-"""Temperature and operating point, fitted on the validation part.
+"""Temperature, operating points and prediction sets, fitted on the validation part.
 
 train.py fits them to the answers of the Keras weights, convert.py to those of `model.tflite`. Then
 config.json's `calibration` is that of `model.tflite`, and `keras_calibration` that of the weights.
@@ -10,9 +10,13 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from model.evaluation import conformal
 from model.evaluation.metrics import classification_metrics, suspicious_score
 from model.labels import suspicious_of
 
+SENSITIVITY = 0.95  # of the operating point
+# Those of the points that a user of the page may choose instead.
+SENSITIVITIES = [percent / 100 for percent in (*range(50, 80, 5), *range(80, 101))]
 # Figures of the validation part that config.json keeps.
 VALIDATED = (
     "top_1 top_2 top_3 balanced_accuracy macro macro_f1 roc_auc log_loss melanoma malignant ece"
@@ -52,12 +56,39 @@ def calibration_at(
     """
     calibration = {"temperature": temperature, "part": "validation"}
     if suspicious := suspicious_of(labels):
-        score = suspicious_score(labels, probabilities, suspicious)
-        positive = np.isin(truth, [labels.index(label) for label in suspicious])
+        score, positive = _scores(probabilities, truth, labels, suspicious)
         if positive.any() and not positive.all():
-            threshold = float(operating_point(score, positive, sensitivity=0.95))
-            calibration |= {"suspicious": suspicious, "threshold": threshold, "sensitivity": 0.95}
+            threshold = operating_point(score, positive, SENSITIVITY)
+            calibration |= {"suspicious": suspicious, "threshold": threshold}
+            calibration |= {"sensitivity": SENSITIVITY}
     return calibration
+
+
+def served_calibration(
+    temperature: float,
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    lesions: np.ndarray,
+    labels: list[str],
+) -> dict:
+    """`calibration_at` of what is served, and what the page needs besides: `points`, if there is an
+    operating point, and `sets`, the quantiles of model/sets.py.
+
+    lesions: [n], the lesion of each picture; the others as in `calibration_at`.
+    """
+    calibration = calibration_at(temperature, probabilities, truth, labels)
+    if "threshold" in calibration:
+        scores = _scores(probabilities, truth, labels, calibration["suspicious"])
+        calibration["points"] = operating_points(*scores)
+    quantiles = conformal.class_quantiles(labels, truth, probabilities, lesions)
+    sets = {"level": conformal.LEVEL, "quantiles": quantiles, "part": "validation"}
+    return calibration | {"sets": sets}
+
+
+def _scores(probabilities, truth, labels, suspicious):
+    """The suspicious score [n] of each picture, and whether it is suspicious [n]."""
+    positive = np.isin(truth, [labels.index(label) for label in suspicious])
+    return suspicious_score(labels, probabilities, suspicious), positive
 
 
 def keras_calibration(config: dict) -> dict:
@@ -90,7 +121,9 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     return round(float(np.exp(best)), 4)
 
 
-def operating_point(score: np.ndarray, positive: np.ndarray, sensitivity: float = 0.95) -> float:
+def operating_point(
+    score: np.ndarray, positive: np.ndarray, sensitivity: float = SENSITIVITY
+) -> float:
     """The highest threshold that at least a share `sensitivity` of the positives reach.
 
     score: [n], 0 to 1; positive: [n] bool. Raises ValueError if no image is positive.
@@ -102,3 +135,17 @@ def operating_point(score: np.ndarray, positive: np.ndarray, sensitivity: float 
         raise ValueError(f"A sensitivity lies in (0, 1], not at {sensitivity}.")
     needed = math.ceil(sensitivity * len(positives) - 1e-9)  # 0.95 * 20 must stay 19
     return float(positives[needed - 1])
+
+
+def operating_points(score: np.ndarray, positive: np.ndarray) -> list[dict]:
+    """Operating points from the lowest threshold to the highest: {threshold, sensitivity,
+    specificity}, among them those of all SENSITIVITIES; as for `operating_point`."""
+    thresholds = {operating_point(score, positive, sensitivity) for sensitivity in SENSITIVITIES}
+    return [
+        {
+            "threshold": threshold,
+            "sensitivity": round(float((score[positive] >= threshold).mean()), 4),
+            "specificity": round(float((score[~positive] < threshold).mean()), 4),
+        }
+        for threshold in sorted(thresholds)
+    ]

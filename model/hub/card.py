@@ -44,7 +44,7 @@ from model.hub.tables import (
     value,
 )
 from model.labels import BINARY, LABELS, display_name
-from model.network.backbones import BACKBONES
+from model.network.backbones import title_of
 
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 MEASURED = ("library_name", "metrics", "model-index")
@@ -146,7 +146,7 @@ def _facts(config, metrics):
     return {
         "config": config,
         "metrics": metrics,
-        "architecture": _title(config.get("architecture") or "model"),
+        "architecture": title_of(config.get("architecture") or "model"),
         "runtimes": runtimes,
         "runtime": runtime,
         "entry": entry,
@@ -175,9 +175,10 @@ def _card_facts(folder, config, metrics, repo_id):
         "settings": {k: v for k, v in settings.items() if k not in NO_SETTINGS and v is not None},
         "files": {path.name for path in folder.iterdir()},
         "repo_id": repo_id,
-        "architecture": _title(config["architecture"]),
+        "architecture": title_of(config["architecture"]),
         "lesions": lesions,
         "binary": labels == BINARY,
+        "warns": lesions and config["calibration"].get("threshold") is not None,
         "few_labels": len(labels) <= 20,  # more are counted, not listed
         "dataset": dataset,
         "ham10000": ham10000,
@@ -216,10 +217,6 @@ def _has_images_of_ham10000(folder, data):
         return False
     ids = [image for part in read_json(folder / SPLIT).values() for image in part]
     return bool(ids) and HAM10000_IDS[0] <= min(ids) and max(ids) <= HAM10000_IDS[1]
-
-
-def _title(architecture):
-    return BACKBONES[architecture].title if architecture in BACKBONES else architecture
 
 
 # --- front matter
@@ -361,7 +358,7 @@ TEMPLATES = Environment(
 )
 TEMPLATES.filters["thousands"] = "{:,}".format
 TEMPLATES.globals |= {"PUBLISHED": PUBLISHED, "RUNTIMES": RUNTIMES, "SUMMARY": SUMMARY}
-TEMPLATES.globals |= {"backbone_title": _title, "display_name": display_name}
+TEMPLATES.globals |= {"backbone_title": title_of, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
 TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
 TEMPLATES.globals |= {"at": at, "calibration_text": calibration_text}

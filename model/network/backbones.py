@@ -65,6 +65,12 @@ BACKBONES = {
     ),
 }
 
+
+def title_of(architecture: str) -> str:
+    """A backbone's name in print; that of an unknown architecture as it is."""
+    return BACKBONES[architecture].title if architecture in BACKBONES else architecture
+
+
 # Scale and offset of each colour channel, for pixels 0-255. "inside": the network scales them.
 SCALINGS = {
     "tf": ([1 / 127.5] * 3, [-1.0] * 3),

@@ -12,8 +12,9 @@ from html import escape
 from model.cam import COLOURS, HALF, LEAST, shown, strengths
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
-from model.page import batch
-from model.page.texts import TEXTS, name, number, percent, probability, sentence, text
+from model.page import about, batch
+from model.page.texts import TEXTS, name, number, probability, sentence, text
+from model.sets import prediction_set
 
 
 def suspicious(prediction, config: dict) -> dict | None:
@@ -44,6 +45,7 @@ def as_json(prediction, classifier, model: dict) -> dict:
         "labels": {label: display_name(label) for label in prediction.probabilities},
         "probabilities": prediction.probabilities,
         "suspicious": suspicious(prediction, classifier.config),
+        "set": prediction_set(prediction.probabilities, classifier.config),
         "confident": prediction.confident,
         "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
         "milliseconds": round(prediction.milliseconds, 1),
@@ -60,7 +62,7 @@ def for_page(prediction, config: dict) -> dict:
         "suspicious": suspicious(prediction, config),
         "confident": prediction.confident,
         "notices": prediction.notices,
-        "set": None,
+        "set": prediction_set(prediction.probabilities, config),
         "milliseconds": round(prediction.milliseconds, 1),
         "evidence": {
             "height": strength.shape[0],
@@ -72,11 +74,6 @@ def for_page(prediction, config: dict) -> dict:
         },
         "picture": "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(),
     }
-
-
-def rates(classifier, language: str) -> list[str]:
-    """Sentences on how often the warning is right and wrong, shown beside the verdict."""
-    return []
 
 
 def view(classifier, language: str) -> dict:
@@ -91,7 +88,7 @@ def view(classifier, language: str) -> dict:
             "points": calibration.get("points"),
         },
         "sets": calibration.get("sets"),
-        "rates": rates(classifier, language),
+        "rates": about.rates(classifier, language),
         "look": {"colours": COLOURS, "half": HALF, "least": LEAST},
     }
 
@@ -121,58 +118,6 @@ def glossary(labels: list[str], language: str) -> str:
     if labels != LABELS:
         return entries
     return f'{entries}<p class="small">{escape(text(language, "source_classes"))}</p>'
-
-
-def _shares(language: str, digits: int = 0, **figures: dict) -> dict[str, str]:
-    """Each {value, low, high} as percentages, under NAME, NAME_low and NAME_high."""
-    ends = {"value": "", "low": "_low", "high": "_high"}
-    return {
-        name + end: percent(figure[key], language, digits)
-        for name, figure in figures.items()
-        for key, end in ends.items()
-    }
-
-
-def about(classifier, language: str = "en") -> str:
-    """The model in a few sentences: backbone, data and test results."""
-    config, metrics = classifier.config, classifier.metrics
-    data, calibration = config["data"], config.get("calibration") or {}
-    parts = [
-        text(
-            language,
-            "about_model",
-            architecture=config["architecture"],
-            height=classifier.height,
-            width=classifier.width,
-            dataset=data["dataset"],
-            images=number(data["images"], language),
-        )
-    ]
-    measured = metrics.get("tflite")
-    if measured and metrics["data"]["part"] == "test":
-        top, balanced = measured["top_1"], measured["balanced_accuracy"]
-        shares = _shares(language, 1, top=top, balanced=balanced)
-        parts.append(text(language, "about_measured", n=number(measured["n"], language), **shares))
-        named = measured.get("melanoma", {}).get("sensitivity", {})
-        if named.get("value") is not None:
-            parts.append(text(language, "about_melanoma", **_shares(language, named=named)))
-        if classifier.labels == BINARY and (point := measured.get("suspicious")):
-            caught, cleared = point["sensitivity"], point["specificity"]
-            if None not in [*caught.values(), *cleared.values()]:
-                shares = _shares(language, caught=caught, cleared=cleared)
-                parts.append(text(language, "about_malignant", **shares))
-    else:
-        parts.append(text(language, "about_unmeasured"))
-    if calibration.get("threshold") is not None and calibration.get("sensitivity"):
-        shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
-        parts.append(text(language, "about_threshold", **shares))
-    if set(classifier.labels) == set(LABELS):
-        parts.append(text(language, "about_limits"))
-    classes = data.get("classes") or {}
-    if sorted(sum(classes.values(), [])) == LABELS:
-        counted = {kind: _names(members, language) for kind, members in classes.items()}
-        parts.append(text(language, "about_limits_binary", **counted))
-    return " ".join(parts)
 
 
 def _thumbnail(picture) -> str:
@@ -239,5 +184,5 @@ def html(classifier, language: str) -> dict[str, str]:
         "batch_hint": escape(text(language, "batch_hint", **bounds)),
         "batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
         "glossary": glossary(classifier.labels, language),
-        "about": f"<h2>{t['about_heading']}</h2><p>{escape(about(classifier, language))}</p>",
+        "about": about.html(classifier, language),
     }

@@ -48,6 +48,12 @@ def language_of(address: str | None) -> str:
     return place if place in TEXTS else ENGLISH
 
 
+def listed(words: list[str], language: str) -> str:
+    """["a", "b", "c"] as "a, b and c"."""
+    *others, last = words
+    return f"{', '.join(others)} {text(language, 'and')} {last}" if others else last
+
+
 def number(value: float, language: str, digits: int = 0) -> str:
     """12,345.6, or in Bahasa Indonesia 12.345,6."""
     written = f"{value:,.{digits}f}"

@@ -1,0 +1,233 @@
+"""What the page says about its model: how it was made, what was measured, how often the warning is
+right. Every figure comes from the model folder's config.json and metrics.json."""
+
+import re
+from html import escape
+
+from model.labels import BINARY, LABELS
+from model.network.backbones import title_of
+from model.page.texts import listed, name, number, percent, text
+
+# Data sets as they are called in print; ours have the size of their pictures in the folder's name.
+DATA_SETS = {
+    "ham10000": "HAM10000",
+    "skin_cancer": "HAM10000",
+    "isic2017": "ISIC 2017",
+    "isic2019": "ISIC 2019",
+    "tiny_imagenet": "Tiny ImageNet",
+}
+
+
+def html(classifier, language: str) -> str:
+    """HTML: `about` below its heading."""
+    heading = escape(text(language, "about_heading"))
+    paragraphs = (f"<p>{escape(paragraph)}</p>" for paragraph in about(classifier, language))
+    return f"<h2>{heading}</h2>{''.join(paragraphs)}"
+
+
+def about(classifier, language: str) -> list[str]:
+    """Paragraphs on how the model was made, its test, its warning, and its limits."""
+    parts = (_made, _tested, _warning, _limits)
+    return [said for part in parts if (said := " ".join(part(classifier, language)))]
+
+
+def rates(classifier, language: str) -> list[str]:
+    """Sentences on how often the warning is right, for the place beside the verdict: as measured on
+    the test part, or else on the validation part; [] for a model without an operating point."""
+    calibration = classifier.config["calibration"]
+    if not _warns(calibration):
+        return []
+    kinds = {"suspicious": "rates_suspicious", "harmless": "rates_harmless"}
+    if classifier.labels == BINARY:
+        kinds = {"suspicious": "rates_malignant", "harmless": "rates_benign"}
+    kinds = {kind: text(language, key) for kind, key in kinds.items()}
+
+    def hundred(share):
+        return number(100 * share, language)
+
+    if point := _tested_point(classifier):
+        cleared = point["specificity"]
+        alarmed = {
+            "value": 1 - cleared["value"],
+            "low": 1 - cleared["high"],
+            "high": 1 - cleared["low"],
+        }
+        counts = _figures(hundred, caught=point["sensitivity"], alarmed=alarmed)
+        tested = text(language, "rates_test", **kinds, **counts)
+        return [tested, *_sources(classifier, point["labels"], language, kinds)]
+    for chosen in calibration.get("points") or []:
+        # An inherited calibration was measured with the weights of another run.
+        if chosen["threshold"] == calibration["threshold"] and "inherited" not in calibration:
+            caught, alarmed = hundred(chosen["sensitivity"]), hundred(1 - chosen["specificity"])
+            return [text(language, "rates_validation", **kinds, caught=caught, alarmed=alarmed)]
+    return [text(language, "rates_unmeasured")]
+
+
+def _made(classifier, language):
+    config = classifier.config
+    data = config["data"]
+    size = {"height": classifier.height, "width": classifier.width}
+    yield text(language, "about_model", architecture=title_of(config["architecture"]), **size)
+
+    without = data.get("unlabelled") or []
+    sets = [data["dataset"], *(one["dataset"] for one in [*(data.get("extra") or []), *without])]
+    images = data.get("trained_on") or sum(data.get("counts", {}).get("train", {}).values())
+    own = _pictures(images, " + ".join(sets), language)
+    if images:
+        yield text(language, "about_trained", pictures=own)
+    for one in without:
+        pictures = _pictures(one["images"], one["dataset"], language)
+        yield text(language, "about_unlabelled", pictures=pictures)
+    if teachers := (config.get("training") or {}).get("teachers"):
+        taught = [
+            text(
+                language,
+                "about_teacher",
+                architecture=title_of(teacher["architecture"]),
+                datasets=_data_sets(teacher["dataset"], language),
+            )
+            for teacher in teachers
+        ]
+        yield text(language, "about_teachers", teachers=listed(taught, language))
+
+    yield from _start(config.get("weights") or {}, own, language)
+
+
+def _start(weights, own, language):
+    """What the weights had learned before: other pictures than the model's `own`."""
+    steps = []
+    while "dataset" in weights:
+        step = _pictures(weights["images"], weights["dataset"], language)
+        if step not in (own, *steps):
+            steps.append(step)
+        weights = weights.get("before") or {}
+    if steps:
+        yield text(language, "about_before", pictures=listed(steps, language))
+    start = weights.get("start")
+    if start in ("imagenet", "none"):
+        yield text(language, f"about_start_{start}")
+    elif start:
+        yield text(language, "about_start", start=start)
+
+
+def _tested(classifier, language):
+    measured = _test(classifier)
+    if not measured:
+        yield text(language, "about_unmeasured")
+        return
+    seen = (classifier.metrics["data"].get("seen") or {}).get("trained")
+    key, known = ("about_seen", {"seen": number(seen, language)}) if seen else ("about_unseen", {})
+    yield text(language, key, n=number(measured["n"], language), **known)
+
+    def tenths(share):
+        return percent(share, language, 1)
+
+    figures = {"top": measured["top_1"], "balanced": measured["balanced_accuracy"]}
+    yield text(language, "about_measured", **_figures(tenths, **figures))
+    if always := measured.get("baseline"):
+        yield text(
+            language,
+            "about_baseline",
+            name=name(language, always["label"]),
+            top=tenths(always["top_1"]["value"]),
+            balanced=tenths(always["balanced_accuracy"]["value"]),
+        )
+    named = measured.get("melanoma", {}).get("sensitivity", {})
+    if named.get("value") is not None:
+        shares = _figures(lambda share: percent(share, language), named=named)
+        yield text(language, "about_melanoma", **shares)
+    if times := measured.get("latency_ms"):
+        milliseconds = number(times["median"], language)
+        yield text(language, "about_time", milliseconds=milliseconds, calls=times["calls"])
+
+
+def _warning(classifier, language):
+    calibration = classifier.config["calibration"]
+    if not _warns(calibration):
+        return
+    suspects = [name(language, label) for label in calibration["suspicious"]]
+    yield text(language, "about_suspicious", names=listed(suspects, language))
+    if calibration.get("sensitivity"):
+        shares = {k: percent(calibration[k], language) for k in ("threshold", "sensitivity")}
+        yield text(language, "about_threshold", **shares)
+    yield from rates(classifier, language)
+    yield text(language, "about_use")
+
+
+def _limits(classifier, language):
+    if set(classifier.labels) == set(LABELS):
+        yield text(language, "about_limits")
+    classes = classifier.config["data"].get("classes") or {}
+    if sorted(sum(classes.values(), [])) == LABELS:
+        counted = {
+            kind: listed([name(language, label) for label in labels], language)
+            for kind, labels in classes.items()
+        }
+        yield text(language, "about_limits_binary", **counted)
+
+
+def _warns(calibration):
+    return calibration.get("threshold") is not None and bool(calibration.get("suspicious"))
+
+
+def _test(classifier):
+    """The figures of model.tflite on the test part; {} if it was not measured on one."""
+    metrics = classifier.metrics
+    return metrics.get("tflite") or {} if metrics.get("data", {}).get("part") == "test" else {}
+
+
+def _tested_point(classifier):
+    """The test's sensitivity and specificity of the warning, or None. Those of another warning
+    level are not those of this warning."""
+    point = _test(classifier).get("suspicious")
+    if not point or point["threshold"] != classifier.config["calibration"]["threshold"]:
+        return None
+    whole = None not in [*point["sensitivity"].values(), *point["specificity"].values()]
+    return point if whole else None
+
+
+def _sources(classifier, suspects, language, kinds):
+    """A sentence on how much the sources of the test pictures differ, if there are several."""
+    caught, cleared = [], []
+    for group in classifier.metrics.get("subgroups", {}).get("dataset", {}).values():
+        positive = sum(group["support"][label] for label in suspects)
+        for shares, key, n in (
+            (caught, "sensitivity", positive),
+            (cleared, "specificity", group["n"] - positive),
+        ):
+            if n:
+                shares.append((group["suspicious"][key]["value"], n))
+    if len(caught) < 2 or len(cleared) < 2:
+        return
+    counts = {
+        "least_caught": min(caught),
+        "most_caught": max(caught),
+        "least_alarmed": (1 - max(cleared)[0], max(cleared)[1]),
+        "most_alarmed": (1 - min(cleared)[0], min(cleared)[1]),
+    }
+    shares = {
+        key: text(language, "rates_of", count=number(share * n, language), n=number(n, language))
+        for key, (share, n) in counts.items()
+    }
+    yield text(language, "rates_sources", **kinds, **shares)
+
+
+def _figures(write, **figures):
+    """Each {value, low, high}, written by `write`, under NAME, NAME_low and NAME_high."""
+    ends = {"value": "", "low": "_low", "high": "_high"}
+    return {
+        name + end: write(figure[key])
+        for name, figure in figures.items()
+        for key, end in ends.items()
+    }
+
+
+def _pictures(images, data_sets, language):
+    datasets = _data_sets(data_sets, language)
+    return text(language, "about_pictures", images=number(images, language), datasets=datasets)
+
+
+def _data_sets(names, language):
+    """ "ham10000 + isic2019_84px" as "HAM10000 and ISIC 2019"."""
+    plain = [re.sub(r"_\d+(px|x\d+)$", "", each.split("/")[-1]) for each in names.split(" + ")]
+    return listed([DATA_SETS.get(each, each) for each in plain], language)
