@@ -55,7 +55,8 @@ def settings(classifier) -> dict:
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
         "most_pixels": MAX_PIXELS,
         "quality": _constants(
-            quality, "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP LONG"
+            quality,
+            "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP FINE LONG",
         ),
         "lens": _constants(
             lens, "SIDE BLACK POINTS NEAR MATCH MIXED SQUEEZED ASIDE LEAST MOST REACH LONGEST"
