@@ -57,7 +57,7 @@ class Prediction:
 
     @property
     def confident(self) -> bool:
-        """Whether the picture is one that the model can judge."""
+        """Whether the picture is one that the model can judge: it has no notice but "lens"."""
         return not set(self.notices) & set(REFUSED)
 
     def top(self, k: int = 1) -> list[tuple[str, float]]:

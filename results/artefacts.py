@@ -49,8 +49,8 @@ def answers(folder: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | 
 
 def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict[str, dict]:
     """{kind: metrics} for the pictures as they are (NONE) and with each of KINDS: the figures of
-    model/evaluation/metrics.py, and `unfamiliar`, the share of pictures without a confident label
-    (None if not measured). Raises DatasetError and ModelFolderError."""
+    model/evaluation/metrics.py, and `unfamiliar`, the share of pictures that the model finds unlike
+    those of its training (None if not measured). Raises DatasetError and ModelFolderError."""
     config = read_config(folder)
     rows = data.rows_of_model(config, dataset)
     chosen = rows.find(read_json(folder / SPLIT)["validation"])

@@ -54,9 +54,9 @@ def through_lens(picture: Image.Image, outside: float, aside=(0.0, 0.0)) -> Imag
     return Image.fromarray(pixels)
 
 
-def encode(picture: Image.Image, kind: str = "JPEG") -> bytes:
+def encode(picture: Image.Image, kind: str = "JPEG", quality: int = 95) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, quality=95)
+    picture.save(buffer, kind, quality=quality)
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ from model.evaluation.outliers import KINDS, generate
 from model.labels import LABELS
 from model.network.network import load_network
 from model.preprocessing import PictureError
+from model.quality import CODES
 
 
 @pytest.fixture()
@@ -93,11 +94,12 @@ def test_a_picture_unlike_the_training_pictures_gets_no_confident_label(trained)
         assert sum(outlier.probabilities.values()) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_blurred_picture_is_noticed_and_named_all_the_same(trained):
+def test_every_notice_but_that_of_a_lens_takes_the_headline_away(trained):
     sharp = Classifier(trained).predict(drawing("nv", 3))
-    assert sharp.notices == []
-    blurred = replace(sharp, notices=["blurred", "too_dark"])
-    assert blurred.confident and not replace(sharp, notices=["blurred", "uniform"]).confident
+    assert sharp.notices == [] and sharp.confident
+    for code in CODES:
+        assert replace(sharp, notices=[code]).confident == (code == "lens")
+    assert not replace(sharp, notices=["blurred", "lens"]).confident
 
 
 def test_a_model_that_does_not_tell_how_familiar_a_picture_is_still_serves(copy):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hostile import chunk
 from made import drawing, encode, through_lens
-from PIL import Image
+from PIL import Image, ImageFilter
 from private_page import (  # noqa: F401
     bare_fixture,
     browser_file,
@@ -192,6 +192,9 @@ def test_notices_are_those_of_python(numbers, classifier):
         lesion.resize((300, 150)),
         lesion.resize((301, 150)),
         *(lesion.point(lambda v, k=k: int(min(255, v * k))) for k in (0.1, 0.2, 0.3, 0.4, 2, 3)),
+        # Little detail, and only coarse detail: the two rules about blur.
+        *(lesion.filter(ImageFilter.GaussianBlur(r)) for r in (0.5, 1, 1.5, 2, 2.5, 3, 4, 8)),
+        lesion.resize((60, 45)).resize((300, 225)),
     ]
     found = [
         numbers(

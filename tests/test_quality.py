@@ -17,6 +17,11 @@ def lesion(seed=1, size=(400, 300)):
     return drawing("nv", seed, size)
 
 
+def radius(pixels):
+    """The blur of so many pixels in a picture 600 pixels wide, for one of 400."""
+    return ImageFilter.GaussianBlur(pixels * 400 / 600)
+
+
 def exposed(picture, factor):
     pixels = np.asarray(picture, dtype=np.float32) * factor
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
@@ -46,6 +51,10 @@ def textured(picture):
         (exposed(lesion(), 0.3), ["too_dark"]),
         (exposed(lesion(), 2), ["too_bright"]),
         (lesion().filter(ImageFilter.GaussianBlur(12)), ["blurred"]),
+        (lesion().filter(radius(8)), ["blurred"]),
+        (lesion().filter(radius(4)), ["blurred"]),
+        (lesion().resize((60, 45)).resize((400, 300)), ["blurred"]),
+        (lesion().resize((60, 45)), ["too_small"]),
     ],
 )
 def test_each_rule_notices_what_it_is_for(picture, notices):
@@ -86,15 +95,52 @@ def test_generated_pictures_are_the_same_on_every_call():
     assert again[0].tobytes() == generate(KINDS[0], 0).tobytes()
 
 
-@pytest.mark.skipif(
+real = pytest.mark.skipif(
     not SHARED.exists(), reason="the real images (../shared) are not on this machine"
 )
-def test_at_most_2_in_100_real_images_are_noticed():
+
+
+def real_pictures(part, step):
     from model.data.dataset import load_rows
     from model.data.split import split_rows
 
     rows = load_rows(str(SHARED))
-    test = split_rows(rows)["test"][::4]
-    found = [quality_notices(open_picture(rows.encoded(i))) for i in test]
-    assert sum(map(bool, found)) <= 0.02 * len(test)
+    return [open_picture(rows.encoded(i)) for i in split_rows(rows)[part][::step]]
+
+
+@real
+def test_at_most_2_in_100_real_images_are_noticed():
+    found = [quality_notices(picture) for picture in real_pictures("test", 4)]
+    assert sum(map(bool, found)) <= 0.02 * len(found)
     assert {code for codes in found for code in codes} <= set(CODES)
+
+
+def enlarged(picture):
+    return picture.resize((60, 45)).resize(picture.size)
+
+
+def as_jpeg(picture):
+    return open_picture(encode(picture.filter(radius(4)), quality=75))
+
+
+@real
+@pytest.mark.parametrize(
+    "change, least, most",
+    [
+        (lambda picture: picture, 0, 0.01),
+        (lambda picture: picture.filter(radius(1)), 0, 0.02),
+        (lambda picture: picture.filter(radius(4)), 0.98, 1),
+        (as_jpeg, 0.98, 1),
+        (lambda picture: picture.filter(radius(8)), 1, 1),
+        (enlarged, 0.98, 1),
+    ],
+    ids=["sharp", "radius 1", "radius 4", "radius 4, JPEG", "radius 8", "enlarged"],
+)
+def test_blurred_real_images_are_noticed_and_sharp_ones_are_not(validation, change, least, most):
+    found = ["blurred" in quality_notices(change(picture)) for picture in validation]
+    assert least <= sum(found) / len(found) <= most
+
+
+@pytest.fixture(scope="module")
+def validation():
+    return real_pictures("validation", 3)

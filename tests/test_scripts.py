@@ -14,7 +14,7 @@ from model.packages import check_backend
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ["app.py", "train.py", "convert.py", "evaluate.py", "benchmark.py"]
-SCRIPTS += ["-m model.training.average"]
+SCRIPTS += ["-m model", "-m model.training.average"]
 
 
 def said(command, **environment):

@@ -97,7 +97,7 @@ def measure(
 ) -> dict:
     """Figures for metrics.json, each with its interval.
 
-    Of the real pictures: the shares `refused` (no confident label), `noticed` (any notice) and of
+    Of the real pictures: the shares `refused` (no reliable answer), `noticed` (any notice) and of
     each notice. Of each set of outliers: the share `refused`, and `roc_auc`, how well familiarity
     alone tells them from the real pictures (missing if the model has no familiarity).
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from model.cam import COLOURS, HALF, LEAST, shown, strengths
 from model.folder import SUMS
@@ -37,8 +38,16 @@ def revision(classifier) -> str:
     return "sha256:" + hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()[:12]
 
 
+def identity(classifier, named: str) -> dict[str, str]:
+    """{id, revision} of a model, where `named` is its name as the user gave it."""
+    hub = named.count("/") == 1 and not Path(named).is_dir()
+    own = classifier.folder.resolve().name
+    return {"id": named.partition("@")[0] if hub else own, "revision": revision(classifier)}
+
+
 def as_json(prediction, classifier, model: dict) -> dict:
-    """What /analyze answers. Keys are stable; new keys may be added."""
+    """What /analyze answers, for a Prediction or a BatchRow. `model` is what `identity` returns.
+    Keys are stable; new keys may be added."""
     return {
         "model": model,
         "codes": list(prediction.probabilities),

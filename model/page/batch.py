@@ -52,6 +52,8 @@ class BatchRow:
     label, probability: the most probable label; both None if the model is not confident
     probabilities: {label: 0..1}
     notices: codes from model/quality.py's CODES
+    confident: whether the picture is one that the model can judge
+    milliseconds: the network's share of the time
     reason: why the file cannot be used; then only `name` is set
     """
 
@@ -61,7 +63,9 @@ class BatchRow:
     probability: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
-    reason: PictureError | BatchError | None = None
+    confident: bool = False
+    milliseconds: float = 0.0
+    reason: UserError | None = None
 
     @property
     def error(self) -> str:
@@ -160,8 +164,16 @@ def _classify(classifier, name: str, data: bytes) -> BatchRow:
         return BatchRow(name, reason=BatchError("batch_failed", reason=type(error).__name__))
     thumbnail = Image.fromarray(np.asarray(prediction.picture))  # a copy without metadata
     label, probability = prediction.top(1)[0] if prediction.confident else (None, None)
-    notices = list(prediction.notices)
-    return BatchRow(name, thumbnail, label, probability, prediction.probabilities, notices)
+    return BatchRow(
+        name,
+        thumbnail,
+        label,
+        probability,
+        prediction.probabilities,
+        notices=list(prediction.notices),
+        confident=prediction.confident,
+        milliseconds=prediction.milliseconds,
+    )
 
 
 class _Bounded(io.BufferedReader):

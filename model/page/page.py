@@ -24,11 +24,7 @@ def build(
     `folder` is Gradio's folder for uploads, `named` the model's name as the user gave it, `dataset`
     the source of the example pictures (default: the one that config.json names).
     """
-    hub = named.count("/") == 1 and not Path(named).is_dir()
-    model = {
-        "id": named.partition("@")[0] if hub else classifier.folder.resolve().name,
-        "revision": answer.revision(classifier),
-    }
+    model = answer.identity(classifier, named)
     examples = Examples(classifier.folder, dataset or "", wanted=bool(dataset)).read()
     files = Files(classifier, model, examples)
     calls = Calls(classifier, folder, model)

@@ -29,7 +29,8 @@ def private(classifier) -> dict:
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
         "most_pixels": MAX_PIXELS,
         "quality": constants(
-            quality, "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP LONG"
+            quality,
+            "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP FINE LONG",
         ),
         "lens": constants(
             lens, "SIDE BLACK POINTS NEAR MATCH MIXED SQUEEZED ASIDE LEAST MOST REACH LONGEST"

@@ -164,6 +164,23 @@ function variance(values) {
     return values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
 }
 
+/** A picture of `width` columns under a kernel of 3 x 3, without the outermost pixels. */
+function filtered(grey, width, kernel) {
+    const height = grey.length / width, out = [];
+    for (let y = 0; y < height - 2; y++)
+        for (let x = 0; x < width - 2; x++)
+            out.push(kernel.reduce((sum, weight, i) =>
+                sum + weight * grey[(y + Math.trunc(i / 3)) * width + x + i % 3], 0));
+    return out;
+}
+
+/** `detail` of quality.py: the variance of the Laplacian, before and after blurring once more. */
+function detail(grey, width) {
+    const edges = [0, 1, 0, 1, -4, 1, 0, 1, 0], mean = [1, 2, 1, 2, 4, 2, 1, 2, 1];
+    const softer = filtered(grey, width, mean.map(weight => weight / 16));
+    return [variance(filtered(grey, width, edges)), variance(filtered(softer, width - 2, edges))];
+}
+
 /** `quality_notices` of quality.py: codes of what is wrong with the picture. */
 function qualityNotices(picture, rules) {
     const {height, width} = rules;
@@ -172,21 +189,17 @@ function qualityNotices(picture, rules) {
     const channel = c => Float64Array.from(grey, (_, i) => pixels[3 * i + c]);
     for (let i = 0; i < grey.length; i++)
         grey[i] = 0.299 * pixels[3 * i] + 0.587 * pixels[3 * i + 1] + 0.114 * pixels[3 * i + 2];
-    const edges = [];
-    for (let y = 1; y < height - 1; y++)
-        for (let x = 1; x < width - 1; x++) {
-            const i = y * width + x;
-            edges.push(grey[i - width] + grey[i + width] + grey[i - 1] + grey[i + 1] - 4 * grey[i]);
-        }
+    const [before, after] = detail(grey, width);
     const share = bound => grey.filter(value => value >= bound).length / grey.length;
     const spreads = [0, 1, 2].map(c => Math.sqrt(variance(channel(c))));
     const uniform = Math.max(...spreads) < rules.uniform;
+    const small = Math.min(picture.width, picture.height) < rules.smallest;
     const faults = {
-        too_small: Math.min(picture.width, picture.height) < rules.smallest,
+        too_small: small,
         uniform,
         too_dark: share(rules.dark) < rules.lit,
         too_bright: share(rules.white) > rules.burnt,
-        blurred: !uniform && variance(edges) < rules.sharp,
+        blurred: !small && !uniform && (before < rules.sharp || before < rules.fine * after),
         squeezed: Math.max(picture.width, picture.height)
             > rules.long * Math.min(picture.width, picture.height),
     };
