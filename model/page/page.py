@@ -65,6 +65,8 @@ def build(
 
 # Makes screen readers announce changes.
 LIVE = "element.ariaLive = 'polite'"
+# Brings the batch's buttons to the top of the window, and with them its progress and answer.
+INTO_VIEW = "() => document.getElementById('batch').scrollIntoView()"
 PRIVATE = {"api_visibility": "private"}
 # Gradio's default is one call at a time; Calls limits concurrency itself. For preprocess=False, see
 # Calls.
@@ -139,15 +141,23 @@ def _one_picture(i18n: gr.I18n, calls: Calls, page: gr.Blocks) -> None:
 def _many_pictures(i18n: gr.I18n, calls: Calls) -> None:
     # No file_types: they go by what the visitor's system knows of endings, so one .hif among the
     # pictures would be refused. `classify_many` judges each file by its content.
-    files = gr.File(file_count="multiple", label=i18n("batch_files"), elem_id="files")
+    files = gr.File(file_count="multiple", label=i18n("batch_files"), height=140, elem_id="files")
+    with gr.Row(elem_id="batch"):
+        button = gr.Button(i18n("batch_classify"), variant="primary", size="md", min_width=120)
+        download = gr.DownloadButton(i18n("batch_csv"), interactive=False, size="md", min_width=120)
+    # Two components, so that screen readers announce the counts and not the whole table.
+    counts = gr.HTML(i18n("html_batch_empty"), elem_id="counts", js_on_load=LIVE)
+    table = gr.HTML(elem_id="table", apply_default_css=False)
     gr.HTML(i18n("batch_hint"), elem_classes="small")
-    with gr.Row():
-        button = gr.Button(i18n("batch_classify"), variant="primary")
-        download = gr.DownloadButton(i18n("batch_csv"), interactive=False)
-    table = gr.HTML(i18n("html_batch_empty"), elem_id="table", js_on_load=LIVE)
+    button.click(None, js=INTO_VIEW, **PRIVATE)
     button.click(
-        calls.answer_many, files, [table, download], show_progress_on=table, **PRIVATE, **CLASSIFIES
-    )
+        calls.answer_many,
+        files,
+        [table, counts, download],
+        show_progress_on=counts,
+        **PRIVATE,
+        **CLASSIFIES,
+    ).then(None, js=INTO_VIEW, **PRIVATE)
 
 
 def _endpoints(calls: Calls) -> None:
