@@ -15,7 +15,7 @@ from test_app import served
 from model.classifier import Classifier
 from model.labels import LABELS
 from model.page import answer
-from model.page.texts import TEXTS, name, probability, text
+from model.page.texts import TEXTS, name, text
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"
@@ -234,15 +234,6 @@ def test_a_file_whose_ending_the_system_does_not_know_is_judged_by_its_content(
         tab.get_by_role("button", name=words["gradio_Remove Image"]).wait_for()
         tab.get_by_role("button", name=words["classify"], exact=True).click()
         tab.locator("#shares dd").nth(6).wait_for()
-        tab.get_by_role("tab", name=words["tab_many"]).click()
-        files = [sent("x.hif", picture), sent("x.txt", b"hello", "text/plain"), sent("x", picture)]
-        tab.locator("#files input[type=file]").set_input_files(files)
-        tab.locator("#files td.filename").nth(2).wait_for()
-        tab.get_by_role("button", name=words["batch_classify"]).click()
-        rows = tab.locator("#table tbody tr")
-        rows.nth(2).wait_for()
-        assert rows.count() == 3 and rows.locator("img").count() == 2
-        assert words["error_unreadable"] in rows.nth(1).inner_text()
 
 
 @pytest.mark.parametrize("language", ["en", "id"])
@@ -266,31 +257,6 @@ def test_example_is_named_and_classified(contexts, page):
         tab.get_by_role("button", name=TEXTS["en"]["gradio_Remove Image"]).wait_for()
         tab.get_by_role("button", name="Classify", exact=True).click()
         tab.locator("#shares dd").nth(6).wait_for()
-
-
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_several_pictures_and_a_zip_to_a_table_and_csv(contexts, page, trained, pictures, viewport):
-    files = [pictures / "mel.png", pictures / "bad.png", pictures / "more.zip"]
-    with ready(contexts["en"], page, viewport=viewport) as tab:
-        tab.get_by_role("tab", name=TEXTS["en"]["tab_many"]).click()
-        tab.get_by_text(re.compile("At most .* pictures and .* MB")).wait_for()
-        tab.locator("#files input[type=file]").set_input_files(files)
-        # Gradio's list shows stem and ending apart.
-        tab.locator("#files td.filename[aria-label='more.zip']").wait_for()
-        tab.get_by_role("button", name=TEXTS["en"]["batch_classify"]).click()
-        tab.locator("#table table").wait_for()
-        rows = tab.locator("#table tbody tr")
-        assert rows.count() == 3 and rows.locator("img").count() == 2
-        assert TEXTS["en"]["error_unreadable"] in rows.nth(1).inner_text()
-        expected = Classifier(trained).predict(pictures / "mel.png").probabilities["mel"]
-        assert probability(expected, "en") in rows.nth(0).inner_text()
-        assert rows.nth(2).locator("th").inner_text() == "inside.png"
-        assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        assert serious(tab) == []
-        with tab.expect_download() as download:
-            tab.get_by_text(TEXTS["en"]["batch_csv"]).click()
-        lines = download.value.path().read_text(encoding="utf-8").splitlines()
-        assert len(lines) == 4 and "inside.png" in lines[3]
 
 
 def test_indonesian_page_has_no_english_left(contexts, page, pictures):

@@ -89,12 +89,8 @@ def _row(row: BatchRow, labels: list[str], language: str) -> str:
     head = f"{_thumbnail(row.thumbnail)}<span>{escape(row.name)}</span>"
     html = f'<tr class="{" ".join(kinds)}"><th scope="row"><div>{head}</div></th>'
     if row.reason:
-        said = escape(sentence(row.reason, language))
-        return (
-            f'{html}<td colspan="3"><small>{said}</small></td>'
-            + "<td></td>" * len(labels)
-            + "</tr>"
-        )
+        said = f"<small>{escape(sentence(row.reason, language))}</small>"
+        return f'{html}<td colspan="3">{said}</td>' + "<td></td>" * len(labels) + "</tr>"
     score = ""
     if row.suspicious:
         score, _ = distinct(row.suspicious["score"], row.suspicious["threshold"], language)
