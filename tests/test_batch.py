@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import stat
 import struct
 import tracemalloc
@@ -13,17 +14,21 @@ from made import drawing, encode
 from PIL import Image, PngImagePlugin
 
 from model.classifier import Prediction
-from model.labels import LABELS
+from model.labels import LABELS, SUSPICIOUS
 from model.page import batch
-from model.page.answer import table
-from model.page.batch import BatchError, BatchRow, classify_many, write_csv
+from model.page.batch import BatchError, BatchRow, classify_many, most_urgent_first, write_csv
+from model.page.table import counts, refusal, table
+from model.page.texts import TEXTS
 from model.preprocessing import PictureError, load_picture, open_picture, to_array
+from model.quality import CODES
 
 PICTURE = encode(drawing("nv", 1))
 
 
 class Fake:
     """Looks at a picture as the classifier does and answers by its mean red: dark mel, other nv."""
+
+    config = {"calibration": {"threshold": 0.3, "suspicious": SUSPICIOUS}}
 
     def __init__(self, keep=True):
         self.seen, self.keep = [], keep
@@ -90,6 +95,9 @@ def test_pictures_and_a_zip_in_order_with_progress(tmp_path):
     assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     for row in rows:
         assert row.probability == row.probabilities[row.label] == 0.7 and not row.error
+        score, flag = pytest.approx(0.8 if row.label == "mel" else 0.15), row.label == "mel"
+        assert row.suspicious == {"score": score, "threshold": 0.3, "flag": flag}
+        assert row.confident and row.flagged == flag
     assert rows[1].thumbnail.size == (96, 64) and rows[1].thumbnail.mode == "RGB"
     assert np.abs(np.asarray(rows[1].thumbnail).astype(int) - 20).max() <= 1
 
@@ -144,15 +152,16 @@ def test_one_bad_picture_never_stops_the_others(tmp_path):
         assert str(tmp_path) not in row.error and "/secret" not in row.error
 
 
-def test_a_doubtful_picture_has_notices_and_no_label(tmp_path):
+def test_a_doubtful_picture_keeps_its_figures_and_is_not_confident(tmp_path):
     class Doubts(Fake):
         def predict(self, data):
             return replace(super().predict(data), notices=["blurred", "unfamiliar"])
 
     (tmp_path / "x.jpg").write_bytes(PICTURE)
     (row,) = classify_many(Doubts(), [tmp_path / "x.jpg"])
-    assert row.label is None and row.probability is None and row.error == ""
-    assert row.notices == ["blurred", "unfamiliar"] and row.probabilities["nv"] == 0.7
+    assert not row.confident and row.error == "" and row.notices == ["blurred", "unfamiliar"]
+    assert (row.label, row.probability) == ("nv", 0.7) and row.probabilities["nv"] == 0.7
+    assert row.suspicious["score"] == pytest.approx(0.15) and not row.flagged
 
 
 def test_bounds(tmp_path, monkeypatch):
@@ -263,7 +272,7 @@ def test_pictures_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
     html = table(rows, LABELS, "en")
     assert ">clinic_b/IMG_0001.jpg<" in html and "&lt;b&gt;/b.jpg" in html and "<b>/" not in html
     write_csv(rows, tmp_path / "out.csv")
-    lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / "out.csv").read_text(encoding="utf-8-sig").splitlines()
     assert lines[2].startswith('"clinic_a/IMG_0001.jpg",') and lines[9].startswith(
         '"\'=1+1/b.jpg",'
     )
@@ -402,15 +411,145 @@ def test_thumbnail_of_any_shape(tmp_path, size):
     assert max(row.thumbnail.size) == min(max(size), 96) and min(row.thumbnail.size) >= 1
 
 
+def answered(name, score, *notices, threshold=0.11, confident=None):
+    """A row whose melanoma is as probable as its score; confident unless there are notices."""
+    values = dict.fromkeys(LABELS, 0.0) | {"mel": score, "nv": 1 - score}
+    label = max(values, key=values.get)
+    point = {"score": score, "threshold": threshold, "flag": score >= (threshold or 0)}
+    return BatchRow(
+        name,
+        Image.new("RGB", (9, 6)),
+        label,
+        values[label],
+        values,
+        point if threshold else None,
+        not notices if confident is None else confident,
+        list(notices),
+    )
+
+
+BROKEN = BatchRow("broken", reason=PictureError("unreadable"))
+
+
+def cells(html):
+    """The text of each cell of each row of a table's body."""
+    rows = re.findall(r"<tr class=.*?</tr>", html)
+    texts = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in rows]
+    return [[re.sub(r"<[^>]*>", " ", cell).split() for cell in row] for row in texts]
+
+
+def test_flagged_rows_come_first_and_files_that_cannot_be_used_last():
+    rows = [
+        BROKEN,
+        answered("low", 0.02),
+        answered("near", 0.1),
+        answered("dim", 0.05, "too_dark"),
+        answered("exactly", 0.11),
+        answered("blurred", 0.4, "blurred"),
+        answered("dimmer", 0.01, "too_dark"),
+        answered("high", 0.9),
+    ]
+    names = [row.name for row in most_urgent_first(rows)]
+    assert names == "high blurred exactly dim dimmer near low broken".split()
+    # Without an operating point: the unreliable ones, then the others, as they were sent.
+    rows = [replace(row, suspicious=None) for row in rows]
+    names = [row.name for row in most_urgent_first(rows)]
+    assert names == "dim blurred dimmer low near exactly high broken".split()
+
+
+def test_a_flagged_melanoma_without_a_reliable_answer_says_both():
+    rows = [answered("a", 0.4, "blurred", "too_dark"), answered("b", 0.05, "too_small")]
+    rows += [answered("c", 0.05), answered("d", 0.3, "lens", confident=True)]
+    html = table(rows, LABELS, "en")
+    assert [" ".join(row[1]) for row in cells(html)] == [
+        "▲ Above Not reliable: blurred, very dark",
+        "? Below Not reliable: very small",
+        "○ Below",
+        "▲ Above cropped to the lens circle",
+    ]
+    assert re.findall('<tr class="(.*?)">', html) == ["flagged unsure", "unsure", "", "flagged"]
+    first = cells(html)[0]
+    assert first[2] == "Melanocytic nevus (nv), 60%".split() and first[3] == ["40%"]
+    assert first[4:] == [["under", "1%"]] * 4 + [["40%"], ["60%"], ["under", "1%"]]
+
+
+def test_a_score_is_told_from_the_warning_level():
+    rows = [answered("a", 0.1096), answered("b", 0.1104), answered("c", 0.11)]
+    assert [row[3] for row in cells(table(rows, LABELS, "en"))] == [
+        ["10.96%"],
+        ["11.04%"],
+        ["11.000%"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        (
+            [answered(str(i), 0.2) for i in range(19)]
+            + [answered("x", 0.3, "blurred"), *[answered("y", 0.01, "too_dark")] * 2]
+            + [answered("z", 0.05)] * 27
+            + [BROKEN],
+            "20 of 49 pictures are above the warning level of 11%; 3 have no reliable answer; "
+            "1 file could not be read.",
+        ),
+        (
+            [answered("a", 0.2), answered("b", 0.05), answered("c", 0, "blurred"), BROKEN, BROKEN],
+            "1 of 3 pictures is above the warning level of 11%; 1 has no reliable answer; "
+            "2 files could not be read.",
+        ),
+        ([answered("a", 0.05)] * 2, "0 of 2 pictures are above the warning level of 11%."),
+        ([BROKEN], "1 file could not be read."),
+        (
+            [answered("a", 0.2, threshold=None), answered("b", 0.2, "blurred", threshold=None)],
+            "2 pictures were classified; 1 has no reliable answer.",
+        ),
+    ],
+)
+def test_counts_are_a_sentence(rows, said):
+    assert counts(rows, "en") == f"<strong>{said}</strong>"
+    assert re.findall(r"\d+", counts(rows, "id")) == re.findall(r"\d+", said)
+
+
+def test_only_kinds_of_rows_that_there_are_can_be_chosen():
+    rows = [answered("a", 0.2), answered("b", 0.3, "blurred"), answered("c", 0.05), BROKEN]
+    choices = re.findall(r'value="(\w+)"( checked)?>(.*?)</label>', table(rows, LABELS, "en"))
+    assert choices == [
+        ("all", " checked", " All (4)"),
+        ("flagged", "", " Above the warning level (2)"),
+        ("unsure", "", " No reliable answer (1)"),
+        ("failed", "", " Could not be read (1)"),
+    ]
+    assert re.findall(r'value="(\w+)"', table([rows[0], rows[2]], LABELS, "id")) == [
+        "all",
+        "flagged",
+    ]
+    assert "<fieldset" not in table([rows[2]], LABELS, "en")
+
+
+def test_without_an_operating_point_level_and_score_stay_empty():
+    rows = [answered("a", 0.6, threshold=None), answered("b", 0.6, "blurred", threshold=None)]
+    html = table(rows, LABELS, "en")
+    assert [row[1] for row in cells(html)] == [[], "Not reliable: blurred".split()]
+    assert [row[3] for row in cells(html)] == [[], []]
+    assert TEXTS["en"]["batch_explained"] not in html
+    assert "flagged" not in html
+
+
+def test_every_notice_has_a_short_form():
+    assert {f"batch_notice_{code}" for code in CODES} <= set(TEXTS["en"])
+
+
 def test_table_says_what_is_wrong_in_the_language_of_the_page(tmp_path):
     (tmp_path / "x.jpg").write_bytes(PICTURE)
     (tmp_path / "y.jpg").write_bytes(b"hello")
     rows = classify_many(Fake(), [tmp_path / "x.jpg", tmp_path / "y.jpg", tmp_path / "no.jpg"])
     html = table(rows, LABELS, "id")
-    assert html.count("<tr>") == 4 and html.count("<img") == 1
+    assert html.count("<tr") == 4 and html.count("<img") == 1
     assert "bukan gambar yang dapat dibaca" in html and "Berkas itu sudah tidak ada" in html
     assert [bool(row.error) for row in rows] == [False, True, True]
     assert all(row.error.endswith(".") for row in rows[1:])
+    assert refusal("<b>") == '<p class="box notice">&lt;b&gt;</p>'
 
 
 def test_memory_holds_thumbnails_only(tmp_path):
@@ -425,34 +564,86 @@ def test_memory_holds_thumbnails_only(tmp_path):
     assert len(rows) == 20 and not rows[0].thumbnail.info and kept < 1_000_000
 
 
+COLUMNS = [
+    *["name", "flag", "suspicious_score", "threshold", "confident", "top_diagnosis", "probability"],
+    *[*LABELS, "notices", "error"],
+]
+
+
+def read_csv(path):
+    """The columns of a CSV as a spreadsheet reads it, and its rows as dicts."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        return rows.fieldnames, list(rows)
+
+
 def test_csv(tmp_path):
-    values = dict.fromkeys(LABELS, 0.05) | {"mel": 0.7000001}
     rows = [
-        BatchRow('a;b,"c".jpg', None, "mel", 0.7000001, values, ["blurred", "small"]),
-        BatchRow("=cmd|' /C calc'!A0.jpg", None, None, None, values),
+        answered('a;b,"c".jpg', 0.7000001, "blurred", "too_dark"),
+        answered("=cmd|' /C calc'!A0.jpg", 0.05),
         BatchRow(" +1.jpg", reason=PictureError("damaged", reason='"cut", off')),
         BatchRow("-痣 ä.jpg", reason=BatchError("missing")),
+        answered("plain.jpg", 0.2, threshold=None),
     ]
     path = tmp_path / "out.csv"
     path.write_text("old")
     write_csv(rows, path)
-    with open(path, encoding="utf-8", newline="") as file:
-        header, *lines = csv.reader(file)
-    assert header == ["name", "top_diagnosis", "probability", *LABELS, "notices", "error"]
-    assert lines[0][:3] == ['a;b,"c".jpg', "mel", "0.7"] and lines[0][-2] == "blurred small"
-    assert dict(zip(LABELS, map(float, lines[0][3:10]))) == {**values, "mel": 0.7}
-    assert lines[1][:3] == ["'=cmd|' /C calc'!A0.jpg", "", ""] and lines[1][3] == "0.05"
-    assert lines[2][0] == "' +1.jpg" and lines[2][1:11] == [""] * 10
-    assert '"cut", off' in lines[2][11] == rows[2].error
-    assert lines[3][0] == "'-痣 ä.jpg" and lines[3][-1] == rows[3].error
-    assert path.read_bytes().startswith(b'"name",') and b'\n"a;b' in path.read_bytes()
+    columns, lines = read_csv(path)
+    assert columns == COLUMNS
+    first = dict(lines[0])
+    assert {label: float(first.pop(label)) for label in LABELS} == {
+        **dict.fromkeys(LABELS, 0.0),
+        "mel": 0.7,
+        "nv": 0.3,
+    }
+    assert first == {
+        "name": 'a;b,"c".jpg',
+        "flag": "true",
+        "suspicious_score": "0.7",
+        "threshold": "0.11",
+        "confident": "false",
+        "top_diagnosis": "mel",
+        "probability": "0.7",
+        "notices": "blurred too_dark",
+        "error": "",
+    }
+    assert [line["flag"] for line in lines] == ["true", "false", "", "", ""]
+    assert [line["confident"] for line in lines] == ["false", "true", "", "", "true"]
+    assert [line["suspicious_score"] for line in lines] == ["0.7", "0.05", "", "", ""]
+    assert [line["threshold"] for line in lines] == ["0.11", "0.11", "", "", ""]
+    assert [line["name"] for line in lines[1:4]] == [
+        "'=cmd|' /C calc'!A0.jpg",
+        "' +1.jpg",
+        "'-痣 ä.jpg",
+    ]
+    assert [line["error"] for line in lines] == [row.error for row in rows]
+    assert '"cut", off' in lines[2]["error"] and set(list(lines[2].values())[1:-1]) == {""}
+    assert path.read_bytes().startswith(b'\xef\xbb\xbf"name",') and b'\n"a;b' in path.read_bytes()
     assert os.listdir(tmp_path) == ["out.csv"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n"])
+def test_no_text_of_the_csv_is_a_formula(tmp_path, start):
+    """Neither a file's name, in a zip or not, nor an error, nor a label of somebody's model."""
+    text = f"{start}HYPERLINK(1)"
+    files = [make_zip(tmp_path / "x.zip", [(f"folder/{text}", PICTURE), (f" {text}", b"hello")])]
+    rows = classify_many(Fake(), files)
+    rows.append(BatchRow(text, reason=BatchError("batch_failed", reason=text)))
+    rows.append(BatchRow(text, None, text, 1.0, {text: 1.0}, None, True, [text]))
+    write_csv(rows, tmp_path / "x.csv", [text])
+    with open(tmp_path / "x.csv", encoding="utf-8-sig", newline="") as file:
+        lines = list(csv.reader(file))
+    assert len(lines) == 5
+    assert not [
+        cell for line in lines for cell in line if re.match(rf"\s*{re.escape(start)}", cell)
+    ]
+    assert f"'{text}" == lines[0][7] == lines[4][0] == lines[4][5] == lines[4][8]
 
 
 def test_csv_takes_the_labels_of_the_model_and_leaves_the_old_on_failure(tmp_path):
     path = tmp_path / "out.csv"
     write_csv([BatchRow("x", None, "b", 0.6, {"b": 0.6, "a": 0.4})], path)
-    assert '"probability","b","a","notices"' in (good := path.read_text())
+    assert '"probability","b","a","notices"' in (good := path.read_text(encoding="utf-8"))
     with pytest.raises(TypeError):
-        write_csv([BatchRow("x", probabilities={"a": "much"})], path)
-    assert path.read_text() == good and os.listdir(tmp_path) == ["out.csv"]
+        write_csv([BatchRow("x", probabilities={"a": object()})], path)
+    assert path.read_text(encoding="utf-8") == good and os.listdir(tmp_path) == ["out.csv"]

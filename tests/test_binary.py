@@ -18,8 +18,8 @@ from model.data import dataset as data
 from model.data.split import classes_of, malignant_labels, to_binary
 from model.evaluation.calibration import calibrate
 from model.labels import BINARY, LABELS
-from model.page import about, answer, batch, private
-from model.page.texts import name, number, probability, text
+from model.page import about, answer, batch, table
+from model.page.texts import name, number, percent, probability, text
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 # The malignant labels of HAM10000.
@@ -257,10 +257,14 @@ def test_a_batch_of_two_labels_has_their_columns(binary, tmp_path):
     rows = batch.classify_many(classifier, [str(tmp_path / "a.png"), str(tmp_path / "b.png")])
     batch.write_csv(rows[1:], tmp_path / "failed.csv", classifier.labels)
     batch.write_csv(rows, tmp_path / "both.csv", classifier.labels)
-    heads = {(tmp_path / f).read_text().splitlines()[0] for f in ("failed.csv", "both.csv")}
-    columns = ["name", "top_diagnosis", "probability", *BINARY, "notices", "error"]
+    heads = {
+        (tmp_path / f).read_text("utf-8-sig").splitlines()[0] for f in ("failed.csv", "both.csv")
+    }
+    columns = ["name", "flag", "suspicious_score", "threshold", "confident", "top_diagnosis"]
+    columns += ["probability", *BINARY, "notices", "error"]
     assert heads == {",".join(f'"{column}"' for column in columns)}
-    assert answer.table(rows, BINARY, "id").count("<abbr") == 2
+    assert rows[0].suspicious["score"] == pytest.approx(rows[0].probabilities["malignant"])
+    assert table.table(rows, BINARY, "id").count("<abbr") == 2
 
 
 def test_the_card_says_what_is_malignant(binary):

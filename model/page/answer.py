@@ -1,4 +1,4 @@
-"""Predictions in words: the page's table and other HTML, and the JSON for programs.
+"""Predictions in words: the page's HTML, and the JSON for programs.
 
 The HTML is escaped.
 """
@@ -6,27 +6,16 @@ The HTML is escaped.
 import base64
 import hashlib
 import io
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from model.analysis import suspicious
 from model.cam import COLOURS, HALF, LEAST, shown, strengths
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import about, batch
-from model.page.texts import TEXTS, name, number, probability, sentence, text
+from model.page.texts import TEXTS, name, number, text
 from model.sets import prediction_set
-
-
-def suspicious(prediction, config: dict) -> dict | None:
-    """{score, threshold, flag}: the summed probability of the suspicious labels, the model's
-    operating point, and whether the sum reaches it; None if the model has no operating point."""
-    calibration = config.get("calibration") or {}
-    threshold, labels = calibration.get("threshold"), calibration.get("suspicious")
-    if threshold is None or not labels:
-        return None
-    score = sum(prediction.probabilities.get(label, 0) for label in labels)
-    return {"score": score, "threshold": threshold, "flag": bool(score >= threshold)}
 
 
 def revision(classifier) -> str:
@@ -127,47 +116,6 @@ def glossary(labels: list[str], language: str) -> str:
     if labels != LABELS:
         return entries
     return f'{entries}<p class="small">{escape(text(language, "source_classes"))}</p>'
-
-
-def _thumbnail(picture) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="" src="data:image/webp;base64,{data}">'
-
-
-def table(rows: Sequence, labels: list[str], language: str) -> str:
-    """HTML: batch rows as a table that scrolls sideways if it is too wide."""
-    words = [text(language, f"batch_{key}") for key in ("picture", "name", "top", "notice")]
-    codes = [
-        f'<abbr title="{escape(name(language, label))}">{escape(label)}</abbr>' for label in labels
-    ]
-    head = "".join(f'<th scope="col">{h}</th>' for h in [*map(escape, words), *codes])
-    caption = escape(text(language, "batch_caption", n=number(len(rows), language)))
-    lines = [
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table>'
-        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>"
-    ]
-    for row in rows:
-        if row.reason:
-            result = f'<td colspan="2">{escape(sentence(row.reason, language))}</td>'
-        else:
-            top = text(language, "batch_unsure")
-            if row.label is not None:
-                top = f"{name(language, row.label)}, {probability(row.probability, language)}"
-            notices = " ".join(text(language, f"notice_{notice}") for notice in row.notices)
-            result = f"<td>{escape(top)}</td><td>{escape(notices)}</td>"
-        shares = "".join(
-            f"<td>{escape(probability(row.probabilities[label], language))}</td>"
-            if row.probabilities
-            else "<td></td>"
-            for label in labels
-        )
-        lines.append(
-            f"<tr><td>{_thumbnail(row.thumbnail) if row.thumbnail else ''}</td>"
-            f'<th scope="row">{escape(row.name)}</th>{result}{shares}</tr>'
-        )
-    return "".join(lines) + "</tbody></table></div>"
 
 
 def lead(labels: list[str], language: str) -> str:

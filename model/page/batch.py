@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.analysis import suspicious
 from model.folder import UserError, replacing
 from model.labels import LABELS
 from model.page.texts import ENGLISH, text
@@ -29,7 +30,7 @@ MAX_DIRECTORY = 250_000  # bytes of a zip's table of contents; 200 pictures need
 MAX_NAME = 80  # characters
 FOLDERS = 5  # at most so many folders stand before a name
 THUMBNAIL = 96  # pixels per side
-FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
+FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 ZIP_STARTS = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty zip
 
 
@@ -49,10 +50,12 @@ class BatchRow:
     name: printable, at most MAX_NAME characters: the base name, with the folders before it that
         tell it from other files of that name, or else a number behind it
     thumbnail: RGB, at most THUMBNAIL pixels per side, without metadata
-    label, probability: the most probable label; both None if the model is not confident
+    label, probability: the most probable label
     probabilities: {label: 0..1}
+    suspicious: what model/analysis.py's `suspicious` returns
+    confident: whether the picture is one that the model can judge; if not, the figures are those
+        it computed all the same
     notices: codes from model/quality.py's CODES
-    confident: whether the picture is one that the model can judge
     milliseconds: the network's share of the time
     reason: why the file cannot be used; then only `name` is set
     """
@@ -62,10 +65,16 @@ class BatchRow:
     label: str | None = None
     probability: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
+    suspicious: dict | None = None
     confident: bool = False
+    notices: list[str] = field(default_factory=list)
     milliseconds: float = 0.0
     reason: UserError | None = None
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the score reaches the model's operating point, however reliable it is."""
+        return bool(self.suspicious and self.suspicious["flag"])
 
     @property
     def error(self) -> str:
@@ -162,16 +171,16 @@ def _classify(classifier, name: str, data: bytes) -> BatchRow:
         return BatchRow(name, reason=error)
     except Exception as error:  # whatever it is, the other pictures get their answer
         return BatchRow(name, reason=BatchError("batch_failed", reason=type(error).__name__))
-    thumbnail = Image.fromarray(np.asarray(prediction.picture))  # a copy without metadata
-    label, probability = prediction.top(1)[0] if prediction.confident else (None, None)
+    label, probability = prediction.top(1)[0]
     return BatchRow(
         name,
-        thumbnail,
-        label,
-        probability,
-        prediction.probabilities,
-        notices=list(prediction.notices),
+        thumbnail=Image.fromarray(np.asarray(prediction.picture)),  # a copy without metadata
+        label=label,
+        probability=probability,
+        probabilities=prediction.probabilities,
+        suspicious=suspicious(prediction, classifier.config),
         confident=prediction.confident,
+        notices=list(prediction.notices),
         milliseconds=prediction.milliseconds,
     )
 
@@ -228,20 +237,55 @@ def _place(path: Path, member: zipfile.ZipInfo | None) -> tuple[str, ...]:
     return *(folder for folder in parts[:-1] if folder.strip(".")), parts[-1] or "unnamed"
 
 
+def most_urgent_first(rows: Iterable[BatchRow]) -> list[BatchRow]:
+    """Flagged rows, then those without a reliable answer, then the others, each by falling score;
+    last the files that cannot be used. Without an operating point, ties keep their order."""
+
+    def place(row: BatchRow) -> tuple[int, float]:
+        group = 3 if row.reason else 0 if row.flagged else 2 if row.confident else 1
+        return group, -row.suspicious["score"] if row.suspicious else 0
+
+    return sorted(rows, key=place)
+
+
 def write_csv(
     rows: Sequence[BatchRow], path: "str | Path", labels: list[str] | None = None
 ) -> None:
-    """Write a UTF-8 CSV in one step, one line per row: name, top_diagnosis, probability, a column
-    for each label, notices (codes, separated by spaces), error. Text that a spreadsheet would take
-    for a formula gets the prefix ' (OWASP, "CSV Injection")."""
+    """Write a CSV in one step, one line per row, with these columns:
+
+        name              the picture, as the page names it
+        flag              true if the score reaches the threshold, else false
+        suspicious_score  0..1, the summed probability of the labels that a doctor should see soon
+        threshold         0..1, the model's operating point
+        confident         false if the picture is one that the model cannot judge
+        top_diagnosis     the most probable label
+        probability       0..1, that of the top diagnosis
+        LABEL             0..1, a column for each label
+        notices           codes of model/quality.py, separated by spaces
+        error             why the file cannot be used; then only `name` is filled besides
+
+    The columns flag, suspicious_score and threshold are empty if the model has no operating point.
+    UTF-8 with a signature, by which Excel knows the encoding. Text that a spreadsheet would take
+    for a formula gets the prefix ' (OWASP, "CSV Injection").
+    """
     answered = (list(row.probabilities) for row in rows if row.probabilities)
     labels = labels or next(answered, LABELS)
-    with replacing(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
+    columns = ["name", "flag", "suspicious_score", "threshold", "confident", "top_diagnosis"]
+    columns += ["probability", *labels, "notices", "error"]
+    with replacing(path) as beside, open(beside, "w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # so a ; in a name splits no cell
-        writer.writerow(["name", "top_diagnosis", "probability", *labels, "notices", "error"])
+        writer.writerow(map(_cell, columns))
         for row in rows:
-            values = [row.probability, *map(row.probabilities.get, labels)]
-            numbers = ["" if value is None else round(value, 6) for value in values]
-            words = [row.name, row.label or "", " ".join(row.notices), row.error]
-            name, label, *rest = ["'" + word if FORMULA.match(word) else word for word in words]
-            writer.writerow([name, label, *numbers, *rest])
+            point = row.suspicious or {}
+            values = [row.name, *map(point.get, ("flag", "score", "threshold"))]
+            values += [None if row.reason else row.confident, row.label, row.probability]
+            values += [*map(row.probabilities.get, labels), " ".join(row.notices), row.error]
+            writer.writerow(map(_cell, values))
+
+
+def _cell(value: str | float | bool | None) -> str | float:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return "'" + value if FORMULA.match(value) else value
+    return "" if value is None else round(value, 6)

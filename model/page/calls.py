@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from model.labels import display_name
-from model.page import answer, batch, limits
+from model.page import answer, batch, limits, table
 from model.page.texts import ENGLISH, TEXTS, sentence, text
 from model.preprocessing import PictureError
 
@@ -102,20 +102,28 @@ class Calls:
             return {"error": error.message}
 
     def answer_many(self, language: str, files: list[dict] | None, progress=gr.Progress()):
-        """Classify pictures and zips of pictures: the table as HTML, and a button that downloads
-        it as CSV. Raises gr.Error."""
+        """Classify pictures and zips of pictures. Returns HTML and a button: the table, or ""; how
+        many rows there are of each kind, or why there is no table; the table's CSV to download."""
         labels = self.classifier.labels
-        paths, unit = [file["path"] for file in files or []], text(language, "batch_progress")
-        with inside(self.batches, language):
-            rows = batch.classify_many(
-                self.classifier, paths, lambda done, total: progress((done, total), unit=unit)
-            )
+        paths = [file["path"] for file in files or []]
+
+        def show(done: int, total: int) -> None:
+            progress(done / total, text(language, "batch_progress", done=done, total=total))
+
         # In the folder for uploads, so that it is deleted with them.
         path = self.folder / secrets.token_hex(16) / "diagnoses.csv"
         try:
+            with self.batches:
+                rows = batch.most_urgent_first(batch.classify_many(self.classifier, paths, show))
             path.parent.mkdir(parents=True)
             batch.write_csv(rows, path, labels)
+        except limits.Busy:
+            said = text(language, "error_busy")
+        except batch.BatchError as error:
+            said = sentence(error, language)
         except OSError:
-            raise problem(text(language, "error_disk")) from None
-        download = gr.DownloadButton(value=str(path), interactive=True)
-        return answer.table(rows, labels, language), download
+            said = text(language, "error_disk")
+        else:
+            download = gr.DownloadButton(value=str(path), interactive=True)
+            return table.table(rows, labels, language), table.counts(rows, language), download
+        return "", table.refusal(said), gr.DownloadButton(interactive=False)

@@ -52,6 +52,8 @@ def build(
     }
 
 
+# Brings the batch's buttons to the top of the window, and with them its progress and answer.
+INTO_VIEW = "() => document.getElementById('batch').scrollIntoView()"
 PRIVATE = {"api_visibility": "private"}
 # Gradio's default is one call at a time; Calls limits concurrency itself. For preprocess=False, see
 # Calls.
@@ -106,21 +108,32 @@ def _many_pictures(calls: Calls, language: str) -> None:
     # No file_types: they go by what the visitor's system knows of endings, so one .hif among the
     # pictures would be refused. `classify_many` judges each file by its content.
     html = answer.html(calls.classifier, language)
-    files = gr.File(file_count="multiple", label=text(language, "batch_files"), elem_id="files")
+    files = gr.File(
+        file_count="multiple", label=text(language, "batch_files"), height=140, elem_id="files"
+    )
+    with gr.Row(elem_id="batch"):
+        button = gr.Button(
+            text(language, "batch_classify"), variant="primary", size="md", min_width=120
+        )
+        download = gr.DownloadButton(
+            text(language, "batch_csv"), interactive=False, size="md", min_width=120
+        )
+    # Two components, so that screen readers announce the counts and not the whole table.
+    counts = gr.HTML(
+        html["batch_empty"], elem_id="counts", js_on_load="element.ariaLive = 'polite'"
+    )
+    table = gr.HTML(elem_id="table", apply_default_css=False)
     gr.HTML(html["batch_hint"], elem_classes="small")
-    with gr.Row():
-        button = gr.Button(text(language, "batch_classify"), variant="primary")
-        download = gr.DownloadButton(text(language, "batch_csv"), interactive=False)
-    table = gr.HTML(html["batch_empty"], elem_id="table", js_on_load="element.ariaLive = 'polite'")
+    button.click(None, js=INTO_VIEW, **PRIVATE)
     button.click(
         partial(calls.answer_many, language),
         files,
-        [table, download],
-        show_progress_on=table,
+        [table, counts, download],
+        show_progress_on=counts,
         api_name=f"answer_many_{language}",
         **PRIVATE,
         **CLASSIFIES,
-    )
+    ).then(None, js=INTO_VIEW, **PRIVATE)
 
 
 def _endpoints(calls: Calls) -> None:

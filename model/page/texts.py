@@ -70,3 +70,12 @@ def probability(p: float, language: str, digits: int = 0) -> str:
     if p > 0.99:
         return text(language, "over_99")
     return text(language, "under_1") if p < 0.01 else percent(p, language, digits)
+
+
+def distinct(score: float, threshold: float, language: str) -> tuple[str, str]:
+    """Both as a `probability`, with as many digits as it takes to tell them apart, up to three."""
+    for digits in range(4):
+        pair = tuple(probability(value, language, digits) for value in (score, threshold))
+        if pair[0] != pair[1]:
+            break
+    return pair
