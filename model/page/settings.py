@@ -30,7 +30,7 @@ def private(classifier) -> dict:
         "most_pixels": MAX_PIXELS,
         "quality": constants(
             quality,
-            "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP FINE LONG",,
+            "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP FINE LONG",
         ),
         "lens": constants(
             lens, "SIDE BLACK POINTS NEAR MATCH MIXED SQUEEZED ASIDE LEAST MOST REACH LONGEST"
