@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from model.cam import LEAST, overlay, shown, strengths
+from model.cam import LEAST, overlay, shown
 from model.labels import display_name
 from model.page import answer, batch, limits
 from model.page.examples import Examples
@@ -105,7 +105,7 @@ class Calls:
         with inside(self.room, language):
             prediction = self._classified(picture, language)
             # Kept for the session, so that `switch` need not classify again.
-            seen = shown(prediction.picture), strengths(prediction.evidence)
+            seen = shown(prediction.picture), self.classifier.map(prediction).strengths
             top = prediction.top(1)[0][0]
             image, words = self._map(seen, top, language)
         shares = {name(language, label): p for label, p in prediction.probabilities.items()}

@@ -60,7 +60,7 @@ def settings(classifier) -> dict:
         "lens": _constants(
             lens, "SIDE BLACK POINTS NEAR MATCH MIXED SQUEEZED ASIDE LEAST MOST REACH LONGEST"
         ),
-        "look": _constants(cam, "LONGEST HALF OPAQUE COLOURS LEAST"),
+        "look": _constants(cam, "LONGEST HALF OPAQUE COLOURS LEAST STRIDE"),
         "html": {
             language: {
                 "boxes": answer.boxes(classifier.config, language),
