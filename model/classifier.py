@@ -16,6 +16,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
+from model import cam
 from model.folder import (
     BUNDLED,
     CONFIG,
@@ -29,7 +30,7 @@ from model.folder import (
 )
 from model.hub.pull import PAGE, find
 from model.lens import within_lens
-from model.preprocessing import open_picture, to_array, upright
+from model.preprocessing import open_picture, to_array, turned, upright
 from model.quality import REFUSED, quality_notices
 
 
@@ -120,6 +121,8 @@ class Classifier:
             raise ModelFolderError(
                 f"{self.folder / TFLITE} gives no probabilities; train it again."
             )
+        # A blank picture turned by half is the same picture.
+        self.blank = float(cam.agreed(evidence, evidence).max())
 
     @classmethod
     def from_pretrained(
@@ -169,3 +172,14 @@ class Classifier:
         )
 
     __call__ = predict
+
+    def map(self, prediction: Prediction) -> cam.Map:
+        """Which places of the prediction's picture speak for each diagnosis. Takes one more run of
+        the network, on the picture turned by half."""
+        size, picture = (self.height, self.width), prediction.picture
+        _, evidence, _, _ = self.run(to_array(picture, *size)[::-1, ::-1])
+        strengths = cam.strengths(
+            prediction.evidence, upright(evidence, picture, *size), self.blank
+        )
+        extent = cam.extent(evidence.shape[:2], size)
+        return cam.Map(strengths, extent[::-1] if turned(picture, *size) else extent)

@@ -7,15 +7,17 @@ from pathlib import Path
 from model.folder import errors_in_words, write_text
 
 
-def parser(description: str, output: str) -> argparse.ArgumentParser:
-    """The options of a script that measures models on pictures and writes the report `output`."""
+def parser(description: str, output: str, resamples: bool = True) -> argparse.ArgumentParser:
+    """The options of a script that measures models on pictures and writes the report `output`;
+    `resamples`: whether by bootstrap."""
     options = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = options.add_argument
     add("--dataset", default="../shared/ham10000", help="Hub id or folder (default: %(default)s)")
     add("--output", default=output, help="report to write (default: %(default)s)")
-    add("--resamples", type=int, default=1000, help="bootstrap resamples (default: %(default)s)")
+    if resamples:
+        add("--resamples", type=int, default=1000, help="bootstrap (default: %(default)s)")
     add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
     return options
 

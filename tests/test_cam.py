@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.cam import COLOURS, colours, overlay, shown, strengths
+from model.cam import COLOURS, agreed, colours, extent, overlay, shown, strengths
 from model.preprocessing import to_array, upright
 
 
@@ -12,15 +12,50 @@ def spot(h, w, row, column, k=3, which=1):
     return evidence
 
 
+def half_turn(evidence):
+    return evidence[::-1, ::-1]
+
+
 def test_strengths_are_shares_of_the_strongest_place_of_any_diagnosis():
     evidence = np.zeros((2, 2, 3), np.float32)
     evidence[0, 0] = [6, 0, 0]
     evidence[1, 1] = [0, 3, 0]
     evidence += 100  # the same for all diagnoses: speaks for none
-    found = strengths(evidence)
+    found = strengths(evidence, half_turn(evidence), 0)
     assert found[0, 0, 0] == 1 and found[1, 1, 1] == pytest.approx(0.5)
     assert found[0, 0, 1] == 0 and found.min() == 0 and found.dtype == np.float32
-    assert strengths(np.zeros((2, 2, 3), np.float32)).max() == 0
+    assert strengths(np.zeros((2, 2, 3)), np.zeros((2, 2, 3)), 0).max() == 0
+
+
+def test_a_place_of_the_networks_own_does_not_count_but_the_lesion_does():
+    """The network gathers evidence in its upper right corner, which stays when the picture is
+    turned. The lesion moves with the picture."""
+    corner, lesion = spot(3, 4, 0, 3) * 2, spot(3, 4, 2, 1)
+    kept = agreed(corner + lesion, corner + half_turn(lesion))
+    assert np.unravel_index(kept[..., 1].argmax(), (3, 4)) == (2, 1)
+    assert kept[0, 3, 1] == 0 and kept[0, 0, 1] == 0 and kept[2, 0, 1] == 0
+
+
+def test_a_diagnosis_stands_out_if_a_place_exceeds_what_a_blank_picture_has():
+    evidence = spot(2, 2, 0, 0, which=0) + spot(2, 2, 1, 1, which=2) / 2
+    kept = agreed(evidence, half_turn(evidence)).max(axis=(0, 1))
+    between = float(kept[0] + kept[2]) / 2
+    found = strengths(evidence, half_turn(evidence), between)
+    assert found[0, 0, 0] == 1 and not found[..., 1:].any()
+    assert not strengths(evidence, half_turn(evidence), float(kept[0])).any()
+    assert strengths(evidence, half_turn(evidence), float(kept[0]) - 0.01).any()
+
+
+@pytest.mark.parametrize(
+    "places, size, share",
+    [
+        ((3, 4), (144, 192), (2 / 3, 2 / 3)),
+        ((7, 10), (224, 299), (1, 1)),
+        ((56, 56), (224, 224), (1, 1)),
+    ],
+)
+def test_places_leave_out_the_border_that_they_do_not_look_at(places, size, share):
+    assert extent(places, size) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("size", [(80, 60), (60, 80)])
@@ -33,7 +68,8 @@ def test_map_lies_where_the_network_saw_it_portrait_or_landscape(size):
     array = to_array(picture, 24, 32)
     evidence = np.zeros((24, 32, 2), np.float32)
     evidence[..., 0] = array[..., 0]
-    strength = strengths(upright(evidence, picture, 24, 32))[..., 0]
+    evidence = upright(evidence, picture, 24, 32)
+    strength = strengths(evidence, half_turn(evidence), 0)[..., 0]
     row, column = np.unravel_index(strength.argmax(), strength.shape)
     assert abs((column + 0.5) / strength.shape[1] - x / size[0]) < 0.06
     assert abs((row + 0.5) / strength.shape[0] - y / size[1]) < 0.06
@@ -41,7 +77,8 @@ def test_map_lies_where_the_network_saw_it_portrait_or_landscape(size):
 
 def test_overlay_keeps_the_size_and_marks_the_place_by_colour_light_and_line():
     picture = Image.new("RGB", (120, 90), (200, 150, 140))
-    strength = strengths(spot(6, 8, 2, 5))[..., 1]
+    evidence = spot(6, 8, 2, 5)
+    strength = strengths(evidence, half_turn(evidence), 0)[..., 1]
     drawn = np.asarray(overlay(picture, strength), dtype=int)
     assert drawn.shape == (90, 120, 3)
     strong, far = drawn[37, 82], drawn[85, 5]

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made import drawing
+from PIL import Image
 
 from convert import to_tflite
 from model import folder as f
 from model.classifier import Classifier
 from model.evaluation.outliers import KINDS, generate
+from model.folder import BUNDLED
 from model.labels import LABELS
 from model.network.network import load_network
 from model.preprocessing import PictureError
@@ -79,6 +81,31 @@ def test_evidence_lies_on_the_upright_picture(trained, size):
     assert prediction.picture.size == size
     height, width = prediction.evidence.shape[:2]
     assert (height < width) == (size[1] < size[0])
+
+
+@pytest.mark.parametrize("size", [(80, 60), (60, 80)])
+def test_the_map_turns_with_the_picture(trained, size):
+    classifier, picture = Classifier(trained), drawing("mel", 5, size)
+    one, other = (
+        classifier.map(classifier.predict(each))
+        for each in (picture, picture.transpose(Image.Transpose.ROTATE_180))
+    )
+    assert one.strengths.max() == 1
+    np.testing.assert_allclose(one.strengths, other.strengths[::-1, ::-1], atol=1e-3)
+    assert one.extent == other.extent == (1, 1)
+
+
+def test_nothing_stands_out_in_a_blank_picture(trained):
+    classifier = Classifier(trained)
+    grey = classifier.predict(Image.new("RGB", (80, 60), (128, 128, 128)))
+    assert not classifier.map(grey).strengths.any() and grey.evidence.any()
+
+
+def test_places_of_the_bundled_model_leave_out_the_border():
+    classifier = Classifier(BUNDLED)
+    found = classifier.map(classifier.predict(drawing("nv", 1, (120, 200))))
+    assert found.strengths.shape == (4, 3, 7)
+    assert found.extent == pytest.approx((2 / 3, 2 / 3))
 
 
 def test_a_picture_unlike_the_training_pictures_gets_no_confident_label(trained):

@@ -32,7 +32,7 @@ from model.lens import within_lens
 from model.page import answer
 from model.page.answer import TEXTS, number, probability
 from model.page.private import settings
-from model.preprocessing import load_picture, open_picture, to_array, upright
+from model.preprocessing import load_picture, open_picture, to_array, turned, upright
 
 pytestmark = needs_chromium
 DATA = ROOT.parent / "shared/ham10000"
@@ -224,24 +224,46 @@ def test_a_lens_is_cropped_as_python_crops_it(numbers, size):
             assert (decoded(pixels, height, width, 4)[..., :3] == np.asarray(part)).all()
 
 
-@pytest.mark.parametrize(
-    "size, shape", [((160, 120), (3, 4)), ((120, 160), (3, 4)), ((90, 91), (5, 2))]
-)
-def test_map_is_that_of_python(numbers, classifier, size, shape):
-    values = np.random.default_rng(1).normal(0, 3, (*shape, 7)).astype(np.float32)
+MAPS = [((160, 120), (3, 4)), ((120, 160), (3, 4)), ((90, 91), (5, 2))]
+
+
+@pytest.mark.parametrize("size, shape", MAPS)
+def test_strengths_are_those_of_python(numbers, size, shape):
+    values, half = np.random.default_rng(1).normal(0, 3, (2, *shape, 7)).astype(np.float32)
     picture = drawing("df", 5, size)
-    turn = upright(values, picture, 96, 128)
-    strengths = cam.strengths(turn)
-    code = """([values, shape, p, quarter, look]) => {
-        const seen = strengths(values, shape, quarter);
+    quarter = turned(picture, 96, 128)
+    pair = [upright(each, picture, 96, 128) for each in (values, half)]
+    blank = float(np.sort(cam.agreed(*pair).max(axis=(0, 1)))[2:4].mean())
+    code = """([values, half, shape, quarter, blank, size, stride]) => {
+        const kept = agreed(values, half, shape[2]);
+        const {maps, width, height} = strengths(kept, shape, quarter, blank);
+        const pixels = halfTurn(Uint8Array.from([1, 2, 3, 4, 5, 6]));
+        return [maps.map(map => [...map]), height, width,
+            extent(shape, size, quarter, stride), [...pixels]];
+    }"""
+    lists = values.ravel().tolist(), half.ravel().tolist(), [*values.shape]
+    given = quarter, blank, {"height": 96, "width": 128}, 20
+    maps, height, width, shares, pixels = numbers(code, [*lists, *given])
+    ours = np.moveaxis(np.array(maps).reshape(7, height, width), 0, -1)
+    theirs = cam.strengths(*pair, blank)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert theirs.any(axis=(0, 1)).sum() == 4 and pixels == [4, 5, 6, 1, 2, 3]
+    expected = [min(1, n * 20 / side) for n, side in zip(shape, (96, 128))]
+    assert shares == pytest.approx(expected[::-1] if quarter else expected)
+
+
+@pytest.mark.parametrize("size, shape", MAPS)
+def test_map_is_that_of_python(numbers, classifier, size, shape):
+    strengths = np.random.default_rng(1).random((*shape, 2)).astype(np.float32)
+    picture = drawing("df", 5, size)
+    code = """([maps, height, width, p, look]) => {
         const rgba = {...p, data: bytes(p.data)};
-        const large = map => enlarge(map, seen, p.width, p.height);
-        return seen.maps.map(map => coded(overlay(rgba, large(map), look)));
+        const large = map => enlarge(map, {height, width}, p.width, p.height);
+        return maps.map(map => coded(overlay(rgba, large(map), look)));
     }"""
     rgba = picture_of(np.asarray(picture.convert("RGBA")))
-    quarter = turn.shape != values.shape
-    look = settings(classifier)["look"]
-    found = numbers(code, [values.ravel().tolist(), list(values.shape), rgba, quarter, look])
+    maps = [strengths[..., place].ravel().tolist() for place in range(2)]
+    found = numbers(code, [maps, *shape, rgba, settings(classifier)["look"]])
     for place, data in enumerate(found):
         ours = decoded(data, size[1], size[0], 4)
         theirs = np.asarray(cam.overlay(picture, strengths[..., place]))

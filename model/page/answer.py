@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from model.analysis import suspicious
-from model.cam import COLOURS, HALF, LEAST, shown, strengths
+from model.cam import COLOURS, HALF, LEAST, shown
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import about, batch
@@ -50,23 +50,25 @@ def as_json(prediction, classifier, model: dict) -> dict:
     }
 
 
-def for_page(prediction, config: dict) -> dict:
+def for_page(prediction, classifier) -> dict:
     """What answer.js shows."""
-    strength = strengths(prediction.evidence)
+    found = classifier.map(prediction)
+    strengths = found.strengths
     buffer = io.BytesIO()
     shown(prediction.picture).save(buffer, "JPEG", quality=90)
     return {
         "probabilities": prediction.probabilities,
-        "suspicious": suspicious(prediction, config),
+        "suspicious": suspicious(prediction, classifier.config),
         "confident": prediction.confident,
         "notices": prediction.notices,
-        "set": prediction_set(prediction.probabilities, config),
+        "set": prediction_set(prediction.probabilities, classifier.config),
         "milliseconds": round(prediction.milliseconds, 1),
         "evidence": {
-            "height": strength.shape[0],
-            "width": strength.shape[1],
+            "height": strengths.shape[0],
+            "width": strengths.shape[1],
+            "extent": found.extent,
             "maps": {
-                label: [round(float(value), 3) for value in strength[..., place].flat]
+                label: [round(float(value), 3) for value in strengths[..., place].flat]
                 for place, label in enumerate(prediction.probabilities)
             },
         },

@@ -97,7 +97,7 @@ class Calls:
         try:
             with inside(self.room, language):
                 prediction = self._classified({"path": str(asked.get("path") or "")}, language)
-                return answer.for_page(prediction, self.classifier.config)
+                return answer.for_page(prediction, self.classifier)
         except gr.Error as error:
             return {"error": error.message}
 

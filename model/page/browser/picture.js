@@ -206,24 +206,44 @@ function qualityNotices(picture, rules) {
     return rules.codes.filter(code => faults[code]);
 }
 
-/** `strengths` of cam.py, turned upright: evidence [h, w, k] to {width, height, maps}; the maps are
- * k Float32Arrays, 0 to 1. `quarter`: whether the picture was turned for the model. */
-function strengths(evidence, [h, w, k], quarter) {
-    const maps = Array.from({length: k}, () => new Float32Array(h * w));
-    let most = 1e-6;
-    for (let y = 0; y < h; y++)
-        for (let x = 0; x < w; x++) {
-            const at = (y * w + x) * k;
-            let mean = 0;
-            for (let c = 0; c < k; c++) mean += evidence[at + c] / k;
-            const to = quarter ? x * h + h - 1 - y : y * w + x;
-            for (let c = 0; c < k; c++) {
-                maps[c][to] = Math.max(evidence[at + c] - mean, 0);
-                most = Math.max(most, maps[c][to]);
-            }
-        }
+/** RGB pixels, or evidence of `k` numbers per place, turned by half. */
+function halfTurn(values, k = 3) {
+    const places = values.length / k;
+    return values.map((_, i) => values[(places - 1 - Math.trunc(i / k)) * k + i % k]);
+}
+
+/** `agreed` of cam.py: evidence [h, w, k] for a picture, and for the same picture turned by half,
+ * as a flat array over the first. */
+function agreed(evidence, turned, k) {
+    const centred = (values, i) => {
+        const place = values.slice(i - i % k, i - i % k + k);
+        return values[i] - place.reduce((a, b) => a + b, 0) / k;
+    };
+    const back = halfTurn(turned, k);
+    return Array.from(evidence, (_, i) => Math.min(centred(evidence, i), centred(back, i)));
+}
+
+const largest = values => values.reduce((a, b) => Math.max(a, b), -Infinity);
+
+/** `strengths` of cam.py, made upright: {width, height, maps} of what `agreed` kept, [h, w, k]; the
+ * maps are k Float32Arrays, 0 to 1. `quarter`: whether the picture was turned for the model. */
+function strengths(kept, [h, w, k], quarter, blank) {
+    const maps = Array.from({length: k}, (_, c) => {
+        const map = Float32Array.from({length: h * w}, (_, to) => {
+            const at = quarter ? (h - 1 - to % h) * w + Math.trunc(to / h) : to;
+            return kept[at * k + c];
+        });
+        return largest(map) > blank ? map.map(value => Math.max(value, 0)) : map.fill(0);
+    });
+    const most = Math.max(...maps.map(largest), 1e-6);
     for (const map of maps) map.forEach((value, i) => map[i] = value / most);
     return quarter ? {width: h, height: w, maps} : {width: w, height: h, maps};
+}
+
+/** `extent` of cam.py, of the upright picture: [down, across], shares of its height and width. */
+function extent([h, w], {height, width}, quarter, stride) {
+    const shares = [Math.min(1, h * stride / height), Math.min(1, w * stride / width)];
+    return quarter ? shares.reverse() : shares;
 }
 
 /** One map enlarged as PIL does with BICUBIC: Float32Array of width * height. */

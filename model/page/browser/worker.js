@@ -5,6 +5,7 @@
 
 let ask; // runs the model: pixels to its outputs, {name: numbers, name_shape: [...]}
 let tab; // settings() of model/page/private.py
+let blank; // the most that `agreed` keeps of any diagnosis for a blank picture
 let seen; // the last picture and its evidence, for further maps
 
 /** Load the model: `files` holds Blobs of LiteRT.js, its wasm and the model. */
@@ -36,7 +37,9 @@ async function start({files, settings}) {
         input.delete();
         return answer;
     };
-    await ask(new Uint8Array(height * width * 3).fill(128)); // warm up: the first run is slower
+    // Also a warm-up: the first run is slower.
+    const {evidence} = await ask(new Uint8Array(height * width * 3).fill(128));
+    blank = largest(agreed(evidence, evidence, tab.labels.length));
 }
 
 // How files hold an ICC profile: JPEG, PNG, WebP and HEIC.
@@ -94,14 +97,17 @@ async function opened(file) {
 async function classify({file}) {
     const {whole, shown, cropped} = await opened(file);
     const {height, width} = tab.input;
-    const out = await ask(toArray(whole, height, width));
+    const pixels = toArray(whole, height, width);
+    const out = await ask(pixels);
     const notices = qualityNotices(whole, tab.quality);
     if (cropped) notices.push("lens");
     const familiarity = out.familiarity?.[0];
     if (familiarity !== undefined && tab.familiar !== null && familiarity < tab.familiar)
         notices.push("unfamiliar");
     const quarter = turned(whole, height, width);
-    seen = {shown, ...strengths(out.evidence, out.evidence_shape.slice(1), quarter)};
+    const shape = out.evidence_shape.slice(1);
+    const kept = agreed(out.evidence, (await ask(halfTurn(pixels))).evidence, shape[2]);
+    seen = {shown, ...strengths(kept, shape, quarter, blank)};
     return {
         probabilities: out.probabilities, milliseconds: out.milliseconds,
         notices, familiarity, shown,
