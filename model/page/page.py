@@ -41,6 +41,7 @@ def build(
         "i18n": gr.I18n(**gradio_words()),
         "theme": theme(),
         "css_paths": beside.with_name("page.css"),
+        "head": files.head,
         "footer_links": [],
         "max_file_size": batch.MAX_BYTES,
         "run_history": False,

@@ -96,6 +96,10 @@ class Files:
         # The settings hold the digests of all the other files.
         together = b"".join(content for content, _ in first.values())
         self.version = hashlib.sha256(together).hexdigest()[:16]
+        # The browser's modules, as Gradio's page is to load them at once.
+        folder = f"{ADDRESS[1:]}/{self.version}"
+        modules = [name for name in first if name.endswith(".js")]
+        self.head = "".join(f'<link rel="modulepreload" href="{folder}/{m}">' for m in modules)
         self.routes = [Route(f"{ADDRESS}/{{version}}/{{name}}", self.send)]
 
     async def send(self, request: Request) -> Response:
