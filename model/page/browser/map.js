@@ -42,8 +42,10 @@ function cells(evidence, strengths, {colours, half}) {
     const line = {
         d, fill: "none", "stroke-linecap": "square", "vector-effect": "non-scaling-stroke",
     };
-    return svg("svg",
-        {viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": true},
+    // The cells cover a part of the picture, around its middle.
+    const [down, across] = [height / evidence.extent[0], width / evidence.extent[1]];
+    const viewBox = [(width - across) / 2, (height - down) / 2, across, down].join(" ");
+    return svg("svg", {viewBox, preserveAspectRatio: "none", "aria-hidden": true},
         svg("g", {style: "opacity: var(--map)"}, ...rects),
         svg("g", {style: "opacity: min(1, 5 * var(--map))"},
             svg("path", {...line, stroke: "black", "stroke-width": 6}),
