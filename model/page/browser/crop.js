@@ -31,7 +31,7 @@ export function moved({left, top, right, bottom}, sides, dx, dy) {
     };
 }
 
-/** Size in pixels of the picture after turning. By other than quarters, it is the largest upright
+/** Size, in whole pixels, of the picture after turning. By other than quarters, it is the largest upright
  * rectangle of the picture's shape that has no empty corners. */
 function turnedSize({naturalWidth, naturalHeight}, {quarters, degrees}) {
     const sides = [naturalWidth, naturalHeight];
@@ -39,7 +39,7 @@ function turnedSize({naturalWidth, naturalHeight}, {quarters, degrees}) {
     const angle = Math.abs(degrees) * Math.PI / 180;
     const longer = Math.max(width / height, height / width);
     const scale = 1 / (Math.cos(angle) + longer * Math.sin(angle));
-    return {width: width * scale, height: height * scale};
+    return {width: Math.floor(width * scale), height: Math.floor(height * scale)};
 }
 
 /** The part of the turned picture that is within the frame, in whole pixels. */
