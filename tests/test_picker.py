@@ -504,6 +504,7 @@ def test_a_refused_camera_gives_a_sentence_in_place(bare):
 
 def test_several_pictures_are_taken_in_turn_and_each_can_be_seen_and_cropped(bare):
     page = bare({"multiple": True})
+    assert page.tab.get_by_text(T["picker_choose_many"], exact=True).is_visible()
     page.choose(*((f"{dx}.png", drawing(dx, 1, (80, 60))) for dx in ("mel", "nv", "df")))
     names = page.tab.locator(".names button")
     assert names.all_inner_texts() == ["mel.png", "nv.png", "df.png"]

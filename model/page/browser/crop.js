@@ -87,7 +87,7 @@ export async function crop(place, page, file, before) {
     const {text, number} = speaker(page);
     const picture = make("img", {src: URL.createObjectURL(file)});
     await picture.decode();
-    let edit = before ?? UNTOUCHED;
+    let edit;
 
     const canvas = make("canvas");
     const frame = make("div", {
@@ -108,19 +108,21 @@ export async function crop(place, page, file, before) {
         box("row",
             button("picker_left", () => turn(3)), button("picker_right", () => turn(1)),
             button("picker_ratio", () => setFrame(shaped(picture, edit))),
-            button("picker_reset", () => draw(edit = UNTOUCHED))),
+            button("picker_reset", () => draw(UNTOUCHED))),
         box("row", button("picker_apply", () => dialog.close("apply"), "main"),
             button("picker_cancel", () => dialog.close())));
 
-    function draw() {
+    function draw(next) {
+        edit = next;
         paint(canvas, picture, {...edit, frame: WHOLE}, PREVIEW);
         slider.value = edit.degrees;
         degrees.textContent = `${number(edit.degrees)}°`;
         setFrame(edit.frame);
     }
 
-    function setFrame({left, top, right, bottom}) {
-        edit = {...edit, frame: {left, top, right, bottom}};
+    function setFrame(next) {
+        edit = {...edit, frame: next};
+        const {left, top, right, bottom} = next;
         Object.assign(frame.style, {
             left: `${100 * left}%`, top: `${100 * top}%`,
             right: `${100 * (1 - right)}%`, bottom: `${100 * (1 - bottom)}%`,
@@ -134,11 +136,11 @@ export async function crop(place, page, file, before) {
         for (let i = 0; i < quarters; i++)
             [left, top, right, bottom] = [1 - bottom, left, 1 - top, right];
         const frame = {left, top, right, bottom};
-        draw(edit = {...edit, quarters: (edit.quarters + quarters) % 4, frame});
+        draw({...edit, quarters: (edit.quarters + quarters) % 4, frame});
     }
 
     function straighten() {
-        draw(edit = {...edit, degrees: slider.valueAsNumber});
+        draw({...edit, degrees: slider.valueAsNumber});
     }
 
     function pressed(event) {
@@ -157,7 +159,7 @@ export async function crop(place, page, file, before) {
     }
 
     place.append(dialog);
-    draw();
+    draw(before ?? UNTOUCHED);
     dialog.showModal();
     await new Promise(resolve => dialog.onclose = resolve);
     dialog.remove();

@@ -36,7 +36,9 @@ export function picker(place, page, base, {
         },
     });
     const ways = box("ways", make("p", {}, text("picker_drop")),
-        box("row", make("label", {className: "button"}, input, text("picker_choose")),
+        box("row",
+            make("label", {className: "button"}, input,
+                text(multiple ? "picker_choose_many" : "picker_choose")),
             ...navigator.mediaDevices ? [button("picker_camera", shoot)] : [],
             ...navigator.clipboard?.read ? [button("picker_paste", paste)] : []));
     ways.onclick = event => event.target.closest("button, label") || input.click();
