@@ -240,6 +240,7 @@ def test_keyboard_crops_and_the_crop_is_what_is_seen_and_taken(bare):
     page.tab.locator("dialog").wait_for(state="detached")
     shown = page.tab.locator(".photo img")
     page.tab.wait_for_function("document.querySelector('.photo img').naturalWidth === 280")
+    assert page.tab.evaluate("document.activeElement.textContent") == T["picker_crop"]
     assert "lesion.png" in shown.get_attribute("alt") and len(page.changes()) == 2
     name, taken = page.classified()[0]
     assert (name, Image.open(io.BytesIO(taken)).format) == ("lesion.png", "JPEG")

@@ -65,11 +65,12 @@ export function picker(place, page, base, {
         box("zone", ways, film, photo, unseen), names, box("row", main, edit, other), alert);
 
     function show(item) {
+        // While a crop is decoded, its button stays, and with it the keyboard's focus.
+        if (current !== item || !item) for (const part of [photo, unseen, edit]) part.hidden = true;
         current = item;
         closeCamera();
         alert.textContent = "";
         ways.hidden = item !== null;
-        for (const part of [photo, unseen, edit]) part.hidden = true;
         other.hidden = item === null;
         chosen.forEach((one, i) => names.children[i].firstChild.ariaCurrent = String(one === item));
         URL.revokeObjectURL(picture.src);
