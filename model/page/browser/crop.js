@@ -8,8 +8,10 @@ const WHOLE = {left: 0, top: 0, right: 1, bottom: 1};
 const UNTOUCHED = {quarters: 0, degrees: 0, frame: WHOLE};
 const LEAST = 0.05; // of the picture, the smallest side of a frame
 const STEP = 0.01; // of the picture, per press of an arrow key
-const PREVIEW = 1024, LONGEST = 2048; // pixels on the longer side, of what is shown and of the result
-const ARROWS = {ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP]};
+const PREVIEW = 1024, LONGEST = 2048; // pixels of the longer side, while cropping and afterwards
+const ARROWS = {
+    ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP],
+};
 const SIDES = ["n", "e", "s", "w", "nw", "ne", "se", "sw"];
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -29,7 +31,7 @@ export function moved({left, top, right, bottom}, sides, dx, dy) {
     };
 }
 
-/** Size in pixels of the picture after turning. By other than quarters, it is the largest upright
+/** Size, in whole pixels, of the picture after turning. By other than quarters, it is the largest upright
  * rectangle of the picture's shape that has no empty corners. */
 function turnedSize({naturalWidth, naturalHeight}, {quarters, degrees}) {
     const sides = [naturalWidth, naturalHeight];
@@ -37,37 +39,42 @@ function turnedSize({naturalWidth, naturalHeight}, {quarters, degrees}) {
     const angle = Math.abs(degrees) * Math.PI / 180;
     const longer = Math.max(width / height, height / width);
     const scale = 1 / (Math.cos(angle) + longer * Math.sin(angle));
-    return {width: width * scale, height: height * scale};
+    return {width: Math.floor(width * scale), height: Math.floor(height * scale)};
 }
 
-/** Size in pixels of the part of the turned picture that is within the frame. */
-function partSize(picture, edit) {
-    const {width, height} = turnedSize(picture, edit), {left, top, right, bottom} = edit.frame;
-    return {width: width * (right - left), height: height * (bottom - top)};
+/** The part of the turned picture that is within the frame, in whole pixels. */
+function part(picture, edit) {
+    const {width, height} = turnedSize(picture, edit), {frame} = edit;
+    const left = Math.round(frame.left * width), top = Math.round(frame.top * height);
+    return {
+        left, top,
+        width: Math.max(1, Math.round(frame.right * width) - left),
+        height: Math.max(1, Math.round(frame.bottom * height) - top),
+    };
 }
 
 /** The largest frame of 4:3, or upright 3:4, in the middle of the present one. */
 function shaped(picture, edit) {
-    const {width, height} = partSize(picture, edit), {left, top, right, bottom} = edit.frame;
+    const {width, height} = part(picture, edit), {left, top, right, bottom} = edit.frame;
     const ratio = width < height ? 3 / 4 : 4 / 3;
     const across = (right - left) * Math.max(0, 1 - height * ratio / width) / 2;
     const down = (bottom - top) * Math.max(0, 1 - width / ratio / height) / 2;
     return {left: left + across, top: top + down, right: right - across, bottom: bottom - down};
 }
 
-/** Draw on `canvas` the part of the turned picture that is within the frame, `scale` times as
- * large; where the picture is transparent on white, as the server does. */
-function paint(canvas, picture, edit, scale) {
-    const whole = turnedSize(picture, edit), part = partSize(picture, edit);
-    canvas.width = Math.max(1, Math.round(part.width * scale));
-    canvas.height = Math.max(1, Math.round(part.height * scale));
+/** Draw on `canvas` the part of the turned picture that is within the frame, so that its longer
+ * side has `longer` pixels; where the picture is transparent on white, as the server does. */
+function paint(canvas, picture, edit, longer) {
+    const whole = turnedSize(picture, edit), {left, top, width, height} = part(picture, edit);
+    const scale = longer / Math.max(width, height);
+    canvas.width = Math.max(1, Math.round(width * scale));
+    canvas.height = Math.max(1, Math.round(height * scale));
     const context = canvas.getContext("2d");
     context.fillStyle = "white";
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingQuality = "high";
-    context.scale(canvas.width / part.width, canvas.height / part.height);
-    context.translate(
-        whole.width * (0.5 - edit.frame.left), whole.height * (0.5 - edit.frame.top));
+    context.scale(canvas.width / width, canvas.height / height);
+    context.translate(whole.width / 2 - left, whole.height / 2 - top);
     context.rotate((90 * edit.quarters + edit.degrees) * Math.PI / 180);
     context.drawImage(picture, -picture.naturalWidth / 2, -picture.naturalHeight / 2);
 }
@@ -80,13 +87,14 @@ export async function crop(place, page, file, before) {
     const {text, number} = speaker(page);
     const picture = make("img", {src: URL.createObjectURL(file)});
     await picture.decode();
-    let edit = before ?? UNTOUCHED;
+    let edit;
 
     const canvas = make("canvas");
     const frame = make("div", {
         className: "frame", tabIndex: 0, ariaLabel: text("picker_frame"),
         role: "application", // so that screen readers leave it the arrow keys
-        onkeydown: pressed, onpointerdown: held, onlostpointercapture: () => frame.onpointermove = null,
+        onkeydown: pressed, onpointerdown: held,
+        onlostpointercapture: () => frame.onpointermove = null,
     }, ...SIDES.map(side => box(`handle ${side}`)));
     frame.setAttribute("aria-describedby", "picker_frame_hint");
     const slider = make("input", {type: "range", min: -45, max: 45, oninput: straighten});
@@ -100,38 +108,39 @@ export async function crop(place, page, file, before) {
         box("row",
             button("picker_left", () => turn(3)), button("picker_right", () => turn(1)),
             button("picker_ratio", () => setFrame(shaped(picture, edit))),
-            button("picker_reset", () => draw(edit = UNTOUCHED))),
+            button("picker_reset", () => draw(UNTOUCHED))),
         box("row", button("picker_apply", () => dialog.close("apply"), "main"),
             button("picker_cancel", () => dialog.close())));
 
-    function draw() {
-        const {width, height} = turnedSize(picture, edit);
-        paint(canvas, picture, {...edit, frame: WHOLE}, PREVIEW / Math.max(width, height));
+    function draw(next) {
+        edit = next;
+        paint(canvas, picture, {...edit, frame: WHOLE}, PREVIEW);
         slider.value = edit.degrees;
         degrees.textContent = `${number(edit.degrees)}°`;
         setFrame(edit.frame);
     }
 
-    function setFrame({left, top, right, bottom}) {
-        edit = {...edit, frame: {left, top, right, bottom}};
+    function setFrame(next) {
+        edit = {...edit, frame: next};
+        const {left, top, right, bottom} = next;
         Object.assign(frame.style, {
             left: `${100 * left}%`, top: `${100 * top}%`,
             right: `${100 * (1 - right)}%`, bottom: `${100 * (1 - bottom)}%`,
         });
-        const {width, height} = partSize(picture, edit);
-        size.textContent = text("picker_size",
-            {width: number(Math.round(width)), height: number(Math.round(height))});
+        const {width, height} = part(picture, edit);
+        size.textContent = text("picker_size", {width: number(width), height: number(height)});
     }
 
     function turn(quarters) {
-        let {frame} = edit;
+        let {left, top, right, bottom} = edit.frame; // turns along
         for (let i = 0; i < quarters; i++)
-            frame = {left: 1 - frame.bottom, top: frame.left, right: 1 - frame.top, bottom: frame.right};
-        draw(edit = {...edit, quarters: (edit.quarters + quarters) % 4, frame});
+            [left, top, right, bottom] = [1 - bottom, left, 1 - top, right];
+        const frame = {left, top, right, bottom};
+        draw({...edit, quarters: (edit.quarters + quarters) % 4, frame});
     }
 
     function straighten() {
-        draw(edit = {...edit, degrees: slider.valueAsNumber});
+        draw({...edit, degrees: slider.valueAsNumber});
     }
 
     function pressed(event) {
@@ -150,16 +159,16 @@ export async function crop(place, page, file, before) {
     }
 
     place.append(dialog);
-    draw();
+    draw(before ?? UNTOUCHED);
     dialog.showModal();
     await new Promise(resolve => dialog.onclose = resolve);
     dialog.remove();
     URL.revokeObjectURL(picture.src);
     if (dialog.returnValue !== "apply") return null;
-    const {width, height} = partSize(picture, edit);
-    if (!edit.quarters && !edit.degrees && Object.keys(WHOLE).every(side => edit.frame[side] === WHOLE[side]))
-        return {edit, file};
-    paint(canvas, picture, edit, Math.min(1, LONGEST / Math.max(width, height)));
+    const uncropped = Object.keys(WHOLE).every(side => edit.frame[side] === WHOLE[side]);
+    if (uncropped && !edit.quarters && !edit.degrees) return {edit, file};
+    const {width, height} = part(picture, edit);
+    paint(canvas, picture, edit, Math.min(LONGEST, Math.max(width, height)));
     const blob = await new Promise(resolve => canvas.toBlob(resolve, "image/jpeg", 0.95));
     return {edit, file: new File([blob], file.name, {type: blob.type})};
 }

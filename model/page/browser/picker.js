@@ -1,46 +1,16 @@
 // Chooses a picture: by upload, drop, paste, camera or from the examples; crops and rotates it.
+import {camera} from "./camera.js";
 import {crop} from "./crop.js";
 import {box, make} from "./elements.js";
+import {pasted, register} from "./incoming.js";
 import {speaker} from "./words.js";
-
-const pickers = []; // all of the page
-
-const visible = () => pickers.filter(({place}) => place.offsetParent);
-
-/** The picker that pasted or dropped files are for: the visible one around the event, else the
- * first that has no picture yet, else the first. */
-function receiver(event) {
-    const able = visible();
-    return able.find(({place}) => place.contains(event.target))
-        ?? able.find(({empty}) => empty()) ?? able[0];
-}
-
-function mark(one) {
-    for (const {place} of pickers) place.classList.toggle("over", place === one?.place);
-}
-
-function receive(event, files) {
-    mark(null);
-    const one = receiver(event);
-    if (!one || !files.length) return;
-    event.preventDefault(); // a browser would leave the page and show the dropped file
-    if (!document.querySelector("dialog[open]")) one.choose([...files]);
-}
-addEventListener("paste", event => receive(event, event.clipboardData.files));
-addEventListener("drop", event => receive(event, event.dataTransfer.files));
-addEventListener("dragleave", () => mark(null));
-addEventListener("dragover", event => {
-    const one = receiver(event);
-    mark(one);
-    if (one) event.preventDefault();
-});
 
 /** Fill `place` with a picker. `page` is settings() of model/page/settings.py, `base` the address
  * below which the files of model/page/served.py lie. Options:
  *   take(file)      called when the visitor presses Classify, or chooses an example: what is to be
  *                   classified, a File; the original, or a JPEG if it was cropped or rotated
- *   changed(file)   called when another picture is shown, or none (null), so that the answer to
- *                   the former one can be taken away
+ *   changed(file)   called when the visitor chooses, crops or selects another picture, or none
+ *                   (null), so that the answer to the former one can be taken away
  *   examples        whether to offer the example pictures (default: true)
  *   local           whether the picture stays in this browser, which then has to be able to read it
  *   multiple        whether several pictures may be chosen at once: then `take` is called for each
@@ -53,8 +23,9 @@ export function picker(place, page, base, {
     const {text} = speaker(page);
     const button = (key, onclick, className = "") =>
         make("button", {type: "button", textContent: text(key), onclick, className});
-    // Each is {original, edit, file}: the file as chosen, how it was cropped and turned, the result.
-    let chosen = [], current = null;
+    let chosen = []; // each {original, edit, file}: as chosen, how to crop and turn it, the result
+    let current = null; // the one that is shown
+    let asked = 0; // a later choice makes an example obsolete that is still being fetched
 
     // --- what is seen
     const input = make("input", {
@@ -65,21 +36,23 @@ export function picker(place, page, base, {
         },
     });
     const ways = box("ways", make("p", {}, text("picker_drop")),
-        box("row", make("label", {className: "button"}, input, text("picker_choose")),
-            ...navigator.mediaDevices ? [button("picker_camera", openCamera)] : [],
+        box("row",
+            make("label", {className: "button"}, input,
+                text(multiple ? "picker_choose_many" : "picker_choose")),
+            ...navigator.mediaDevices ? [button("picker_camera", shoot)] : [],
             ...navigator.clipboard?.read ? [button("picker_paste", paste)] : []));
     ways.onclick = event => event.target.closest("button, label") || input.click();
-    const video = make("video", {
-        autoplay: true, muted: true, playsInline: true, ariaLabel: text("picker_viewfinder"),
-    });
-    const film = box("film", video,
-        box("row", button("picker_shoot", shoot, "main"), button("picker_close", closeCamera)));
+    const {film, open: openCamera, close: closeCamera} = camera(
+        text, file => choose([file]), () => {
+            ways.hidden = current !== null;
+            input.focus({preventScroll: true});
+        });
     const picture = make("img");
     const photo = make("button", {
         type: "button", className: "photo", title: text("picker_enlarge"), onclick: enlarge,
     }, picture);
     const unseen = make("p");
-    const names = make("ul", {className: "names"});
+    const names = make("ul", {className: "names", hidden: true});
     const alert = make("p", {role: "alert"});
     const main = button("classify", classify, "main");
     const edit = button("picker_crop", editCurrent);
@@ -92,19 +65,14 @@ export function picker(place, page, base, {
         box("zone", ways, film, photo, unseen), names, box("row", main, edit, other), alert);
 
     function show(item) {
+        // While a crop is decoded, its button stays, and with it the keyboard's focus.
+        if (current !== item || !item) for (const part of [photo, unseen, edit]) part.hidden = true;
         current = item;
         closeCamera();
         alert.textContent = "";
-        for (const part of [photo, unseen, edit]) part.hidden = true;
+        ways.hidden = item !== null;
         other.hidden = item === null;
-        names.replaceChildren(...chosen.length < 2 ? [] : chosen.map(one => make("li", {},
-            make("button", {
-                type: "button", textContent: one.file.name, ariaCurrent: String(one === item),
-                onclick() {
-                    show(one);
-                    changed(one.file);
-                },
-            }))));
+        chosen.forEach((one, i) => names.children[i].firstChild.ariaCurrent = String(one === item));
         URL.revokeObjectURL(picture.src);
         if (!item) return;
         const {name} = item.file;
@@ -120,10 +88,18 @@ export function picker(place, page, base, {
     }
 
     function choose(files) {
+        asked++;
         // The focus would be lost with what is hidden now.
         if (place.contains(document.activeElement)) main.focus({preventScroll: true});
         chosen = files.slice(0, multiple ? files.length : 1)
             .map(file => ({original: file, edit: null, file}));
+        names.hidden = chosen.length < 2;
+        names.replaceChildren(...chosen.map(item => make("li", {}, make("button", {
+            type: "button", textContent: item.file.name, onclick() {
+                show(item);
+                changed(item.file);
+            },
+        }))));
         show(chosen[0] ?? null);
         changed(current?.file ?? null);
     }
@@ -158,49 +134,28 @@ export function picker(place, page, base, {
 
     // --- where pictures come from
     async function paste() {
-        try {
-            for (const item of await navigator.clipboard.read()) {
-                const type = item.types.find(type => type.startsWith("image/"));
-                if (type) return choose([new File([await item.getType(type)], "clipboard", {type})]);
-            }
-            throw new Error();
-        } catch {
-            alert.textContent = text("picker_clipboard");
-        }
+        const file = await pasted();
+        if (file) choose([file]);
+        else alert.textContent = text("picker_clipboard");
     }
 
-    async function openCamera() {
+    async function shoot() {
         alert.textContent = "";
         try {
-            video.srcObject = await navigator.mediaDevices.getUserMedia({
-                video: {facingMode: "environment", width: {ideal: 1920}},
-            });
-            film.hidden = false;
+            await openCamera();
             ways.hidden = true;
         } catch {
             alert.textContent = text("error_camera");
         }
     }
 
-    function closeCamera() {
-        for (const track of video.srcObject?.getTracks() ?? []) track.stop();
-        video.srcObject = null;
-        film.hidden = true;
-        ways.hidden = current !== null;
-    }
-
-    function shoot() {
-        const canvas = make("canvas", {width: video.videoWidth, height: video.videoHeight});
-        canvas.getContext("2d").drawImage(video, 0, 0);
-        const type = "image/jpeg";
-        canvas.toBlob(blob => choose([new File([blob], "camera.jpg", {type})]), type, 0.95);
-    }
-
     async function takeExample(name) {
+        const mine = ++asked;
         try {
             const response = await fetch(base + name);
             if (!response.ok) throw new Error();
             const blob = await response.blob();
+            if (mine !== asked) return;
             choose([new File([blob], name, {type: blob.type})]);
         } catch {
             return alert.textContent = text("error_unreachable");
@@ -215,7 +170,6 @@ export function picker(place, page, base, {
     if (examples && page.examples.length)
         more.append(
             make("h3", {}, text("examples")),
-            make("p", {className: "small"}, text("picker_examples")),
             box("examples", ...page.examples.map(({name, id, label}) => make("button", {
                 type: "button", onclick: () => takeExample(name),
             },
@@ -224,6 +178,6 @@ export function picker(place, page, base, {
             make("p", {className: "small"}, text("examples_credit")));
 
     show(null);
-    pickers.push({place, choose, empty: () => !current});
+    register({place, choose, empty: () => !current});
     return {more, focus: () => (current ? main : input).focus()};
 }
