@@ -20,9 +20,9 @@ function parts(place) {
 const paragraphs = (sentences, className = "") =>
     sentences.map(sentence => make("p", {className}, sentence));
 
-const list = (sentences, className = "") => sentences.length > 1
-    ? make("ul", {className}, ...sentences.map(sentence => make("li", {}, sentence)))
-    : make("p", {className}, ...sentences);
+const list = sentences => sentences.length > 1
+    ? make("ul", {}, ...sentences.map(sentence => make("li", {}, sentence)))
+    : make("p", {}, ...sentences);
 
 function verdictBox({kind, title, reasons, sentences, chosen, rates}) {
     const mark = make("span", {className: "mark", ariaHidden: "true"}, MARKS[kind]);

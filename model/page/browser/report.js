@@ -5,29 +5,29 @@ import {likeness, ranked, remarks, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
 const STYLE = `
-@page { size: A4; margin: 14mm; }
+@page { size: A4; margin: 12mm; }
 * { box-sizing: border-box; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-body { font: 10pt/1.4 system-ui, sans-serif; color: #111; background: #fff; max-width: 182mm;
+body { font: 9.5pt/1.35 system-ui, sans-serif; color: #111; background: #fff; max-width: 186mm;
   margin: 0 auto; overflow-wrap: anywhere; }
 h1 { font-size: 13pt; margin: 0 0 2mm; }
-p, ul { margin: 0 0 1.5mm; }
-section { border: 1px solid #555; border-left-width: 2mm; padding: 2mm 3mm; margin: 3mm 0; }
-section h2 { font-size: 16pt; margin: 0 0 1mm; }
+p { margin: 0 0 1mm; }
+section { border: 1px solid #555; border-left-width: 2mm; padding: 2mm 3mm 1mm; margin: 2.5mm 0; }
+section h2 { font-size: 16pt; line-height: 1.2; margin: 0 0 1mm; }
 .likeness { font-size: 12pt; font-weight: 600; }
-.pictures { display: flex; gap: 6mm; align-items: flex-start; margin: 3mm 0; }
+.pictures { display: flex; gap: 6mm; margin: 2.5mm 0; }
 figure { flex: 1 1 0; min-width: 0; margin: 0; }
-figcaption { margin: 1mm 0; font-weight: 600; }
+figcaption { margin: 1mm 0 0; font-weight: 600; }
 .layers { position: relative; display: inline-block; }
-.layers img { display: block; max-width: 100%; max-height: 62mm; }
+.layers img { display: block; max-width: 100%; max-height: 60mm; }
 .layers svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .scale { display: flex; gap: 2mm; align-items: center; }
 .scale svg { width: 30mm; height: 3mm; }
-table { border-collapse: collapse; margin: 3mm 0; }
-th, td { text-align: left; font-weight: 400; padding: 0.5mm 6mm 0.5mm 0;
+table { border-collapse: collapse; margin: 2.5mm 0; }
+th, td { text-align: left; font-weight: 400; padding: 0.2mm 6mm 0.2mm 0;
   border-bottom: 1px solid #ccc; }
 td { text-align: right; }
 caption { text-align: left; font-weight: 600; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: 0 4mm; margin: 3mm 0; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 0 4mm; margin: 2mm 0; }
 dd { margin: 0; }
 .small { font-size: 8.5pt; color: #333; }
 .disclaimer, .own { font-weight: 600; }
