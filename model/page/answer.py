@@ -1,4 +1,4 @@
-"""Predictions in words: the page's summary, table and other HTML, and the JSON for programs.
+"""Predictions in words: the page's table and other HTML, and the JSON for programs.
 
 The HTML is escaped.
 """
@@ -14,7 +14,6 @@ from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import batch
 from model.page.texts import TEXTS, name, number, percent, probability, sentence, text
-from model.quality import CODES
 
 
 def suspicious(prediction, config: dict) -> dict | None:
@@ -75,6 +74,11 @@ def for_page(prediction, config: dict) -> dict:
     }
 
 
+def rates(classifier, language: str) -> list[str]:
+    """Sentences on how often the warning is right and wrong, shown beside the verdict."""
+    return []
+
+
 def view(classifier, language: str) -> dict:
     """What answer.js needs besides the answer."""
     calibration = classifier.config.get("calibration") or {}
@@ -84,7 +88,10 @@ def view(classifier, language: str) -> dict:
         "suspicious": {
             "labels": calibration.get("suspicious"),
             "threshold": calibration.get("threshold"),
+            "points": calibration.get("points"),
         },
+        "sets": calibration.get("sets"),
+        "rates": rates(classifier, language),
         "look": {"colours": COLOURS, "half": HALF, "least": LEAST},
     }
 
@@ -92,78 +99,6 @@ def view(classifier, language: str) -> dict:
 def _names(labels: list[str], language: str) -> str:
     names = [name(language, label) for label in labels]
     return f"{', '.join(names[:-1])} {text(language, 'and')} {names[-1]}" if names[1:] else names[0]
-
-
-def _box(kind: str, mark: str, title: str, detail: str) -> str:
-    return (
-        f'<div class="box {kind}"><span class="mark" aria-hidden="true">{mark}</span>'
-        f"<div><strong>{escape(title)}</strong><p>{escape(detail)}</p></div></div>"
-    )
-
-
-def _distinct(score: float, threshold: float, language: str) -> tuple[str, str]:
-    """Both as percentages, with as many digits as it takes to tell them apart, up to three."""
-    for digits in range(4):
-        pair = tuple(probability(value, language, digits) for value in (score, threshold))
-        if pair[0] != pair[1]:
-            break
-    return pair
-
-
-def boxes(config: dict, language: str) -> dict[str, str]:
-    """The HTML parts of a summary: a box for each notice, by code; "unsure"; for a model with an
-    operating point "suspicious" and "benign", with the places {score} and {threshold}; and "time",
-    with the place {milliseconds}."""
-    html = {
-        code: _box("notice", "!", text(language, "notice"), text(language, f"notice_{code}"))
-        for code in CODES
-    }
-    words = {"score": "{score}", "threshold": "{threshold}"}
-    if suspects := (config.get("calibration") or {}).get("suspicious"):
-        words["names"] = _names(suspects, language)
-    for kind, mark in (("unsure", "?"), ("suspicious", "▲"), ("benign", "○")):
-        if kind == "unsure" or suspects:
-            key = f"sum_{kind}"
-            one = "_one" if len(suspects or []) == 1 and kind != "unsure" else ""
-            detail = text(language, f"{key}_detail{one}", **words)
-            html[kind] = _box(kind, mark, text(language, key), detail)
-    time = text(language, "time", milliseconds="{milliseconds}")
-    return html | {"time": f'<p class="small">{escape(time)}</p>'}
-
-
-def _filled(html: str, **values: str) -> str:
-    """`html` with `values` in their {places}; other braces are left alone."""
-    for key, value in values.items():
-        html = html.replace(f"{{{key}}}", escape(value))
-    return html
-
-
-def summary(prediction, config: dict, language: str) -> str:
-    """HTML: the notices, the verdict with its reason, and the time."""
-    html = boxes(config, language)
-    shown = [html[notice] for notice in prediction.notices]
-    suspicion = suspicious(prediction, config)
-    if not prediction.confident:
-        shown.append(html["unsure"])
-    elif suspicion:
-        score, threshold = _distinct(suspicion["score"], suspicion["threshold"], language)
-        box = html["suspicious" if suspicion["flag"] else "benign"]
-        shown.append(_filled(box, score=score, threshold=threshold))
-    milliseconds = number(prediction.milliseconds, language)
-    return "".join(shown) + _filled(html["time"], milliseconds=milliseconds)
-
-
-def legend(language: str) -> str:
-    """HTML: the colours of the evidence map."""
-    words = {
-        key: escape(text(language, f"map_{key}")) for key in ("weak", "strong", "how", "legend")
-    }
-    ramp = f"background: linear-gradient(90deg, {', '.join(COLOURS)})"
-    return (
-        f'<div class="legend">{words["legend"]}: <span>{words["weak"]}</span>'
-        f'<span class="ramp" aria-hidden="true" style="{ramp}"></span>'
-        f'<span>{words["strong"]}</span></div><p class="small">{words["how"]}</p>'
-    )
 
 
 def diagnosis(label: str, language: str, heading: str = "h3") -> str:

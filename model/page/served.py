@@ -32,7 +32,7 @@ SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json"
 WASM, BYTES = "application/wasm", "application/octet-stream"
 # The modules that draw the tabs, and what the private tab loads on demand.
 MODULES = ("words", "elements", "picker", "answer", "map", "report", "one", "compare", "private")
-MODULES += ("files",)
+MODULES += ("files", "verdict", "level")
 ON_DEMAND = {
     "picture": "picture.js",
     "worker": "worker.js",

@@ -18,18 +18,20 @@ export const classifier = (page, {server, upload}) => async file => {
     }
 };
 
-/** Show an answer where the visitor sees it, also on a phone. */
+const READ = 300; // pixels, about the height of a verdict on a phone
+
+/** Scroll to an answer that the visitor would not see otherwise. */
 export function reveal(place) {
     const {top, bottom} = place.getBoundingClientRect();
-    if (top < 0 || Math.min(bottom, top + 200) > innerHeight)
-        place.scrollIntoView({behavior: "smooth", block: "start"});
+    if (top >= 0 && Math.min(bottom, top + READ) <= innerHeight) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.scrollIntoView({behavior: still ? "auto" : "smooth", block: "start"});
 }
 
 /** Fill the tab into `place`. */
 export function fill(place, page, base, gradio) {
     const classify = classifier(page, gradio);
     const source = box("source"), answer = box("answer");
-    answer.ariaLive = "polite";
     let asked = 0;
     place.replaceChildren(box("columns", source, answer));
     show(answer, null, page);
@@ -38,12 +40,14 @@ export function fill(place, page, base, gradio) {
             asked++; // what is still under way is obsolete
             show(answer, null, page);
         },
-        async take(file) {
+        async take(file, name) {
             const mine = ++asked;
             showBusy(answer, page);
             reveal(answer);
             const result = await classify(file);
-            if (mine === asked) show(answer, result, page);
+            if (mine !== asked) return;
+            show(answer, {...result, name}, page);
+            reveal(answer); // a page may be long enough to scroll only now
         },
     });
 }
