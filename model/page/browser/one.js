@@ -33,9 +33,8 @@ export function fill(place, page, base, gradio) {
     const classify = classifier(page, gradio);
     const source = box("source"), answer = box("answer");
     let asked = 0;
-    place.replaceChildren(box("columns", source, answer));
     show(answer, null, page);
-    picker(source, page, base, {
+    const {more} = picker(source, page, base, {
         changed() {
             asked++; // what is still under way is obsolete
             show(answer, null, page);
@@ -50,4 +49,5 @@ export function fill(place, page, base, gradio) {
             reveal(answer); // a page may be long enough to scroll only now
         },
     });
+    place.replaceChildren(box("columns", source, answer, more));
 }
