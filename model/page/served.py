@@ -32,7 +32,7 @@ SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json"
 WASM, BYTES = "application/wasm", "application/octet-stream"
 # The modules that draw the tabs, and what the private tab loads on demand.
 MODULES = ("words", "elements", "picker", "answer", "map", "report", "one", "compare", "private")
-MODULES += ("files", "verdict", "level", "crop", "camera", "incoming")
+MODULES += ("files", "verdict", "level", "crop", "camera", "incoming", "device", "results")
 ON_DEMAND = {
     "picture": "picture.js",
     "worker": "worker.js",

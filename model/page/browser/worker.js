@@ -8,7 +8,8 @@ const TOLERANCE = 0.01; // how far a probability may be off on the graphics proc
 let ask; // runs the model: pixels to its outputs, {name: numbers, name_shape: [...]}
 let tab; // the limits and one entry of "models" of `private` in model/page/settings.py
 
-/** Load the model: `files` holds Blobs of LiteRT.js, its wasm and the model. */
+/** Load the model: `files` holds Blobs of LiteRT.js, its wasm and the model. Returns what computes
+ * it, "wasm" or "webgpu". */
 async function start({files, settings}) {
     tab = settings;
     // Without a GPU of use, hide it from LiteRT.js, which opens a device at its start, with no
@@ -29,7 +30,7 @@ async function start({files, settings}) {
         // A GPU may fail later, for one after the device has slept.
         if (gpu) ask = pixels => gpu(pixels).catch(() => (ask = cpu)(pixels));
     }
-    await ask(pattern()); // warm up: the first run is slower
+    return (await ask(pattern())).accelerator; // warm up: the first run is slower
 }
 
 /** Whether there is a graphics processor, and not one that software imitates. */
@@ -84,7 +85,9 @@ async function accelerated(bytes, cpu) {
 const alike = (one, other) => one.probabilities.every(
     (p, i) => Math.abs(p - other.probabilities[i]) <= TOLERANCE);
 
-const sooner = (one, other) => one.milliseconds < other.milliseconds;
+function sooner(one, other) {
+    return one.milliseconds < other.milliseconds;
+}
 
 // How files hold an ICC profile: JPEG, PNG, WebP and HEIC.
 const PROFILE = /ICC_PROFILE\0|iCCP|ICCP|colrprof/;
