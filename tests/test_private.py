@@ -121,13 +121,13 @@ def test_settings_are_those_of_the_modules_and_of_the_model(classifier):
     assert model["page"]["labels"] == classifier.labels
     assert model["page"]["suspicious"]["labels"] == calibration["suspicious"]
     assert model["page"]["suspicious"]["threshold"] == calibration["threshold"]
-    assert model["right"] == classifier.metrics["tflite"]["top_1"]["value"]
+    assert set(model["tested"]) == {"caught", "alarmed"}
     assert model["familiar"] == classifier.config["familiarity"]["threshold"]
     classifier.config = classifier.config | {"calibration": {"temperature": 1}, "familiarity": {}}
     classifier.metrics = {}
     (model,) = settings(classifier, MODEL, "en", offered(classifier, MODEL))["private"]["models"]
     assert model["page"]["suspicious"]["labels"] is None
-    assert model["familiar"] is None and model["right"] is None
+    assert model["familiar"] is None and model["tested"] is None
 
 
 def test_beside_the_bundled_model_the_small_one_is_offered_first():
@@ -149,7 +149,9 @@ def test_beside_the_bundled_model_the_small_one_is_offered_first():
         assert model["page"]["suspicious"]["threshold"] == config["calibration"]["threshold"]
         assert model["input"].items() <= config["input"].items()
         assert model["familiar"] == config["familiarity"]["threshold"]
-        assert model["right"] == read_metrics(folder)["tflite"]["top_1"]["value"]
+        rates = read_metrics(folder)["tflite"]["suspicious"]
+        assert model["tested"]["caught"] == rates["sensitivity"]["value"]
+        assert model["tested"]["alarmed"] == 1 - rates["specificity"]["value"]
     # The default: with the runtime, what the browser downloads at first.
     first = [page["files"][name] for name in ("compact", "compat.wasm", "compat.js", "litert")]
     assert sum(entry["transfer"] for entry in first) < 9e6

@@ -33,13 +33,18 @@ def view(classifier, model: dict, language: str) -> dict:
 
 def computes(classifier, model: dict, language: str) -> dict:
     """What the private tab needs to know about one of its models: "page" replaces the same keys of
-    `settings` for answer.js; "right" is the share of test pictures with the right first label, None
-    if unknown."""
+    `settings` for answer.js; "tested" has the shares of the suspicious (caught) and of the harmless
+    (alarmed) lesions of the test part that the model warned about, or is None if unknown."""
     metrics = classifier.metrics
-    measured = metrics.get("tflite") if metrics.get("data", {}).get("part") == "test" else None
+    measured = metrics["tflite"] if metrics.get("data", {}).get("part") == "test" else {}
+    caught, cleared = (
+        measured.get("suspicious", {}).get(rate, {}).get("value")
+        for rate in ("sensitivity", "specificity")
+    )
+    known = caught is not None and cleared is not None
     return {
         "page": view(classifier, model, language),
-        "right": measured["top_1"]["value"] if measured else None,
+        "tested": {"caught": caught, "alarmed": 1 - cleared} if known else None,
         "input": {"height": classifier.height, "width": classifier.width},
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
     }

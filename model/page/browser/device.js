@@ -54,10 +54,11 @@ export function device(place, page, base, {changed, ready}) {
     place.replaceChildren(choice, box("row", load, bar, status), alert);
 
     function described(one) {
-        const size = `${megabytes(page.files[one.file].transfer)} MB`;
-        const right = one.right === null ? ""
-            : `; ${text("private_right", {share: percent(one.right)})}`;
-        return `${title(one)} (${size}${right})`;
+        const size = `${title(one)}, ${megabytes(page.files[one.file].transfer)} MB`;
+        if (!one.tested) return size;
+        const {caught, alarmed} = one.tested;
+        const shares = {caught: percent(caught), alarmed: percent(alarmed)};
+        return `${size}: ${text("private_tested", shares)}`;
     }
 
     const sentence = ({key, values}) =>
