@@ -5,7 +5,6 @@ A test module imports the fixtures that it needs, `bare_fixture` for `bare` and 
 
 import base64
 import contextlib
-import json
 import shutil
 import threading
 import time
@@ -20,8 +19,8 @@ from starlette.routing import Route
 from test_app import served
 
 from model.classifier import Classifier
-from model.page.answer import TEXTS
-from model.page.private import ADDRESS, BROWSER, Files
+from model.page.served import ADDRESS, BROWSER, Files
+from model.page.texts import TEXTS, text
 
 needs_chromium = pytest.mark.skipif(
     not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"
@@ -32,14 +31,34 @@ ISOLATED = {
     "Cross-Origin-Embedder-Policy": "require-corp",
 }
 HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>private</title>
-<script>window.gradio_config = {i18n_translations: TEXTS}; window.base = "BASE";</script>
-<div class="private"></div>
+<style>[hidden] { display: none !important }</style><div class="private"></div>
 <script type="module">
-    const page = await import(base + "page.js");
-    const pieces = await import(base + "files.js");
-    const filled = page.fill(document.querySelector(".private"), base);
-    Object.assign(window, {page, pieces, filled});
+    window.base = "BASE";
+    const page = await (await fetch(base + "page.en.json")).json();
+    const {fill} = await import(base + "private.js");
+    Object.assign(window, await import(base + "device.js"), await import(base + "files.js"));
+    fill(document.querySelector(".private"), page, base);
+    window.page = page;
 </script>"""
+MODEL = {"id": "made", "revision": "1"}
+HELPERS = """
+    self.bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+    self.coded = data => {
+        let text = "";
+        for (const byte of data) text += String.fromCharCode(byte);
+        return btoa(text);
+    };
+"""
+# Starts a worker with one of the page's models, and with `more` code at the end of its own.
+START = """async ([file, more]) => {
+    const {models, ...rules} = page.private;
+    const files = await obtain(wanted(page.files, file), page.files, base, () => {});
+    files.worker = new Blob([files.worker, more]);
+    window.asking = startWorker(files);
+    const settings = {...rules, ...models.find(model => model.file === file)};
+    return asking("start", {files, settings});
+}"""
+ANSWER = "data => asking('classify', {file: new Blob([bytes(data)])})"
 
 
 class Bare:
@@ -47,14 +66,13 @@ class Bare:
     it serves now; the page's `headers`; and `requests`, the paths requested so far."""
 
     def __init__(self, classifier):
-        self.files, self.requests, self.headers = Files(classifier), [], {}
+        self.files, self.requests, self.headers = Files(classifier, MODEL), [], {}
         routes = [Route("/", self.page), Route(f"{ADDRESS}/{{version}}/{{name}}", self.file)]
         self.routes = Starlette(routes=[*routes, Route("/{rest:path}", self.other, methods=None)])
 
     async def page(self, request):
-        base = f"{ADDRESS}/{self.files.version}/"
-        html = HTML.replace("TEXTS", json.dumps(TEXTS).replace("</", "<\\/"))
-        return HTMLResponse(html.replace("BASE", base), headers=self.headers)
+        html = HTML.replace("BASE", f"{ADDRESS}/{self.files.version}/")
+        return HTMLResponse(html, headers=self.headers)
 
     async def file(self, request):
         return await self.files.send(request)
@@ -110,10 +128,9 @@ def chromium_fixture():
 
 
 @pytest.fixture(scope="module", name="page")
-def page_fixture(trained, tmp_path_factory):
+def page_fixture(trained, made):
     """The whole page, Gradio's, as app.py serves it."""
-    without = str(tmp_path_factory.mktemp("no_examples"))
-    with served("--model", str(trained), "--examples", without) as url:
+    with served("--model", str(trained), "--examples", str(made)) as url:
         yield url
 
 
@@ -155,20 +172,38 @@ def enter(tab, language="en"):
     tab.get_by_text(TEXTS[language]["private_lead"]).wait_for()
 
 
-def load(tab, language="en"):
-    tab.locator(".private button.main").click()
-    tab.get_by_text(TEXTS[language]["private_ready"]).wait_for()
+def ready(tab, key="private_own", language="en"):
+    """Wait until a model is on this device and computed by the processor."""
+    words = text(language, "private_processor", model=text(language, key))
+    tab.locator(".device").get_by_text(words, exact=True).wait_for()
 
 
-def choose(tab, picture):
-    """Classify a file and wait for the answer."""
-    tab.locator(".private input[type=file]").set_input_files(picture)
+def load(tab, key="private_own", language="en"):
+    tab.locator(".device .load").click()
+    ready(tab, key, language)
+
+
+def choose(tab, *pictures, language="en"):
+    """Choose files, classify them, and wait for the answer to the last."""
+    again = tab.locator(".private").get_by_text(TEXTS[language]["picker_other"], exact=True)
+    if again.is_visible():
+        again.click()
+    tab.locator(".private input[type=file]").set_input_files(pictures)
+    classify(tab, language)
+    if len(pictures) > 1:
+        tab.locator(".results li").nth(len(pictures) - 1).wait_for()
+        answered(tab)
+
+
+def classify(tab, language="en"):
+    """Press the button and wait for the answer."""
+    tab.locator(".private .source").get_by_text(TEXTS[language]["classify"], exact=True).click()
     answered(tab)
 
 
 def answered(tab):
+    tab.wait_for_function("!document.querySelector('.private [aria-busy=true]')")
     tab.locator(".private .share").nth(6).wait_for()
-    tab.locator(".private select").wait_for()
 
 
 @contextlib.contextmanager

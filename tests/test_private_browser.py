@@ -1,4 +1,4 @@
-"""The private tab's numbers compared with Python's, for the bundled model, in Chromium, Firefox.
+"""The private tab's numbers compared with Python's, for the models it offers, in Chromium, Firefox.
 
 pytest -s -m nightly tests/test_private_browser.py      prints the agreement on HAM10000
 """
@@ -14,6 +14,9 @@ from hostile import chunk
 from made import drawing, encode, through_lens
 from PIL import Image, ImageFilter
 from private_page import (  # noqa: F401
+    ANSWER,
+    HELPERS,
+    START,
     bare_fixture,
     browser_file,
     chromium_fixture,
@@ -25,13 +28,13 @@ from profiles import colours, grey, stored_as
 from test_app import ROOT
 
 from model import cam, quality
-from model.classifier import Classifier, Prediction
+from model.classifier import Classifier
 from model.evaluation.outliers import KINDS, generate
-from model.folder import BUNDLED
+from model.folder import BUNDLED, COMPACT
 from model.lens import within_lens
-from model.page import answer
-from model.page.answer import TEXTS, number, probability
-from model.page.private import settings
+from model.page.answer import for_page
+from model.page.settings import RULES
+from model.page.texts import TEXTS, number, probability
 from model.preprocessing import load_picture, open_picture, to_array, turned, upright
 
 pytestmark = needs_chromium
@@ -43,22 +46,12 @@ def classifier():
     return Classifier(BUNDLED)
 
 
-HELPERS = """
-    self.bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
-    self.coded = data => {
-        let text = "";
-        for (const byte of data) text += String.fromCharCode(byte);
-        return btoa(text);
-    };
-"""
-
-
 @pytest.fixture(scope="module", params=["chromium", "firefox"])
 def numbers(request, bare, classifier):
     """numbers(code, argument) runs JavaScript in a tab that has loaded picture.js and worker.js."""
     browser = request.getfixturevalue(request.param)
     code = browser_file("worker.js").replace("onmessage", "self.unused")
-    code += HELPERS + f"tab = {json.dumps(settings(classifier))}"
+    code += HELPERS + f"tab = {json.dumps(RULES)}"
     if request.param == "firefox":
         browser.go(bare.url)
         browser.wait("window.page")
@@ -181,8 +174,8 @@ def test_profiles_are_heeded_as_by_python(numbers, classifier, kind):
         assert difference.max() <= 3 and difference.mean() < 0.5
 
 
-def test_notices_are_those_of_python(numbers, classifier):
-    rules = settings(classifier)["quality"]
+def test_notices_are_those_of_python(numbers):
+    rules = RULES["quality"]
     pictures = [generate(KINDS[i % len(KINDS)], i, (160, 120)) for i in range(24)]
     lesion = drawing("nv", 1, (300, 225))
     pictures += [
@@ -252,88 +245,42 @@ def test_strengths_are_those_of_python(numbers, size, shape):
     assert shares == pytest.approx(expected[::-1] if quarter else expected)
 
 
-@pytest.mark.parametrize("size, shape", MAPS)
-def test_map_is_that_of_python(numbers, classifier, size, shape):
-    strengths = np.random.default_rng(1).random((*shape, 2)).astype(np.float32)
-    picture = drawing("df", 5, size)
-    code = """([maps, height, width, p, look]) => {
-        const rgba = {...p, data: bytes(p.data)};
-        const large = map => enlarge(map, {height, width}, p.width, p.height);
-        return maps.map(map => coded(overlay(rgba, large(map), look)));
-    }"""
-    rgba = picture_of(np.asarray(picture.convert("RGBA")))
-    maps = [strengths[..., place].ravel().tolist() for place in range(2)]
-    found = numbers(code, [maps, *shape, rgba, settings(classifier)["look"]])
-    for place, data in enumerate(found):
-        ours = decoded(data, size[1], size[0], 4)
-        theirs = np.asarray(cam.overlay(picture, strengths[..., place]))
-        off = np.abs(ours[..., :3].astype(int) - theirs).max(axis=-1)
-        # A pixel of the line itself may fall to the other side of the bound by rounding.
-        assert (off > 1).mean() < 0.002 and (ours[..., 3] == 255).all()
-
-
-def test_summaries_are_those_of_python(numbers, classifier):
+def test_numbers_are_written_as_python_writes_them(numbers):
     rng = np.random.default_rng(2)
-    config, labels = classifier.config, classifier.labels
-    threshold = config["calibration"]["threshold"]
-    cases = []
-    for i in range(60):
-        p = rng.dirichlet([0.3] * 7)
-        if i % 3 == 0:  # close to the operating point, and to the bounds of what is written out
-            p = np.full(7, 1e-4)
-            p[4] = (threshold, threshold + 2e-4, threshold - 3e-5, 0.995, 0.0101)[i // 3 % 5]
-        notices = [code for code in quality.CODES if rng.random() < 0.15]
-        cases.append(Prediction(dict(zip(labels, p.tolist())), None, rng.uniform(1, 4000), notices))
-    for language in TEXTS:
-        code = """([cases, tab, tongue]) => cases.map(one => page.summary(one, tab, tongue))"""
-        fields = [
-            {
-                "probabilities": list(case.probabilities.values()),
-                "notices": case.notices,
-                "confident": case.confident,
-                "milliseconds": case.milliseconds,
-            }
-            for case in cases
-        ]
-        found = numbers(code, [fields, settings(classifier), language])
-        assert found == [answer.summary(case, config, language) for case in cases]
     values = [*rng.uniform(0, 1, 200).tolist(), 0, 0.01, 0.125, 0.375, 0.99, 1, 0.9901, 0.00999]
     for language in TEXTS:
         for digits in range(3):
-            code = (
-                "([v, d, t]) => v.map(p => [page.probability(p, d, t), page.number(p * 1e5, d, t)])"
-            )
-            found = numbers(code, [values, digits, language])
+            code = """async ([values, digits, language, words]) => {
+                const {speaker} = await import(base + "words.js");
+                const {probability, number} = speaker({language, words});
+                return values.map(p => [probability(p, digits), number(p * 1e5, digits)]);
+            }"""
+            found = numbers(code, [values, digits, language, TEXTS[language]])
             assert found == [
                 [probability(p, language, digits), number(p * 1e5, language, digits)]
                 for p in values
             ]
 
 
-START = """async () => {
-    const tab = await (await fetch(base + "tab.json")).json();
-    const files = await pieces.obtain(pieces.wanted(tab.files), base, () => {});
-    window.asking = page.startWorker(files);
-    await asking("start", {files, settings: {...tab, html: null, files: null}});
-    window.answered = async data => {
-        const {shown, ...found} = await asking("classify", {file: new Blob([bytes(data)])});
-        return found;
-    };
-}"""
-
-
-@pytest.fixture(scope="module")
-def agreement(numbers, classifier):
+@pytest.fixture(scope="module", params=["compact", "model"])
+def agreement(request, numbers):
     """agreement(what, pictures): how often the browser and Python name the same first diagnosis and
-    give the same notices, and how far their probabilities differ. Also printed."""
-    numbers(START)
+    give the same notices, and how far their probabilities differ. Also printed. Its attributes
+    are `classifier`, Python's, and `answer`, from a picture's bytes to the browser's answer."""
+    classifier = Classifier(COMPACT if request.param == "compact" else BUNDLED)
+    numbers(START, [request.param, ""])
+
+    def answer(data: bytes) -> dict:
+        return numbers(ANSWER, coded(data))
 
     def measure(what: str, pictures: list[bytes]) -> dict:
         same, differences, milliseconds, notices = [], [], [], []
         for data in pictures:
             theirs = classifier.predict(data)
-            ours = numbers("data => answered(data)", coded(data))
-            p, q = np.array(ours["probabilities"]), np.array(list(theirs.probabilities.values()))
+            ours = answer(data)
+            p, q = (
+                np.array(list(a.values())) for a in (ours["probabilities"], theirs.probabilities)
+            )
             same.append(p.argmax() == q.argmax())
             differences.append(float(np.abs(p - q).max()))
             notices.append(ours["notices"] == theirs.notices)
@@ -344,17 +291,56 @@ def agreement(numbers, classifier):
             "median": statistics.median(differences),
         }
         print(
-            f"\n{len(same)} {what}: same first diagnosis in {found['top-1']:.1%}, same notices in "
-            f"{found['notices']:.1%}; largest probability difference of a picture: median "
+            f"\n{request.param}, {len(same)} {what}: same first diagnosis in "
+            f"{found['top-1']:.1%}, same notices in {found['notices']:.1%}; "
+            f"largest probability difference of a picture: median "
             f"{found['median']:.5f}, largest {max(differences):.4f}; one thread, median "
             f"{statistics.median(milliseconds):.1f} ms"
         )
         return found
 
+    measure.classifier, measure.answer = classifier, answer
     return measure
 
 
-def test_agreement_on_made_pictures(agreement, classifier):
+@pytest.mark.parametrize("size", [(300, 225), (225, 300), (900, 700)])
+def test_answer_is_that_of_the_server(agreement, size):
+    data = encode(drawing("mel", 4, size))
+    prediction = agreement.classifier.predict(data)
+    theirs, ours = for_page(prediction, agreement.classifier), agreement.answer(data)
+    assert set(ours) == {*theirs, "accelerator"} and ours["accelerator"] == "wasm"
+    assert list(ours["probabilities"]) == list(theirs["probabilities"])
+    for key in ("confident", "notices"):
+        assert ours[key] == theirs[key]
+    for key in ("threshold", "flag"):
+        assert ours["suspicious"][key] == theirs["suspicious"][key]
+    assert ours["suspicious"]["score"] == pytest.approx(theirs["suspicious"]["score"], abs=0.01)
+    for key in ("height", "width"):
+        assert ours["evidence"][key] == theirs["evidence"][key]
+    for label, strengths in theirs["evidence"]["maps"].items():
+        assert ours["evidence"]["maps"][label] == pytest.approx(strengths, abs=0.05)
+    pictures = [np.asarray(picture_in(answer)).astype(int) for answer in (ours, theirs)]
+    assert np.abs(pictures[0] - pictures[1]).mean() < 4
+
+
+def picture_in(answer: dict) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(answer["picture"].partition(",")[2])))
+
+
+def test_set_holds_the_first_label_and_those_within_their_quantile(numbers):
+    labels = ["mel", "nv", "bcc", "df"]
+    ranked = [["nv", 0.5], ["mel", 0.3], ["bcc", 0.15], ["df", 0.05]]
+    for quantiles, expected in (
+        ([0.7, 0.6, 0.8, 0.99], ["nv", "mel", "df"]),
+        ([0.69, 0.1, 0.85, 0.9], ["nv", "bcc"]),
+    ):
+        sets = {"level": 0.9, "quantiles": dict(zip(labels, quantiles))}
+        found = numbers("([ranked, sets]) => predictionSet(ranked, sets)", [ranked, sets])
+        assert found == expected
+    assert numbers("ranked => predictionSet(ranked, null)", ranked) is None
+
+
+def test_agreement_on_made_pictures(agreement):
     pictures = [drawing(dx, i, (300, 225)) for i, dx in enumerate(("mel", "nv", "vasc", "bkl"))]
     files = [encode(one) for one in pictures]
     files += [stored(generate(kind, i), "PNG") for i, kind in enumerate(KINDS)]
@@ -362,7 +348,7 @@ def test_agreement_on_made_pictures(agreement, classifier):
     files += [encode(through_lens(lesion, outside, (0.03, 0.02))) for outside in (0.2, 0.4)]
     found = agreement("made pictures", files)
     assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
-    unlike = ["unfamiliar" in classifier.predict(data).notices for data in files]
+    unlike = ["unfamiliar" in agreement.classifier.predict(data).notices for data in files]
     assert any(unlike) and not all(unlike)
 
 

@@ -5,27 +5,31 @@ import shutil
 
 from private_page import (  # noqa: F401
     ISOLATED,
+    MODEL,
     Bare,
     bare_fixture,
     choose,
     chromium_fixture,
     classifier_fixture,
+    classify,
     firefox_fixture,
     load,
     names,
     needs_chromium,
     pictures_fixture,
+    ready,
     recorded,
     tab_fixture,
 )
 
 from model.classifier import Classifier
-from model.folder import TFLITE, write_checksums
-from model.page.answer import TEXTS, probability
-from model.page.private import BYTES, File, Files
+from model.folder import BUNDLED, TFLITE, write_checksums
+from model.page.served import BYTES, ON_DEMAND, File, Files
+from model.page.texts import TEXTS, probability, text
 
 pytestmark = needs_chromium
 T = TEXTS["en"]
+ON_PROCESSOR = text("en", "private_processor", model=T["private_own"])
 
 
 LEAKS = {
@@ -46,7 +50,6 @@ def test_a_request_would_be_seen(tab, bare, pictures):
             tab.evaluate(f"() => {{ {code} }}")
             choose(tab, pictures / "mel.png")
         assert names(seen) == {"leak"}, way
-        tab.locator(".private .share").first.evaluate("e => e.remove()")
 
 
 KEPT = """async () => {
@@ -66,7 +69,7 @@ def test_new_version_takes_the_place_of_the_old(tab, classifier, pictures, tmp_p
         tab.goto(server.url)
         load(tab)
         before = dict(tab.evaluate(KEPT))
-        server.files = Files(Classifier(new))
+        server.files = Files(Classifier(new), MODEL)
         tab.goto(server.url)
         server.requests.clear()
         load(tab)
@@ -83,7 +86,7 @@ def test_an_altered_or_failed_download_is_a_sentence_and_can_be_tried_again(
 ):
     with Bare(classifier).serving() as server:
         tab.goto(server.url)
-        alert, button = tab.get_by_role("alert"), tab.locator(".private button.main")
+        alert, button = tab.locator(".device [role=alert]"), tab.locator(".device .load")
         button.wait_for()
         right = server.files.sent["model"]
         data = bytearray(right.content.read_bytes())
@@ -107,18 +110,18 @@ def test_an_altered_or_failed_download_is_a_sentence_and_can_be_tried_again(
             for (const key of await store.keys()) await store.put(key, new Response("x"));
         }""")
         tab.reload()
-        tab.get_by_text(T["private_ready"]).wait_for()
+        ready(tab)
         choose(tab, pictures / "mel.png")
 
 
 def test_a_page_older_than_the_server_asks_to_be_reloaded(tab, classifier):
     with Bare(classifier).serving() as server:
         tab.goto(server.url)
-        button = tab.locator(".private button.main")
+        button = tab.locator(".device .load")
         button.wait_for()
         server.files.version = "another"
         button.click()
-        tab.get_by_role("alert").get_by_text(T["private_changed"]).wait_for()
+        tab.locator(".device [role=alert]").get_by_text(T["private_changed"]).wait_for()
 
 
 def test_firefox_answers_and_asks_the_network_for_nothing(firefox, classifier, pictures):
@@ -129,17 +132,57 @@ def test_firefox_answers_and_asks_the_network_for_nothing(firefox, classifier, p
             firefox.go(server.url)
             firefox.evaluate("() => caches.delete('lesion-private')")
             firefox.go(server.url)
-            firefox.wait("document.querySelector('.private button.main')")
+            firefox.wait("document.querySelector('.device .load:not([hidden])')")
             assert firefox.evaluate("() => crossOriginIsolated") == bool(headers)
-            firefox.evaluate("() => document.querySelector('.private button.main').click()")
-            firefox.wait("!document.querySelector('.private .source').hidden")
+            firefox.evaluate("() => document.querySelector('.device .load').click()")
+            firefox.wait(f"document.querySelector('.device').innerText.includes({ON_PROCESSOR!r})")
             asked = {path.rpartition("/")[2] for path in server.requests}
             assert ("threaded.wasm" in asked) == bool(headers)
             server.requests.clear()
             count = "() => performance.getEntriesByType('resource').length"
             before = firefox.evaluate(count)
             firefox.send_file(".private input[type=file]", pictures / "vasc.png")
+            firefox.evaluate("() => document.querySelector('.source button.main').click()")
             firefox.wait("document.querySelectorAll('.private .share').length === 7")
             shown = firefox.evaluate("() => document.querySelector('.private').innerText")
             assert probability(prediction.top()[0][1], "en") in shown
             assert server.requests == [] and firefox.evaluate(count) == before
+
+
+def test_a_second_model_is_loaded_alone_and_both_are_kept(tab, pictures):
+    with Bare(Classifier(BUNDLED)).serving() as server:
+        tab.set_default_timeout(120_000)
+        tab.goto(server.url)
+        tab.locator(".device .load").wait_for()
+        small, own = tab.get_by_role("radio").all()
+        assert small.is_checked()
+        load(tab, "private_small")
+        assert loaded(server) == {
+            "compact",
+            "compat.wasm",
+            "compat.js",
+            "litert",
+            "picture",
+            "worker",
+        }
+        choose(tab, pictures / "mel.png")
+        first = tab.locator(".private .answer").inner_text()
+        server.requests.clear()
+        own.check()
+        assert tab.locator(".private .share").count() == 0
+        load(tab, "private_own")
+        assert loaded(server) == {"model"}
+        classify(tab)
+        assert tab.locator(".private .answer").inner_text() != first
+        server.requests.clear()
+        small.check()
+        ready(tab, "private_small")
+        classify(tab)
+        assert tab.locator(".private .answer").inner_text() == first
+        assert server.requests == [] and len(tab.evaluate(KEPT)) == 7
+
+
+def loaded(server) -> set[str]:
+    """The names of what was requested, without what a page loads to be drawn."""
+    seen = {path.rpartition("/")[2] for path in server.requests}
+    return {name for name in seen if name in ON_DEMAND or name in ("model", "compact")}

@@ -19,7 +19,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from model.folder import TFLITE, read_checksums, sha256
+from model.classifier import Classifier
+from model.folder import BUNDLED, COMPACT, TFLITE, read_checksums, sha256
+from model.page import answer
 from model.page.settings import settings
 from model.page.texts import TEXTS
 
@@ -49,6 +51,18 @@ class File:
     gzipped: bool = True
 
 
+def offered(classifier, model: dict) -> dict:
+    """The models that the private tab offers, the default one first: the name of the file to send
+    to (classifier, entry "model" of /analyze's answer). Beside the bundled model, that is the small
+    one."""
+    models = {"model": (classifier, model)}
+    if classifier.folder.resolve() != BUNDLED.resolve() or not COMPACT.is_dir():
+        return models
+    small = Classifier(COMPACT, threads=1)
+    entry = {"id": COMPACT.name, "revision": answer.revision(small)}
+    return {"compact": (small, entry)} | models
+
+
 class Files:
     """Serves the browser's files: `sent` by name, under the address of their common `version`.
 
@@ -70,10 +84,12 @@ class Files:
                 self.sent[name] = File(packed, SCRIPT)
                 digest, size, transfer = sha256(path), path.stat().st_size, len(packed)
             listed[name] = {"bytes": size, "transfer": transfer, "sha256": digest}
-        path = classifier.folder / TFLITE
-        self.sent["model"] = File(path, BYTES, gzipped=False)
-        size, digest = path.stat().st_size, read_checksums(classifier.folder)[TFLITE]
-        listed["model"] = {"bytes": size, "transfer": size, "sha256": digest}
+        local = offered(classifier, model)
+        for name, (one, _) in local.items():
+            path = one.folder / TFLITE
+            self.sent[name] = File(path, BYTES, gzipped=False)
+            size, digest = path.stat().st_size, read_checksums(one.folder)[TFLITE]
+            listed[name] = {"bytes": size, "transfer": size, "sha256": digest}
         for name, entry in listed.items():
             entry |= {"name": name, "type": self.sent[name].type}
         shown = []
@@ -86,7 +102,8 @@ class Files:
             )
         first = {}
         for language in TEXTS:
-            page = settings(classifier, model, language) | {"files": listed, "examples": shown}
+            page = settings(classifier, model, language, local)
+            page |= {"files": listed, "examples": shown}
             first[f"page.{language}.json"] = (json.dumps(page, ensure_ascii=False).encode(), JSON)
         for path in sorted(browser.glob("*.js")):
             if path.name not in ON_DEMAND.values():

@@ -6,39 +6,65 @@ from model.page.texts import GRADIO, TEXTS
 from model.preprocessing import MAX_BYTES, MAX_PIXELS
 
 
-def settings(classifier, model: dict, language: str) -> dict:
+def settings(classifier, model: dict, language: str, local: dict) -> dict:
     """The page in one language, JSON-serialisable. `model` is the entry "model" of /analyze's
-    answer."""
+    answer. `local` has the models that the private tab offers, the default one first: the name of
+    the file, as served.py sends it, to (classifier, entry "model")."""
     return {
         "language": language,
         "words": TEXTS[language],
         "gradio": GRADIO.get(language),
-        "model": model,
         "most_bytes": MAX_BYTES,
         "most_pixels": MAX_PIXELS,
-        **answer.view(classifier, language),
-        "private": private(classifier),
+        **view(classifier, model, language),
+        "private": {
+            **RULES,
+            "models": [
+                {"file": file, "own": one is classifier, **computes(one, entry, language)}
+                for file, (one, entry) in local.items()
+            ],
+        },
     }
 
 
-def private(classifier) -> dict:
-    """What the browser needs in order to classify as the server does."""
+def view(classifier, model: dict, language: str) -> dict:
+    """What answer.js needs to know about the model of an answer."""
+    return {"model": model, **answer.view(classifier, language)}
+
+
+def computes(classifier, model: dict, language: str) -> dict:
+    """What the private tab needs to know about one of its models: "page" replaces the same keys of
+    `settings` for answer.js; "tested" has the shares of the suspicious (caught) and of the harmless
+    (alarmed) lesions of the test part that the model warned about, or is None if unknown."""
+    metrics = classifier.metrics
+    measured = metrics["tflite"] if metrics.get("data", {}).get("part") == "test" else {}
+    caught, cleared = (
+        measured.get("suspicious", {}).get(rate, {}).get("value")
+        for rate in ("sensitivity", "specificity")
+    )
+    known = caught is not None and cleared is not None
     return {
-        "labels": classifier.labels,
+        "page": view(classifier, model, language),
+        "tested": {"caught": caught, "alarmed": 1 - cleared} if known else None,
         "input": {"height": classifier.height, "width": classifier.width},
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
-        "most_pixels": MAX_PIXELS,
-        "quality": constants(
-            quality,
-            "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP FINE LONG",
-        ),
-        "lens": constants(
-            lens, "SIDE BLACK POINTS NEAR MATCH MIXED SQUEEZED ASIDE LEAST MOST REACH LONGEST"
-        ),
-        "longest": cam.LONGEST,
     }
 
 
 def constants(module, names: str) -> dict:
     """{name in lower case: value} of a module's constants."""
     return {name.lower(): getattr(module, name) for name in names.split()}
+
+
+# The server's rules about pictures, which the private tab repeats.
+RULES = {
+    "most_pixels": MAX_PIXELS,
+    "quality": constants(
+        quality, "HEIGHT WIDTH CODES REFUSED SMALLEST UNIFORM DARK LIT WHITE BURNT SHARP FINE LONG"
+    ),
+    "lens": constants(
+        lens, "SIDE BLACK POINTS NEAR MATCH MIXED SQUEEZED ASIDE LEAST MOST REACH LONGEST"
+    ),
+    "longest": cam.LONGEST,
+    "stride": cam.STRIDE,
+}

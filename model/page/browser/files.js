@@ -20,12 +20,13 @@ const valid = code => {
 export const able = () => valid(SIMD) && "Worker" in self && "OffscreenCanvas" in self
     && "createImageBitmap" in self;
 
-/** The files that this browser needs, {name: entry}. Several threads need an isolated page. */
-export function wanted(files) {
+/** Of the page's `files`, those that this browser needs for a model, {name: entry}. `model` is the
+ * name of its file. Several threads need an isolated page. */
+export function wanted(files, model) {
     const kind = self.crossOriginIsolated && valid(RELAXED) ? "threaded" : "compat";
-    const {litert, model, picture, worker} = files;
+    const {litert, picture, worker} = files;
     const runtime = files[`${kind}.js`], wasm = files[`${kind}.wasm`];
-    return {litert, model, picture, worker, runtime, wasm};
+    return {litert, model: files[model], picture, worker, runtime, wasm};
 }
 
 const key = entry => `${location.origin}/${STORE}/${entry.sha256}`;
@@ -81,8 +82,9 @@ async function download(url, entry, progress) {
 }
 
 /** {name: Blob} of `entries`, from the Cache or else from below `base`. Calls `progress(bytes)` for
- * each part that arrives over the network. Throws {key}, the key of a text. */
-export async function obtain(entries, base, progress) {
+ * each part that arrives over the network. What is none of the page's `files` leaves the Cache.
+ * Throws {key}, the key of a text. */
+export async function obtain(entries, files, base, progress) {
     const store = await openStore(), blobs = {};
     for (const [name, entry] of Object.entries(entries)) {
         const kept = await (await store?.match(key(entry)))?.blob();
@@ -94,7 +96,7 @@ export async function obtain(entries, base, progress) {
         // A full disk is no reason to fail: the next visit downloads the file again.
         await store?.put(key(entry), new Response(blobs[name])).catch(() => {});
     }
-    const keys = new Set(Object.values(entries).map(key));
+    const keys = new Set(Object.values(files).map(key));
     for (const request of await store?.keys() ?? [])
         if (!keys.has(request.url)) await store.delete(request);
     return blobs;

@@ -1,30 +1,20 @@
 // The server's computations on pixels, repeated in JavaScript: model/preprocessing.py, lens.py,
-// quality.py and cam.py. Their limits and colours arrive in `tab.json` (model/page/private.py); the formulas
-// are here, and tests/test_private_browser.py compares them with Python's.
+// quality.py and cam.py. Their limits arrive from model/page/settings.py; the formulas are here, and
+// tests/test_private_browser.py compares them with Python's.
 //
 // A picture is {data, width, height}; `data` is RGB or RGBA, 0 to 255, row by row.
 
 const BITS = 22; // precision of PIL's fixed-point weights, see its src/libImaging/Resample.c
 
-const FILTERS = {
-    bilinear: {reach: 1, at: x => Math.max(0, 1 - Math.abs(x))},
-    bicubic: {reach: 2, at: x => {
-        const a = -0.5;
-        x = Math.abs(x);
-        if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-        return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
-    }},
-};
-
 /** For each of `to` output pixels: the `first` of `from` input pixels it draws on, and weights. */
-function weights(from, to, filter) {
-    const scale = from / to, wide = Math.max(scale, 1), reach = filter.reach * wide;
+function weights(from, to) {
+    const scale = from / to, reach = Math.max(scale, 1);
     return Array.from({length: to}, (_, place) => {
         const centre = (place + 0.5) * scale;
         const first = Math.max(0, Math.trunc(centre - reach + 0.5));
         const last = Math.min(from, Math.trunc(centre + reach + 0.5));
         const share = Array.from({length: last - first}, (_, i) =>
-            filter.at((i + first - centre + 0.5) / wide));
+            Math.max(0, 1 - Math.abs((i + first - centre + 0.5) / reach)));
         const sum = share.reduce((a, b) => a + b, 0);
         return {first, share: share.map(value => value / sum)};
     });
@@ -33,7 +23,7 @@ function weights(from, to, filter) {
 /** PIL's `Image.resize` with BILINEAR, bit for bit if the height is at most 100 times the width.
  * Returns a Uint8Array of RGB; alpha is ignored. */
 function resize({data, width, height}, newWidth, newHeight) {
-    const fixed = (from, to) => weights(from, to, FILTERS.bilinear).map(({first, share}) => (
+    const fixed = (from, to) => weights(from, to).map(({first, share}) => (
         {first, share: Int32Array.from(share, value => Math.trunc(0.5 + value * 2 ** BITS))}));
     const pass = (source, rows, advance, stride, out, places) => {
         // Resample each of `rows` lines, `advance` apart, whose pixels are `stride` apart.
@@ -244,52 +234,4 @@ function strengths(kept, [h, w, k], quarter, blank) {
 function extent([h, w], {height, width}, quarter, stride) {
     const shares = [Math.min(1, h * stride / height), Math.min(1, w * stride / width)];
     return quarter ? shares.reverse() : shares;
-}
-
-/** One map enlarged as PIL does with BICUBIC: Float32Array of width * height. */
-function enlarge(map, from, width, height) {
-    const across = weights(from.width, width, FILTERS.bicubic);
-    const down = weights(from.height, height, FILTERS.bicubic);
-    const rows = new Float32Array(from.height * width), out = new Float32Array(height * width);
-    for (let y = 0; y < from.height; y++)
-        across.forEach(({first, share}, x) => {
-            const at = y * from.width + first;
-            rows[y * width + x] = share.reduce((sum, w, i) => sum + w * map[at + i], 0);
-        });
-    down.forEach(({first, share}, y) => {
-        for (let x = 0; x < width; x++)
-            out[y * width + x] = share.reduce(
-                (sum, w, i) => sum + w * rows[(first + i) * width + x], 0);
-    });
-    return out;
-}
-
-/** `overlay` of cam.py: the map over the greyscale picture, as RGBA of the picture's size. */
-function overlay({data, width, height}, value, look) {
-    const colours = look.colours.map(c => [1, 3, 5].map(i => parseInt(c.slice(i, i + 2), 16)));
-    const out = new Uint8ClampedArray(width * height * 4).fill(255);
-    for (let i = 0; i < value.length; i++) {
-        const v = Math.min(Math.max(value[i], 0), 1);
-        const r = data[4 * i], g = data[4 * i + 1], b = data[4 * i + 2];
-        const grey = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16; // PIL's convert("L")
-        const place = v * (colours.length - 1);
-        const low = Math.min(Math.trunc(place), colours.length - 2), share = place - low;
-        const opaque = look.opaque * Math.sqrt(v);
-        for (let c = 0; c < 3; c++) {
-            const colour = colours[low][c] * (1 - share) + colours[low + 1][c] * share;
-            out[4 * i + c] = grey * (1 - opaque) + colour * opaque;
-        }
-    }
-    // Enclose the strong places in a white line with a black one beside it.
-    const inside = Array.from(value, v => v >= look.half);
-    for (const [reach, shade] of [[2, 0], [1, 255]])
-        for (const [right, down] of [[1, 0], [0, 1]])
-            for (let n = 1; n <= reach; n++)
-                for (let y = 0; y < height - n * down; y++)
-                    for (let x = 0; x < width - n * right; x++) {
-                        const a = y * width + x, b = a + n * (right + down * width);
-                        if (inside[a] !== inside[b])
-                            for (const i of [a, b]) out.fill(shade, 4 * i, 4 * i + 3);
-                    }
-    return out;
 }

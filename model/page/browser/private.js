@@ -1,35 +1,64 @@
-// The private tab: the visitor chooses, pastes, drops or takes a picture, and worker.js classifies
-// it on this device.
+// The private tab: the visitor's own browser classifies, with one of the models that the page offers.
 import {show, showBusy} from "./answer.js";
+import {device} from "./device.js";
 import {box, make} from "./elements.js";
-import {able, missing, obtain, wanted} from "./files.js";
+import {able} from "./files.js";
+import {reveal} from "./one.js";
 import {picker} from "./picker.js";
+import {results} from "./results.js";
 import {speaker} from "./words.js";
-
-/** Start the worker. Returns a function from (task, its arguments) to a promise of the result. */
-export function startWorker(files) {
-    const code = new Blob([files.picture, "\n", files.worker], {type: "text/javascript"});
-    const worker = new Worker(URL.createObjectURL(code)), waiting = new Map();
-    worker.onerror = event => {
-        for (const {reject} of waiting.values()) reject({key: "", reason: event.message});
-        waiting.clear();
-    };
-    worker.onmessage = ({data: {number, result, error}}) => {
-        const {resolve, reject} = waiting.get(number) ?? {};
-        waiting.delete(number);
-        if (error) reject?.(error);
-        else resolve?.(result);
-    };
-    let count = 0;
-    const ask = (task, rest) => new Promise((resolve, reject) => {
-        waiting.set(++count, {resolve, reject});
-        worker.postMessage({number: count, task, ...rest});
-    });
-    ask.end = () => worker.terminate();
-    return ask;
-}
 
 /** Fill the tab into `place`. */
 export function fill(place, page, base) {
-    place.textContent = speaker(page).text("private_lead");
+    const {text} = speaker(page), lead = make("p", {}, text("private_lead"));
+    if (!able()) {
+        place.replaceChildren(lead, make("p", {className: "box error", role: "alert"},
+            `${text("private_unable")} ${text("private_instead")}`));
+        return;
+    }
+    const panel = box("device"), source = box("source"), answer = box("answer");
+    const beside = box("answers");
+    let view = page; // settings for answer.js, of the chosen model
+    let seen; // the File whose answer is shown
+    let answers; // another list once these are obsolete
+
+    function look(file) {
+        seen = file;
+        answers.mark(file);
+        show(answer, answers.get(file) ?? null, view);
+    }
+
+    function clear() {
+        answers = results(view, look);
+        beside.replaceChildren(answers.list, answer);
+        look(null);
+    }
+    clear();
+
+    const {more, focus} = picker(source, page, base, {
+        local: true, multiple: true,
+        changed(file) {
+            if (file) look(file);
+            else clear();
+        },
+        async take(file, name) {
+            const mine = answers;
+            seen = file;
+            showBusy(answer, view);
+            reveal(answer);
+            const answered = {...await classify(file), name};
+            if (mine !== answers) return;
+            answers.add(file, answered);
+            if (seen === file) look(file);
+            reveal(answer); // a page may be long enough to scroll only now
+        },
+    });
+    const classify = device(panel, page, base, {
+        changed(chosen) {
+            view = chosen;
+            clear();
+        },
+        ready: focus,
+    });
+    place.replaceChildren(lead, panel, box("columns", source, beside, more));
 }

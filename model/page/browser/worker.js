@@ -1,19 +1,22 @@
-// The worker: decodes a picture, runs the model and draws the evidence maps, off the page's thread.
-// It is a classic worker, made of picture.js and this file, since LiteRT.js loads itself with
+// The worker: decodes a picture, runs the model and finds the evidence, off the page's thread. It is
+// a classic worker, made of picture.js and this file, since LiteRT.js loads itself with
 // importScripts, which module workers lack. It never uses the network: the first message brings
 // all it needs.
 
-let ask; // runs the model: pixels to its outputs, {name: numbers, name_shape: [...]}
-let tab; // settings() of model/page/private.py
-let blank; // the most that `agreed` keeps of any diagnosis for a blank picture
-let seen; // the last picture and its evidence, for further maps
+const TOLERANCE = 0.01; // how far a probability may be off on the graphics processor
 
-/** Load the model: `files` holds Blobs of LiteRT.js, its wasm and the model. */
+let ask; // runs the model: pixels to its outputs, {name: numbers, name_shape: [...]}
+let tab; // the limits and one entry of "models" of `private` in model/page/settings.py
+let blank; // the most that `agreed` keeps of any diagnosis for a blank picture
+
+/** Load the model: `files` holds Blobs of LiteRT.js, its wasm and the model. Returns what computes
+ * it, "wasm" or "webgpu". */
 async function start({files, settings}) {
     tab = settings;
-    // Hide the GPU from LiteRT.js: it opens a GPU device at its start, with no option to prevent
-    // this (Environment.create in @litertjs/core 2.5.3), and the model runs on the CPU.
-    Object.defineProperty(navigator, "gpu", {value: undefined});
+    // Without a GPU of use, hide it from LiteRT.js, which opens a device at its start, with no
+    // option to prevent this (Environment.create in @litertjs/core 2.5.3).
+    const graphics = await hasGraphics();
+    if (!graphics) Object.defineProperty(navigator, "gpu", {value: undefined});
     const script = URL.createObjectURL(files.runtime), wasm = URL.createObjectURL(files.wasm);
     // LiteRT.js writes its log to stderr, which would show up as errors on the console.
     const printErr = line => console.debug(line);
@@ -21,25 +24,74 @@ async function start({files, settings}) {
     importScripts(URL.createObjectURL(files.litert));
     await loadLiteRt(script + "#.js"); // it takes a path that ends in .js for a file, not a folder
     const bytes = new Uint8Array(await files.model.arrayBuffer());
-    const model = await loadAndCompile(bytes, {accelerator: "wasm"});
+    const cpu = await compiled(bytes, "wasm");
+    ask = cpu;
+    if (graphics) {
+        const gpu = await accelerated(bytes, cpu);
+        // A GPU may fail later, for one after the device has slept.
+        if (gpu) ask = pixels => gpu(pixels).catch(() => (ask = cpu)(pixels));
+    }
+    // Also a warm-up: the first run is slower.
+    const grey = new Uint8Array(tab.input.height * tab.input.width * 3).fill(128);
+    const {accelerator, evidence} = await ask(grey);
+    blank = largest(agreed(evidence, evidence, tab.page.labels.length));
+    return accelerator;
+}
+
+/** Whether there is a graphics processor, and not one that software imitates. */
+async function hasGraphics() {
+    const adapter = await navigator.gpu?.requestAdapter({powerPreference: "high-performance"});
+    return Boolean(adapter) && !adapter.info.isFallbackAdapter;
+}
+
+/** Compile the model. `accelerator` is LiteRT.js's name for what computes it: "wasm", the
+ * processor, or "webgpu". Throws if that cannot compute all of it. */
+async function compiled(bytes, accelerator) {
+    const gpuOptions = {precision: "fp32"};
+    const model = await loadAndCompile(bytes, {accelerator, gpuOptions});
+    // LiteRT.js takes wasm if a GPU cannot do all.
+    if (accelerator === "webgpu"
+            && !(model.options.accelerator === "webgpu" && model.isFullyAccelerated)) {
+        model.delete();
+        throw new Error("Some operation is not supported by WebGPU.");
+    }
     const {height, width} = tab.input;
-    ask = async pixels => {
+    return async pixels => {
         const input = new Tensor(Float32Array.from(pixels), [1, height, width, 3]);
-        const begun = performance.now();
-        const out = await model.run({pixels: input});
-        const milliseconds = performance.now() - begun;
-        const answer = {milliseconds};
-        for (const [name, tensor] of Object.entries(out)) {
-            answer[name] = Array.from(tensor.toTypedArray());
+        const begun = performance.now(), answer = {accelerator};
+        for (const [name, tensor] of Object.entries(await model.run({pixels: input}))) {
+            answer[name] = Array.from(await tensor.data());
             answer[name + "_shape"] = Array.from(tensor.type.layout.dimensions);
             tensor.delete();
         }
+        answer.milliseconds = performance.now() - begun;
         input.delete();
         return answer;
     };
-    // Also a warm-up: the first run is slower.
-    const {evidence} = await ask(new Uint8Array(height * width * 3).fill(128));
-    blank = largest(agreed(evidence, evidence, tab.labels.length));
+}
+
+/** Pixels of all brightnesses. */
+const pattern = () => Uint8Array.from(
+    {length: tab.input.height * tab.input.width * 3}, (_, i) => i * 2654435761 >>> 24);
+
+/** The model on the GPU; null unless it works there, with the answer of `cpu`, and sooner. */
+async function accelerated(bytes, cpu) {
+    try {
+        const gpu = await compiled(bytes, "webgpu"), pixels = pattern();
+        for (const run of [gpu, cpu]) await run(pixels); // the first run is slower
+        const one = await gpu(pixels), other = await cpu(pixels);
+        return alike(one, other) && sooner(one, other) ? gpu : null;
+    } catch (error) {
+        console.debug(error);
+        return null;
+    }
+}
+
+const alike = (one, other) => one.probabilities.every(
+    (p, i) => Math.abs(p - other.probabilities[i]) <= TOLERANCE);
+
+function sooner(one, other) {
+    return one.milliseconds < other.milliseconds;
 }
 
 // How files hold an ICC profile: JPEG, PNG, WebP and HEIC.
@@ -86,17 +138,38 @@ async function opened(file) {
         part = cropped;
         whole = drawn(part.width, part.height);
     }
-    const scale = Math.min(1, tab.look.longest / Math.max(part.width, part.height));
+    const scale = Math.min(1, tab.longest / Math.max(part.width, part.height));
     const scaled = pixels => Math.max(1, Math.round(pixels * scale));
     const shown = drawn(scaled(part.width), scaled(part.height));
     bitmap.close();
     return {whole, shown, cropped: cropped !== null};
 }
 
-/** Classify a file. Returns the fields of the server's Prediction, and the picture to show. */
+/** model/sets.py's `prediction_set`, for `ranked`, [label, probability] from the most probable. */
+const predictionSet = (ranked, sets) => sets ? ranked
+    .filter(([label, p], rank) => rank === 0 || 1 - p <= sets.quantiles[label])
+    .map(([label]) => label) : null;
+
+/** `suspicious` of model/page/answer.py. */
+function suspicion(probabilities, {labels, threshold}) {
+    if (!labels?.length || threshold === null) return null;
+    const score = labels.reduce((sum, label) => sum + (probabilities[label] ?? 0), 0);
+    return {score, threshold, flag: score >= threshold};
+}
+
+async function dataUrl({data, width, height}) {
+    const canvas = new OffscreenCanvas(width, height);
+    canvas.getContext("2d").putImageData(new ImageData(data, width), 0, 0);
+    const blob = await canvas.convertToBlob({type: "image/jpeg", quality: 0.9});
+    return new FileReaderSync().readAsDataURL(blob);
+}
+
+const rounded = (value, digits) => Number(value.toFixed(digits));
+
+/** Classify a file. Returns what `for_page` of model/page/answer.py returns, and "accelerator". */
 async function classify({file}) {
     const {whole, shown, cropped} = await opened(file);
-    const {height, width} = tab.input;
+    const {height, width} = tab.input, {labels, suspicious, sets} = tab.page;
     const pixels = toArray(whole, height, width);
     const out = await ask(pixels);
     const notices = qualityNotices(whole, tab.quality);
@@ -104,26 +177,28 @@ async function classify({file}) {
     const familiarity = out.familiarity?.[0];
     if (familiarity !== undefined && tab.familiar !== null && familiarity < tab.familiar)
         notices.push("unfamiliar");
+    const named = list => Object.fromEntries(labels.map((label, i) => [label, list[i]]));
+    const probabilities = named(out.probabilities);
+    const ranked = Object.entries(probabilities).sort(([, one], [, other]) => other - one);
     const quarter = turned(whole, height, width);
     const shape = out.evidence_shape.slice(1);
     const kept = agreed(out.evidence, (await ask(halfTurn(pixels))).evidence, shape[2]);
-    seen = {shown, ...strengths(kept, shape, quarter, blank)};
+    const {maps, ...size} = strengths(kept, shape, quarter, blank);
     return {
-        probabilities: out.probabilities, milliseconds: out.milliseconds,
-        notices, familiarity, shown,
+        probabilities, notices, accelerator: out.accelerator,
+        suspicious: suspicion(probabilities, suspicious),
         confident: !notices.some(code => tab.quality.refused.includes(code)),
+        set: predictionSet(ranked, sets),
+        milliseconds: rounded(out.milliseconds, 1),
+        evidence: {
+            ...size, extent: extent(shape, tab.input, quarter, tab.stride),
+            maps: named(maps.map(map => Array.from(map, value => rounded(value, 3)))),
+        },
+        picture: await dataUrl(shown),
     };
 }
 
-/** The map of the diagnosis at index `place`, over the last picture. `some`: is anything in it? */
-function map({place}) {
-    const value = enlarge(seen.maps[place], seen, seen.shown.width, seen.shown.height);
-    const data = overlay(seen.shown, value, tab.look);
-    const most = seen.maps[place].reduce((a, b) => Math.max(a, b), 0);
-    return {image: new ImageData(data, seen.shown.width), some: most > tab.look.least};
-}
-
-const TASKS = {start, classify, map};
+const TASKS = {start, classify};
 onmessage = async ({data: {number, task, ...rest}}) => {
     try {
         postMessage({number, result: await TASKS[task](rest)});
