@@ -1,36 +1,15 @@
-"""What the page's endpoints and buttons do, for one loaded classifier."""
+"""What the page's buttons do, for one loaded classifier."""
 
-import base64
-import contextlib
 import secrets
 from pathlib import Path
 
 import gradio as gr
 
 from model.cam import LEAST, overlay, shown, strengths
-from model.labels import display_name
 from model.page import answer, batch, limits
 from model.page.examples import Examples
-from model.page.texts import ENGLISH, language_of, name, sentence, text
-from model.preprocessing import PictureError
-
-
-def problem(message: str) -> gr.Error:
-    """An error that the page shows and that leaves no stack trace in the log."""
-    return gr.Error(message, print_exception=False)
-
-
-@contextlib.contextmanager
-def inside(room: limits.Room, language: str):
-    """Hold a seat in `room`. Raises gr.Error, in `language`, if the room is full or if the pictures
-    cannot be used."""
-    try:
-        with room:
-            yield
-    except limits.Busy:
-        raise problem(text(language, "error_busy")) from None
-    except (PictureError, batch.BatchError) as error:
-        raise problem(sentence(error, language)) from None
+from model.page.pictures import inside, problem, sent
+from model.page.texts import language_of, name, text
 
 
 def spoken(request: gr.Request) -> str:
@@ -38,64 +17,21 @@ def spoken(request: gr.Request) -> str:
     return language_of(request.headers.get("accept-language"))
 
 
-def _decoded(url: str) -> bytes:
-    """The content of a data: URL; nothing if it is not base64."""
-    try:
-        return base64.b64decode(url.partition(",")[2])
-    except ValueError:
-        return b""
-
-
 class Calls:
     """The methods that page.py wires to components.
 
-    `folder` is Gradio's folder for uploads, `model` is the entry "model" of /analyze's answer.
+    `folder` is Gradio's folder for uploads.
 
     Files arrive as dicts, Gradio's FileData or ImageData, because of "preprocess=False". Otherwise
     gr.Image would open them itself and answer a file that is not a picture with an error of its
     own, and gr.File would make an empty temporary file for each.
     """
 
-    def __init__(self, classifier, folder: Path, model: dict, examples: Examples):
-        self.classifier, self.folder, self.model = classifier, folder, model
+    def __init__(self, classifier, folder: Path, examples: Examples):
+        self.classifier, self.folder = classifier, folder
         self.examples = examples
         self.room = limits.Room(limits.SEATS, limits.WAITING)
         self.batches = limits.Room(limits.BATCHES, 0)
-
-    def _classified(self, picture: dict | None, language: str):
-        url, path = (picture or {}).get("url") or "", (picture or {}).get("path")
-        if url.startswith("data:"):
-            return self.classifier.predict(_decoded(url))
-        if not path:
-            raise problem(text(language, "error_none"))
-        # Gradio checks only the paths in data that the sender has marked as a file.
-        if not Path(path).resolve().is_relative_to(self.folder.resolve()):
-            raise problem(text(language, "error_request"))
-        return self.classifier.predict(path)
-
-    def predict(self, picture: dict | None) -> dict[str, float]:
-        """Classify a dermatoscopic picture of a skin lesion: {diagnosis: probability}, the most
-        probable diagnosis first. This is not a medical diagnosis.
-
-        Args:
-            picture: JPEG, PNG or WebP of one lesion
-        """
-        with inside(self.room, ENGLISH):
-            prediction = self._classified(picture, ENGLISH)
-        return {display_name(label): p for label, p in prediction.top(len(self.classifier.labels))}
-
-    def analyze(self, picture: dict | None) -> dict:
-        """Classify a dermatoscopic picture of a skin lesion and return everything as JSON: model
-        (id, revision), codes and labels of the diagnoses, probabilities by code, suspicious (score,
-        threshold, flag), confident, notices (code, text), milliseconds. This is not a medical
-        diagnosis.
-
-        Args:
-            picture: JPEG, PNG or WebP of one lesion
-        """
-        with inside(self.room, ENGLISH):
-            prediction = self._classified(picture, ENGLISH)
-        return answer.as_json(prediction, self.classifier, self.model)
 
     def answer_page(self, picture: dict | None, request: gr.Request):
         """Classify a picture for the page. Returns a value for each output in `_one_picture`: the
@@ -103,7 +39,7 @@ class Calls:
         diagnosis, the evidence map of the first one, and its description. Raises gr.Error."""
         language, labels = spoken(request), self.classifier.labels
         with inside(self.room, language):
-            prediction = self._classified(picture, language)
+            prediction = self.classifier.predict(sent(picture, self.folder, language))
             # Kept for the session, so that `switch` need not classify again.
             seen = shown(prediction.picture), strengths(prediction.evidence)
             top = prediction.top(1)[0][0]

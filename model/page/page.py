@@ -5,10 +5,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from model.folder import training_of
 from model.page import answer, batch
 from model.page.bodies import BOUNDED
 from model.page.calls import Calls
+from model.page.endpoints import endpoints
 from model.page.examples import Examples
 from model.page.limits import THREADS
 from model.page.private import private_tab
@@ -22,16 +22,16 @@ def build(
     """The page for a loaded model, and the keyword arguments for its `launch`.
 
     `folder` is Gradio's folder for uploads, `named` the model's name as the user gave it, `dataset`
-    the source of the example pictures (default: the one that config.json names).
+    the source of the example pictures (default: the bundled ones).
     """
     hub = named.count("/") == 1 and not Path(named).is_dir()
     model = {
         "id": named.partition("@")[0] if hub else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
     }
-    own = training_of(classifier.folder, classifier.config).get("dataset", "")
-    examples = Examples(classifier.folder, dataset or own, wanted=bool(dataset))
-    calls = Calls(classifier, folder, model, examples)
+    examples = Examples(classifier.folder, dataset)
+    examples.read()  # here, so that the reason why it cannot is said at the start
+    calls = Calls(classifier, folder, examples)
     i18n = gr.I18n(**answer.translations(classifier))
     title = text(ENGLISH, "title")
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(EVERY, KEEP)) as page:
@@ -45,7 +45,7 @@ def build(
         with gr.Accordion(i18n("glossary_heading"), open=False):
             gr.HTML(i18n("html_glossary"))
         gr.HTML(i18n("html_about"), elem_classes="small")
-        _endpoints(calls)
+        endpoints(classifier, calls.room, folder, model)
     beside = Path(__file__)
     return page, {
         "i18n": i18n,
@@ -148,15 +148,6 @@ def _many_pictures(i18n: gr.I18n, calls: Calls) -> None:
     button.click(
         calls.answer_many, files, [table, download], show_progress_on=table, **PRIVATE, **CLASSIFIES
     )
-
-
-def _endpoints(calls: Calls) -> None:
-    """/predict and /analyze, for programs: nothing on the page triggers them."""
-    picture = gr.Image(label="Dermatoscopic picture", visible=False)
-    shares = gr.JSON(label="Probability of each diagnosis", visible=False)
-    everything = gr.JSON(label="Everything", visible=False)
-    gr.on([], calls.predict, picture, shares, api_name="predict", **CLASSIFIES)
-    gr.on([], calls.analyze, picture, everything, api_name="analyze", **CLASSIFIES)
 
 
 def theme() -> gr.themes.Base:
