@@ -10,14 +10,14 @@ from PIL import Image
 from model.folder import BUNDLED, COMPACT
 from model.labels import LABELS
 from model.page import examples
-from model.page.examples import FOLDER, Examples, ExamplesError, bundled, find_examples
+from model.page.examples import FOLDER, ExamplesError, bundled, find_examples, read_examples
 
 ROOT = Path(__file__).parents[1]
 HAM10000 = ROOT.parent / "shared" / "ham10000"
 
 
 def test_seven_test_pictures_come_with_the_page_one_of_each_diagnosis():
-    found = Examples().read()
+    found = read_examples(BUNDLED)
     assert found == bundled() and [example.label for example in found] == LABELS
     for folder in (BUNDLED, COMPACT):
         test = json.loads((folder / "split.json").read_text())["test"]
@@ -63,8 +63,8 @@ def test_the_bundled_pictures_are_read_without_pyarrow_and_the_hub():
     code = (
         "import sys\n"
         "sys.modules |= dict.fromkeys(['pyarrow', 'huggingface_hub', 'datasets'])\n"
-        "from model.page.examples import Examples\n"
-        "assert len(Examples().read()) == 7"
+        "from model.page.examples import read_examples\n"
+        "assert len(read_examples('model/bundled')) == 7"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
@@ -95,7 +95,7 @@ def test_the_first_by_image_id_whatever_the_order_of_rows_and_files(tmp_path):
 
 
 def test_one_test_picture_of_each_diagnosis_of_a_data_set_with_its_truth(trained, made):
-    found = Examples(trained, str(made)).read()
+    found = read_examples(trained, str(made))
     split = json.loads((trained / "split.json").read_text())
     assert [e.label for e in found] == [
         label for label in LABELS if label in {e.label for e in found}
@@ -138,11 +138,10 @@ def test_without_pyarrow_the_reason_names_it(trained, made, tmp_path, monkeypatc
     assert refusal(trained, made, tmp_path) == reason
 
 
-def test_a_data_set_that_cannot_be_read_is_named_once_and_the_bundled_pictures_serve(
+def test_a_data_set_that_cannot_be_read_is_named_and_the_bundled_pictures_serve(
     trained, tmp_path, caplog
 ):
-    offered = Examples(trained, str(tmp_path))
-    assert offered.read() == offered.read() == bundled()
+    assert read_examples(trained, str(tmp_path)) == bundled()
     assert caplog.messages == [
         f"The example pictures are the bundled ones. {tmp_path} has no Parquet file with a picture "
         "of the model's test part."
@@ -154,8 +153,8 @@ def test_from_a_data_set_on_the_hub(hub, trained, made, tmp_path):
     hub.put("ann/lesions", {f"data/{parquet.name}": parquet.read_bytes()}, repo_type="dataset")
     code = (
         "import sys\n"
-        "from model.page.examples import Examples\n"
-        "print(*(example.image_id for example in Examples(*sys.argv[1:]).read()))"
+        "from model.page.examples import read_examples\n"
+        "print(*(example.image_id for example in read_examples(*sys.argv[1:])))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, trained, "ann/lesions"],

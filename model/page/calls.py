@@ -7,7 +7,7 @@ import gradio as gr
 
 from model.cam import LEAST, overlay, shown, strengths
 from model.page import answer, batch, limits
-from model.page.examples import Examples
+from model.page.examples import Example
 from model.page.pictures import inside, problem, sent
 from model.page.texts import language_of, name, text
 
@@ -27,7 +27,7 @@ class Calls:
     own, and gr.File would make an empty temporary file for each.
     """
 
-    def __init__(self, classifier, folder: Path, examples: Examples):
+    def __init__(self, classifier, folder: Path, examples: list[Example]):
         self.classifier, self.folder = classifier, folder
         self.examples = examples
         self.room = limits.Room(limits.SEATS, limits.WAITING)
@@ -95,10 +95,9 @@ class Calls:
     def show_examples(self, request: gr.Request):
         """The gallery of examples, and whether its part of the page is visible."""
         language = spoken(request)
-        found = self.examples.read()
-        items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in found]
+        items = [(str(e.path), f"{name(language, e.label)}, {e.image_id}") for e in self.examples]
         return gr.Gallery(items), gr.Column(visible=bool(items))
 
     def take_example(self, event: gr.SelectData):
         """The path of the example that was clicked."""
-        return str(self.examples.read()[event.index].path)
+        return str(self.examples[event.index].path)

@@ -1,7 +1,7 @@
 """The example pictures of the page: seven that come with it, or those of another data set.
 
-    Examples().read()                       the bundled ones, in examples/
-    Examples(folder, dataset).read()        those of a data set, for the model in `folder`
+    read_examples(folder)                   the bundled ones, in examples/
+    read_examples(folder, dataset)          those of a data set, for the model in `folder`
 
 Either way there is one picture of each diagnosis: the first by image id in the test part that the
 model folder's split.json names. This makes the bundled ones again:
@@ -54,27 +54,19 @@ class Example:
     lesion_id: str | None = None
 
 
-class Examples:
-    """`folder` is the model folder, and `dataset` a local folder or a Hub id; without one, the
-    bundled pictures are the examples."""
-
-    def __init__(self, folder: "str | Path" = BUNDLED, dataset: str | None = None):
-        self.folder, self.dataset = folder, dataset
-        self.found: list[Example] = []
-
-    def read(self) -> list[Example]:
-        """The examples, read at the first call. If the data set cannot be read, the log says why,
-        and the bundled pictures are the examples."""
-        if not self.found and self.dataset:
-            into = tempfile.mkdtemp(prefix="examples-")
-            atexit.register(shutil.rmtree, into, ignore_errors=True)
-            try:
-                self.found = find_examples(self.folder, self.dataset, into)
-            except ExamplesError as error:
-                log = logging.getLogger(__name__)
-                log.warning("The example pictures are the bundled ones. %s", error)
-        self.found = self.found or bundled()
-        return self.found
+def read_examples(folder: "str | Path", dataset: str | None = None) -> list[Example]:
+    """The examples from `dataset`, a local folder or a Hub id, for the model in `folder`. Without a
+    data set they are the bundled pictures; so they are if it cannot be read, and the log says why.
+    """
+    if dataset:
+        into = tempfile.mkdtemp(prefix="examples-")
+        atexit.register(shutil.rmtree, into, ignore_errors=True)
+        try:
+            return find_examples(folder, dataset, into)
+        except ExamplesError as error:
+            log = logging.getLogger(__name__)
+            log.warning("The example pictures are the bundled ones. %s", error)
+    return bundled()
 
 
 def bundled() -> list[Example]:
@@ -168,15 +160,16 @@ def main(arguments=None) -> None:
     parser.add_argument("--dataset", required=True, help="HAM10000, a folder or Hub id")
     args = parser.parse_args(arguments)
     with errors_in_words(parser.prog):
-        examples = find_examples(BUNDLED, args.dataset, FOLDER)
-        write_json(
-            LIST,
-            [
-                {"file": each.path.name, "image_id": each.image_id, "label": each.label}
-                | {"lesion_id": each.lesion_id}
-                for each in examples
-            ],
-        )
+        listed = [
+            {
+                "file": example.path.name,
+                "image_id": example.image_id,
+                "label": example.label,
+                "lesion_id": example.lesion_id,
+            }
+            for example in find_examples(BUNDLED, args.dataset, FOLDER)
+        ]
+        write_json(LIST, listed)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from model.page import answer, batch
 from model.page.bodies import BOUNDED
 from model.page.calls import Calls
 from model.page.endpoints import endpoints
-from model.page.examples import Examples
+from model.page.examples import read_examples
 from model.page.limits import THREADS
 from model.page.private import private_tab
 from model.page.texts import ENGLISH, text
@@ -29,9 +29,7 @@ def build(
         "id": named.partition("@")[0] if hub else classifier.folder.resolve().name,
         "revision": answer.revision(classifier),
     }
-    examples = Examples(classifier.folder, dataset)
-    examples.read()  # here, so that the reason why it cannot is said at the start
-    calls = Calls(classifier, folder, examples)
+    calls = Calls(classifier, folder, read_examples(classifier.folder, dataset))
     i18n = gr.I18n(**answer.translations(classifier))
     title = text(ENGLISH, "title")
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(EVERY, KEEP)) as page:
