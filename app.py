@@ -95,7 +95,8 @@ def main(arguments=None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     options |= {"server_port": int(port) if args.port else None, "share": args.share}
     try:
-        # Quiet, since Gradio's hints are for those who call launch().
+        # Quiet, since Gradio's hints are for those who call launch(). It prints the public link all
+        # the same.
         _, address, _ = page.launch(quiet=True, prevent_thread_lock=True, **options)
     except OSError:
         sys.exit(f"app.py: No port from {port} on is free: choose another --port.")

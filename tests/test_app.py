@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client, handle_file
@@ -28,6 +29,7 @@ from model.benchmark import load
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.labels import LABELS, display_name
+from model.page import pictures
 from model.page.batch import MAX_BYTES
 from model.page.bodies import MOST
 from model.page.texts import text
@@ -150,6 +152,31 @@ def test_nonsense_is_refused_without_a_stack_trace(page, data):
     reply = httpx.post(page + "/gradio_api/run/predict", json={"data": data})
     assert reply.status_code == 500 and set(reply.json()) >= {"error"}
     assert "Traceback" not in reply.text and "root:" not in reply.text
+
+
+def test_a_request_can_name_an_upload_or_hold_a_picture_and_nothing_else(tmp_path):
+    uploads, beside = tmp_path / "uploads", tmp_path / "uploads2"
+    for folder in (uploads, beside):
+        folder.mkdir()
+        (folder / "x.jpg").write_bytes(b"x")
+    (uploads / "link.jpg").symlink_to(beside / "x.jpg")
+    path = str(uploads / "x.jpg")
+    assert pictures.sent({"path": path}, uploads, "en") == path
+    assert (
+        pictures.sent({"url": "data:image/jpeg;base64,eA==", "path": "/x"}, uploads, "en") == b"x"
+    )
+    assert pictures.sent({"url": "data:image/jpeg;base64,e"}, uploads, "en") == b""
+    outside = [beside / "x.jpg", uploads / "link.jpg", uploads / "../uploads2/x.jpg", "/etc/passwd"]
+    for code, wrong in (
+        ("error_none", [None, {}, "", [], {"url": "http://localhost/x.jpg"}, {"path": ""}]),
+        ("error_request", ["x", 1, [1], {"path": 1}, {"path": "\0"}, {"path": {"a": 1}}]),
+        ("error_request", [{"path": str(path)} for path in outside]),
+    ):
+        for picture in wrong:
+            for language in ("en", "id"):
+                with pytest.raises(gr.Error) as caught:
+                    pictures.sent(picture, uploads, language)
+                assert caught.value.message == text(language, code)
 
 
 def test_page_names_model_data_and_measured_accuracy(page, trained):
