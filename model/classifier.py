@@ -28,7 +28,7 @@ from model.folder import (
     read_metrics,
     verify,
 )
-from model.hub.pull import PAGE, find
+from model.hub.pull import PAGE, README, find
 from model.lens import within_lens
 from model.preprocessing import open_picture, to_array, turned, upright
 from model.quality import REFUSED, quality_notices
@@ -131,7 +131,7 @@ class Classifier:
         """Load a model folder, or USER/NAME[@REVISION] from the Hub: what serving needs is
         downloaded into the Hub client's cache. `notice` says so if the Hub is out of reach and an
         older copy is served. Raises HubError, a ModelFolderError."""
-        pulled = find(name, PAGE)
+        pulled = find(name, (*PAGE, README))  # the page offers the card, README.md, to programs
         classifier = cls(pulled.folder, threads, workers)
         classifier.notice = pulled.notice
         return classifier

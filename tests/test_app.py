@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client, handle_file
@@ -28,6 +29,7 @@ from model.benchmark import load
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.labels import LABELS, display_name
+from model.page import pictures
 from model.page.batch import MAX_BYTES
 from model.page.bodies import MOST
 from model.page.texts import text
@@ -37,12 +39,16 @@ from model.sets import prediction_set
 ROOT = Path(__file__).parents[1]
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextlib.contextmanager
 def served(*arguments, **environment):
     """The address of app.py, started on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     output = tempfile.TemporaryFile()  # a pipe that nobody reads would block the server when full
     process = subprocess.Popen(
         [sys.executable, "app.py", *arguments],
@@ -136,6 +142,9 @@ def test_bad_input_gives_a_sentence_and_the_next_answer_is_right(
         [{"path": 1}],
         [{"path": "/etc/passwd"}],
         [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}],
+        [{"path": "\0"}],
+        [{"path": {}}],
+        [{"url": 1, "path": "/etc/passwd"}],
         [{"url": "data:image/png;base64,!"}],
         [{}, {}],
     ],
@@ -144,6 +153,31 @@ def test_nonsense_is_refused_without_a_stack_trace(page, data):
     reply = httpx.post(page + "/gradio_api/run/predict", json={"data": data})
     assert reply.status_code == 500 and set(reply.json()) >= {"error"}
     assert "Traceback" not in reply.text and "root:" not in reply.text
+
+
+def test_a_request_can_name_an_upload_or_hold_a_picture_and_nothing_else(tmp_path):
+    uploads, beside = tmp_path / "uploads", tmp_path / "uploads2"
+    for folder in (uploads, beside):
+        folder.mkdir()
+        (folder / "x.jpg").write_bytes(b"x")
+    (uploads / "link.jpg").symlink_to(beside / "x.jpg")
+    path = str(uploads / "x.jpg")
+    assert pictures.sent({"path": path}, uploads, "en") == path
+    assert (
+        pictures.sent({"url": "data:image/jpeg;base64,eA==", "path": "/x"}, uploads, "en") == b"x"
+    )
+    assert pictures.sent({"url": "data:image/jpeg;base64,e"}, uploads, "en") == b""
+    outside = [beside / "x.jpg", uploads / "link.jpg", uploads / "../uploads2/x.jpg", "/etc/passwd"]
+    for code, wrong in (
+        ("error_none", [None, {}, "", [], {"url": "http://localhost/x.jpg"}, {"path": ""}]),
+        ("error_request", ["x", 1, [1], {"path": 1}, {"path": "\0"}, {"path": {"a": 1}}]),
+        ("error_request", [{"path": str(path)} for path in outside]),
+    ):
+        for picture in wrong:
+            for language in ("en", "id"):
+                with pytest.raises(gr.Error) as caught:
+                    pictures.sent(picture, uploads, language)
+                assert caught.value.message == text(language, code)
 
 
 def test_page_names_model_data_and_measured_accuracy(page, trained):
@@ -254,13 +288,25 @@ def test_both_endpoints_are_mcp_tools(page, trained, picture):
 
     async def call(session):
         tools = (await session.list_tools()).tools
-        answers = [await session.call_tool(t.name, {"picture": url}) for t in tools]
+        answers = [await session.call_tool(tool.name, {"picture": url}) for tool in tools]
         bad = await session.call_tool("analyze", {"picture": "data:image/png;base64,aGVsbG8="})
         return tools, answers, bad
 
     tools, answers, bad = mcp_tools(page, call)
     assert [tool.name for tool in tools] == ["predict", "analyze"]
     assert all("not a medical diagnosis" in tool.description for tool in tools)
+    for tool in tools:
+        assert tool.inputSchema == {
+            "type": "object",
+            "properties": {
+                "picture": {
+                    "type": "string",
+                    "format": "Gradio File Input - a http or https url to a file",
+                    "description": "JPEG, PNG or WebP of one lesion",
+                }
+            },
+            "required": ["picture"],
+        }
     first, second = (ast.literal_eval(answer.content[0].text) for answer in answers)
     expected = expected_answer(trained, picture)
     assert first == expected and list(first) == list(expected)
@@ -268,6 +314,23 @@ def test_both_endpoints_are_mcp_tools(page, trained, picture):
         Classifier(trained).predict(picture).probabilities
     )
     assert bad.isError and "not a picture" in bad.content[0].text
+
+
+def test_the_model_card_is_an_mcp_resource_and_an_endpoint(page, client, trained):
+    async def call(session):
+        return (await session.list_resources()).resources, await session.read_resource(
+            "card://model"
+        )
+
+    (resource,), read = mcp_tools(page, call)
+    card = (trained / "README.md").read_text("utf-8")
+    assert (str(resource.uri), resource.name, resource.mimeType) == (
+        "card://model",
+        "model_card",
+        "text/markdown",
+    )
+    assert [content.text for content in read.contents] == [card]
+    assert client.predict(api_name="/model_card") == card
 
 
 @pytest.mark.parametrize("language", ["en", "id"])
@@ -302,11 +365,16 @@ def test_a_system_without_mime_types_refuses_no_picture_by_its_ending(trained, p
         assert table.count("<img") == 4 and text("en", "error_unreadable") in table
 
 
-def test_only_the_two_endpoints_are_public_and_nothing_is_kept_of_a_run(page):
-    assert set(httpx.get(page + "/gradio_api/info").json()["named_endpoints"]) == {
-        "/predict",
-        "/analyze",
-    }
+def test_only_three_endpoints_are_public_and_nothing_is_kept_of_a_run(page):
+    endpoints = httpx.get(page + "/gradio_api/info").json()["named_endpoints"]
+    assert list(endpoints) == ["/predict", "/analyze", "/model_card"]
+    assert all("This is not a medical diagnosis." in e["description"] for e in endpoints.values())
+    for name in ("/predict", "/analyze"):
+        (parameter,) = endpoints[name]["parameters"]
+        assert parameter["parameter_name"] == "picture"
+        assert parameter["python_type"]["type"] == "filepath"
+    (returned,) = endpoints["/predict"]["returns"]
+    assert returned["python_type"]["type"] == "dict(str, float)"
     config = httpx.get(page + "/config").json()
     assert config["analytics_enabled"] is False and config.get("run_history") is not True
     assert httpx.get(page + "/monitoring").status_code >= 400
@@ -397,25 +465,96 @@ def test_predict_over_http_is_plain_json_most_probable_first(page, trained, pict
     assert answer == expected and list(answer) == list(expected)
 
 
-@pytest.mark.parametrize("name", ["my lesion.jpg", """lesion [1], "it's"; 2.jpg"""])
+@pytest.mark.parametrize("name", [None, "my lesion.jpg", """lesion [1], "it's"; 2.jpg"""])
 def test_snippets_of_the_documentation_run(page, trained, picture, tmp_path, name):
-    """Every block that talks to a running page, as it stands but for the address and the picture,
-    prints the most probable diagnosis and its probability."""
+    """Every block that talks to a running page prints the most probable diagnosis and its
+    probability, as it stands but for the address, and with a picture of one's own."""
     address, blocks = "http://127.0.0.1:7860", []
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         found = re.findall(r"^```(python|bash)\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
         blocks += [(kind, code) for kind, code in found if address in code]
     for client in ("gradio_client", "curl", "mcp"):
         assert any(client in code for _, code in blocks), f"no snippet for {client}"
-    shutil.copy(picture, tmp_path / name)
-    ((top, p),) = Classifier(trained).predict(picture).top()
+    if name:
+        shutil.copy(picture, tmp_path / name)
+    example = "model/page/examples/ISIC_0024644.webp"
+    ((top, p),) = Classifier(trained).predict(picture if name else ROOT / example).top()
     for kind, code in blocks:
-        assert '"docs/example.jpg"' in code
-        quoted = repr(name) if kind == "python" else shlex.quote(name)
-        code = code.replace(address, page).replace('"docs/example.jpg"', quoted)
+        assert f'"{example}"' in code
+        code = code.replace(address, page)
+        if name:
+            quoted = repr(name) if kind == "python" else shlex.quote(name)
+            code = code.replace(f'"{example}"', quoted)
         command = [sys.executable, "-c", code] if kind == "python" else ["bash", "-ec", code]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        where = tmp_path if name else ROOT
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120)
         said = f"{code}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == 0 and display_name(top) in done.stdout, said
         numbers = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", done.stdout)]
         assert any(number == pytest.approx(p, abs=1e-4) for number in numbers), said
+
+
+def test_the_start_says_where_the_page_is_and_how_to_share_it_and_what_it_cannot_read(
+    trained, tmp_path
+):
+    port, examples = free_port(), tmp_path / "examples"
+    options = ["--port", port, "--host", "localhost", "--examples", examples]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "app.py", "--model", trained, *map(str, options)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"GRADIO_SERVER_PORT": "1", "GRADIO_SERVER_NAME": "192.0.2.1"},
+    )
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("A public link"):
+                break
+        said = f"The example pictures are the bundled ones. There is no folder {examples}.\n"
+        assert said in lines, "".join(lines)
+        assert lines[-2:] == [
+            f"The page is at http://localhost:{port}/\n",
+            "A public link: python app.py --share\n",
+        ]
+        assert httpx.get(f"http://localhost:{port}/config").status_code == 200
+    finally:
+        process.terminate()
+        said = "".join(lines) + process.communicate(timeout=30)[0]
+    assert "launch()" not in said and "Traceback" not in said
+
+
+def test_the_address_comes_from_the_options_or_the_environment(monkeypatch):
+    monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
+    assert (app.parse([]).host, app.parse([]).port) == ("127.0.0.1", None)
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    assert app.parse([]).host == "0.0.0.0"
+    assert app.parse(["--host", "localhost"]).host == "localhost"
+
+
+def test_options_that_cannot_be_followed_end_in_a_sentence(trained, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        for options, sentence in (
+            (["--port", str(taken)], f"Port {taken} is taken or reserved: choose another --port."),
+            (["--port", "0"], "There is no port '0': choose a number from 1 to 65535."),
+            (["--port", "web"], "There is no port 'web': choose a number from 1 to 65535."),
+            (
+                ["--host", "192.0.2.1"],
+                "The page cannot listen at 192.0.2.1: give a name or an IPv4 address of this "
+                "machine as --host, or 0.0.0.0 for all of them.",
+            ),
+            (
+                ["--model", ""],
+                "--model is empty: name a folder, such as model/compact, or USER/NAME.",
+            ),
+        ):
+            with pytest.raises(SystemExit) as ended:
+                app.main(["--model", str(trained), *options])
+            assert ended.value.code == f"app.py: {sentence}"
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "99999")
+    with pytest.raises(SystemExit) as ended:
+        app.main(["--model", str(trained)])
+    assert ended.value.code == "app.py: There is no port '99999': choose a number from 1 to 65535."

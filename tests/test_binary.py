@@ -19,7 +19,7 @@ from model.data.split import classes_of, malignant_labels, to_binary
 from model.evaluation.calibration import calibrate
 from model.labels import BINARY, LABELS
 from model.page import about, answer, batch, table
-from model.page.texts import name, number, percent, probability, text
+from model.page.texts import name, number, probability, text
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 # The malignant labels of HAM10000.
@@ -231,8 +231,6 @@ def test_a_folder_goes_from_training_to_the_page(kind, request, tmp_path):
 def test_what_the_page_says_of_two_labels(binary, trained):
     classifier = Classifier(binary)
     for language, malignant in (("en", "Malignant"), ("id", "Ganas (malignant)")):
-        html = answer.boxes(classifier.config, language)
-        assert malignant in html["suspicious"] and malignant in html["benign"]
         glossary = answer.glossary(classifier.labels, language)
         assert glossary.count("<h3>") == 2 and "HAM10000" not in glossary
         said = " ".join(about.about(classifier, language))
@@ -245,9 +243,9 @@ def test_what_the_page_says_of_two_labels(binary, trained):
         seven = " ".join(about.about(Classifier(trained), language))
         assert text(language, "about_limits") in seven
         assert text(language, "about_limits") not in said
-    settings = private.settings(classifier)
-    assert settings["labels"] == BINARY and settings["suspicious"]["labels"] == ["malignant"]
-    assert settings["html"]["id"]["names"] == ["Jinak (benign)", "Ganas (malignant)"]
+        view = answer.view(classifier, language)
+        assert view["labels"] == BINARY and view["suspicious"]["labels"] == ["malignant"]
+        assert malignant in view["names"].values()
 
 
 def test_a_batch_of_two_labels_has_their_columns(binary, tmp_path):

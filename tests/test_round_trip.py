@@ -159,7 +159,7 @@ def test_from_data_on_the_hub_to_a_label_in_the_page(hub, tmp_path, printed):
     visitor, picture = hub.env(tmp_path / "another home"), tmp_path / "lesion.jpg"
     picture.write_bytes(encode(drawing("vasc", 1)))
     with serving("ann/skin", visitor, tmp_path, printed) as url:
-        needed = "SHA256SUMS config.json metrics.json model.tflite".split()
+        needed = "README.md SHA256SUMS config.json metrics.json model.tflite".split()
         assert sorted(hub.downloads()[sent:]) == needed
         answer = predict(url, picture)
         assert len(answer) == 7

@@ -25,8 +25,9 @@ from huggingface_hub import SpaceCard
 from made import drawing
 
 from model.folder import BUNDLED, CONFIG, METRICS, SUMS, TFLITE, WEIGHTS, write_checksums
-from model.hub.pull import PAGE
+from model.hub.pull import PAGE, README
 from model.labels import display_name
+from model.page.examples import bundled
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE, MODEL = "ann/page", "ann/lesions"
@@ -103,7 +104,7 @@ def test_a_model_on_the_hub_is_preloaded():
         preloaded = dict(line.split(" ") for line in front.get("preload_from_hub", []))
         assert set(preloaded) == set(front["models"])
         for files in preloaded.values():
-            assert set(files.split(",")) == {*PAGE, SUMS}
+            assert set(files.split(",")) == {*PAGE, README, SUMS}
 
 
 # --- publication
@@ -154,6 +155,8 @@ def test_publication_sends_what_the_page_needs_and_nothing_else(published, check
     assert set(files) == {".gitattributes", *NEEDED} | expected
     for name in ("bundled", "compact"):
         assert {f"model/{name}/{file}" for file in (*PAGE, SUMS)} <= set(files)
+    examples = [example.path.relative_to(ROOT).as_posix() for example in bundled()]
+    assert len(examples) == 7 and {*examples, "model/page/examples/README.md"} <= set(files)
     assert not any(b"hf_secret" in content for content in files.values())
     for name in set(files) - {".gitattributes"}:
         assert files[name] == (checkout / name).read_bytes()
@@ -331,5 +334,5 @@ def test_space_serves_the_model_that_its_variable_names(
     with Page(app, python, as_user, machine / "variable", **client, **variables) as page:
         assert "pictures-of-ann" in httpx.get(f"{page.url}/config").text
         assert page.classify(picture)["label"]
-    assert set(published.downloads()) == {CONFIG, METRICS, TFLITE, SUMS}
+    assert set(published.downloads()) == {CONFIG, METRICS, TFLITE, README, SUMS}
     assert (machine / "variable/.cache/huggingface/hub").is_dir()  # where preload_from_hub puts it

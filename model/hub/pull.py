@@ -49,10 +49,10 @@ from model.folder import (
 )
 
 README = "README.md"
-PAGE = (CONFIG, TFLITE, METRICS)  # what app.py pulls; metrics.json if there is one
+PAGE = (CONFIG, TFLITE, METRICS)  # what a classifier reads; metrics.json if there is one
 # What train.py --weights pulls; PAGE in place of WEIGHTS if there are no Keras weights.
 START = (CONFIG, WEIGHTS, SPLIT, FINGERPRINTS)
-OPTIONAL = (METRICS, SPLIT, FINGERPRINTS)  # pulled if the folder has them
+OPTIONAL = (METRICS, SPLIT, FINGERPRINTS, README)  # pulled if the folder has them
 TIMEOUT = 5  # seconds for an answer: a page with a cached copy should not wait long
 
 

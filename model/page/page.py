@@ -9,7 +9,8 @@ import gradio as gr
 from model.page import answer, batch
 from model.page.bodies import BOUNDED
 from model.page.calls import Calls
-from model.page.examples import Examples
+from model.page.endpoints import endpoints
+from model.page.examples import read_examples
 from model.page.limits import THREADS
 from model.page.served import ADDRESS, Files
 from model.page.texts import ENGLISH, TEXTS, gradio_words, text
@@ -22,16 +23,15 @@ def build(
     """The page for a loaded model, and the keyword arguments for its `launch`.
 
     `folder` is Gradio's folder for uploads, `named` the model's name as the user gave it, `dataset`
-    the source of the example pictures (default: the one that config.json names).
+    the source of the example pictures (default: the bundled ones).
     """
     model = answer.identity(classifier, named)
-    examples = Examples(classifier.folder, dataset or "", wanted=bool(dataset)).read()
-    files = Files(classifier, model, examples)
-    calls = Calls(classifier, folder, model)
+    files = Files(classifier, model, read_examples(classifier.folder, dataset))
+    calls = Calls(classifier, folder)
     title = text(ENGLISH, "title")
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(EVERY, KEEP)) as page:
         _page(classifier, calls, files, ENGLISH)
-        _endpoints(calls)
+        endpoints(classifier, calls.room, folder, model)
     for language in TEXTS:
         if language != ENGLISH:
             with page.route(text(language, "language"), f"/{language}"):
@@ -135,15 +135,6 @@ def _many_pictures(calls: Calls, language: str) -> None:
         **PRIVATE,
         **CLASSIFIES,
     ).then(None, js=INTO_VIEW, **PRIVATE)
-
-
-def _endpoints(calls: Calls) -> None:
-    """/predict and /analyze, for programs: nothing on the page triggers them."""
-    picture = gr.Image(label="Dermatoscopic picture", visible=False)
-    shares = gr.JSON(label="Probability of each diagnosis", visible=False)
-    everything = gr.JSON(label="Everything", visible=False)
-    gr.on([], calls.predict, picture, shares, api_name="predict", **CLASSIFIES)
-    gr.on([], calls.analyze, picture, everything, api_name="analyze", **CLASSIFIES)
 
 
 def theme() -> gr.themes.Base:
