@@ -13,15 +13,12 @@ holds no more than that of a blank picture. docs/map.md has the measurements.
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageColor
+from PIL import Image
 
 LONGEST = 640  # pixels, the longer side of the picture as shown
-HALF = 0.5  # the level of the white line
-OPAQUE = 0.65  # at full strength, the share of the colours
-LEAST = 0.05  # a map that stays below counts as empty
-STRIDE = (
-    32  # pixels of the input from place to place: all networks but the plain ones halve 5 times
-)
+HALF = 0.5  # the strength from which a line surrounds an area
+# Pixels of the input from place to place: all networks but the plain ones halve five times.
+STRIDE = 32
 
 # Viridis (van der Walt and Smith, 2015) in ten even steps. Its lightness rises evenly, so it can be
 # read in grey and by people who are colour-blind.
@@ -37,7 +34,6 @@ COLOURS = (
     "#b5de2b",
     "#fde725",
 )
-_RGB = np.array([ImageColor.getrgb(colour) for colour in COLOURS], np.float32)
 
 
 def shown(picture: Image.Image) -> Image.Image:
@@ -81,39 +77,3 @@ def extent(places: tuple[int, int], size: tuple[int, int]) -> tuple[float, float
     leave out the border; with it they reach beyond, which is cut off."""
     down, across = (min(1.0, n * STRIDE / pixels) for n, pixels in zip(places, size))
     return down, across
-
-
-def colours(values: np.ndarray) -> np.ndarray:
-    """Values 0 to 1 of any shape to float32 [..., 3], RGB 0 to 255."""
-    levels = np.linspace(0, 1, len(_RGB))
-    channels = [np.interp(values, levels, channel) for channel in _RGB.T]
-    return np.stack(channels, axis=-1).astype(np.float32)
-
-
-def overlay(picture: Image.Image, strength: np.ndarray) -> Image.Image:
-    """`strength` [h, w], 0 to 1, over an RGB picture, as RGB of the same size. The picture becomes
-    grey, so that its colours are not mistaken for the map's. A white line, edged in black, encloses
-    the places of HALF and more, for people who cannot tell the colours."""
-    small = Image.fromarray(np.ascontiguousarray(strength, dtype=np.float32))
-    value = np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC))
-    value = np.clip(value, 0, 1)
-    grey = np.asarray(picture.convert("L"), np.float32)[..., None]
-    opaque = OPAQUE * np.sqrt(value)[..., None]
-    pixels = grey * (1 - opaque) + colours(value) * opaque
-    inside = value >= HALF
-    pixels[_rim(inside, 2)] = 0
-    pixels[_rim(inside, 1)] = 255
-    return Image.fromarray(np.rint(pixels).astype(np.uint8))
-
-
-def _rim(inside: np.ndarray, reach: int) -> np.ndarray:
-    """The places at most `reach` steps, along a row or column, from the edge of `inside`."""
-    rim = np.zeros_like(inside)
-    for step in range(1, reach + 1):
-        across = inside[:, step:] != inside[:, :-step]
-        down = inside[step:] != inside[:-step]
-        rim[:, step:] |= across
-        rim[:, :-step] |= across
-        rim[step:] |= down
-        rim[:-step] |= down
-    return rim

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
-from model.cam import COLOURS, agreed, colours, extent, overlay, shown, strengths
+from model.cam import COLOURS, agreed, extent, shown, strengths
 from model.preprocessing import to_array, upright
 
 
@@ -75,27 +75,11 @@ def test_map_lies_where_the_network_saw_it_portrait_or_landscape(size):
     assert abs((row + 0.5) / strength.shape[0] - y / size[1]) < 0.06
 
 
-def test_overlay_keeps_the_size_and_marks_the_place_by_colour_light_and_line():
-    picture = Image.new("RGB", (120, 90), (200, 150, 140))
-    evidence = spot(6, 8, 2, 5)
-    strength = strengths(evidence, half_turn(evidence), 0)[..., 1]
-    drawn = np.asarray(overlay(picture, strength), dtype=int)
-    assert drawn.shape == (90, 120, 3)
-    strong, far = drawn[37, 82], drawn[85, 5]
-    assert strong[0] - strong[2] > 50  # yellow
-    assert far.max() - far.min() == 0  # grey where nothing speaks
-    assert (drawn == 255).all(axis=-1).sum() > 40  # the white line
-    empty = np.asarray(overlay(picture, np.zeros((6, 8))))
-    assert (empty == empty[0, 0]).all()
-
-
 def test_colours_grow_lighter_evenly():
-    steps = colours(np.linspace(0, 1, 50))
-    linear = (steps / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
+    rgb = np.array([ImageColor.getrgb(colour) for colour in COLOURS])
+    linear = (rgb / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
     lightness = 116 * np.cbrt(np.maximum(linear, 0.009)) - 16
-    assert (np.diff(lightness) > 0).all() and np.diff(lightness).max() < 3.5
-    first = tuple(int(COLOURS[0][i : i + 2], 16) for i in (1, 3, 5))
-    assert tuple(steps[0].astype(int)) == first
+    assert (np.diff(lightness) > 0).all() and np.diff(lightness).max() < 12
 
 
 def test_shown_is_bounded_and_leaves_the_picture_alone():

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from model.analysis import suspicious
-from model.cam import COLOURS, HALF, LEAST, shown
+from model.cam import COLOURS, HALF, shown
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import about, batch
@@ -89,7 +89,7 @@ def view(classifier, language: str) -> dict:
         },
         "sets": calibration.get("sets"),
         "rates": about.rates(classifier, language),
-        "look": {"colours": COLOURS, "half": HALF, "least": LEAST},
+        "look": {"colours": COLOURS, "half": HALF},
     }
 
 

@@ -15,7 +15,7 @@ function svg(tag, attributes, ...children) {
 const most = ({evidence}, label) => Math.max(...evidence.maps[label]);
 
 /** Whether anything stands out for a diagnosis. */
-export const standsOut = (answer, label, {look}) => most(answer, label) > look.least;
+export const standsOut = (answer, label) => most(answer, label) > 0;
 
 // The edges between cells inside and outside, as the path of an SVG of one unit per cell.
 function outline({height, width}, inside) {
@@ -55,7 +55,7 @@ function cells(evidence, strengths, {colours, half}) {
 /** The picture with the evidence for `label` over it. The custom property --map goes from 0, the
  * picture as it is, to 1, the picture in grey below the map. */
 export function layers(answer, label, page) {
-    const {text} = speaker(page), some = standsOut(answer, label, page);
+    const {text} = speaker(page), some = standsOut(answer, label);
     const alt = some ? text("map_alt", {name: page.names[label]}) : text("map_plain");
     const picture = make("img", {src: answer.picture, alt});
     if (!some) return box("layers", picture);
@@ -158,7 +158,7 @@ export function map(answer, page) {
     slider.oninput = mix;
     mix();
     function choose(label) {
-        const some = standsOut(answer, label, page), drawn = layers(answer, label, page);
+        const some = standsOut(answer, label), drawn = layers(answer, label, page);
         const picture = drawn.querySelector("img");
         picture.onload = () => figure.style.setProperty(
             "--ratio", picture.naturalWidth / picture.naturalHeight);
