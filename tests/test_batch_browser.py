@@ -208,7 +208,7 @@ def test_the_smallest_window_scrolls_only_within_the_table(visit, files):
 def test_why_there_is_no_table_stays_on_the_page_and_the_old_one_goes(visit, files):
     tab = visit(DESKTOP)
     classify(tab, files[:3])
-    tab.get_by_role("button", name=WORDS["gradio_Clear"]).last.click()
+    tab.get_by_role("button", name="Clear").last.click()
     tab.get_by_role("button", name=WORDS["batch_classify"]).click()
     tab.locator("#counts").get_by_text(WORDS["error_batch_none"], exact=True).wait_for()
     assert tab.locator("#table table").count() == 0
