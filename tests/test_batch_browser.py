@@ -81,7 +81,7 @@ def visit(browser, page):
     contexts, errors = [], []
 
     def opened(viewport, scheme="light"):
-        context = browser.new_context(locale="en-US", viewport=viewport, color_scheme=scheme)
+        context = browser.new_context(locale="en-US", viewport=DESKTOP, color_scheme=scheme)
         contexts.append(context)
         tab = context.new_page()
         tab.set_default_timeout(60_000)
@@ -89,6 +89,7 @@ def visit(browser, page):
         tab.goto(page)
         tab.get_by_role("tab", name=WORDS["tab_many"]).click()
         tab.get_by_text(re.compile("At most .* pictures and .* MB")).wait_for()
+        tab.set_viewport_size(viewport)  # now, as a narrow window may keep the tab in a menu
         return tab
 
     yield opened
@@ -199,8 +200,7 @@ def test_heading_and_names_stay_while_the_table_scrolls(visit, files):
 
 
 def test_the_smallest_window_scrolls_only_within_the_table(visit, files):
-    tab = visit(DESKTOP)
-    tab.set_viewport_size({"width": 320, "height": 568})
+    tab = visit({"width": 320, "height": 568})
     classify(tab, files)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 320
 
@@ -208,7 +208,7 @@ def test_the_smallest_window_scrolls_only_within_the_table(visit, files):
 def test_why_there_is_no_table_stays_on_the_page_and_the_old_one_goes(visit, files):
     tab = visit(DESKTOP)
     classify(tab, files[:3])
-    tab.get_by_role("button", name=WORDS["gradio_Clear"]).last.click()
+    tab.get_by_role("button", name="Clear").last.click()
     tab.get_by_role("button", name=WORDS["batch_classify"]).click()
     tab.locator("#counts").get_by_text(WORDS["error_batch_none"], exact=True).wait_for()
     assert tab.locator("#table table").count() == 0
