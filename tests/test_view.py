@@ -315,6 +315,17 @@ def test_the_map_draws_cells_and_a_line_round_the_strongest(tab):
     assert not place.get_by_label("From the picture to the map").is_visible()
 
 
+def test_cells_may_leave_out_the_border_of_the_picture(tab):
+    evidence = {"height": 3, "width": 4, "maps": MAPS, "extent": [0.75, 1]}
+    place = show(tab, made_answer(evidence=evidence))
+    place.locator(".view img").evaluate("node => node.decode()")
+    picture, cells = (place.locator(f".view {tag}").bounding_box() for tag in ("img", "svg"))
+    assert cells["height"] == pytest.approx(0.75 * picture["height"], abs=1)
+    assert cells["width"] == pytest.approx(picture["width"], abs=1)
+    margin = 0.125 * picture["height"]
+    assert cells["y"] - picture["y"] == pytest.approx(margin, abs=1)
+
+
 def test_a_slider_leads_from_the_picture_to_the_map(tab):
     place = show(tab, made_answer())
     slider = place.get_by_label("From the picture to the map")

@@ -31,8 +31,11 @@ function outline({height, width}, inside) {
     return path;
 }
 
+// `extent`: the shares of the picture's height and width that the cells cover, around its middle.
 function cells(evidence, strengths, {colours, half}) {
-    const {height, width} = evidence;
+    const {height, width, extent: [down, across] = [1, 1]} = evidence;
+    const style = `top: ${50 * (1 - down)}%; left: ${50 * (1 - across)}%; `
+        + `width: ${100 * across}%; height: ${100 * down}%`;
     const rects = strengths.map((strength, at) => svg("rect", {
         x: at % width, y: Math.floor(at / width), width: 1, height: 1,
         fill: colours[Math.round(strength * (colours.length - 1))],
@@ -43,7 +46,7 @@ function cells(evidence, strengths, {colours, half}) {
         d, fill: "none", "stroke-linecap": "square", "vector-effect": "non-scaling-stroke",
     };
     return svg("svg",
-        {viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": true},
+        {viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": true, style},
         svg("g", {style: "opacity: var(--map)"}, ...rects),
         svg("g", {style: "opacity: min(1, 5 * var(--map))"},
             svg("path", {...line, stroke: "black", "stroke-width": 6}),
