@@ -24,6 +24,7 @@ from model.page import answer
 from model.page.served import BROWSER
 from model.page.settings import settings
 from model.page.texts import TEXTS, text
+from model.quality import CODES
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("chromium"), reason="chromium is not installed (apt-get install chromium)"
@@ -314,6 +315,17 @@ def test_the_map_draws_cells_and_a_line_round_the_strongest(tab):
     assert not place.get_by_label("From the picture to the map").is_visible()
 
 
+def test_cells_may_leave_out_the_border_of_the_picture(tab):
+    evidence = {"height": 3, "width": 4, "maps": MAPS, "extent": [0.75, 1]}
+    place = show(tab, made_answer(evidence=evidence))
+    place.locator(".view img").evaluate("node => node.decode()")
+    picture, cells = (place.locator(f".view {tag}").bounding_box() for tag in ("img", "svg"))
+    assert cells["height"] == pytest.approx(0.75 * picture["height"], abs=1)
+    assert cells["width"] == pytest.approx(picture["width"], abs=1)
+    margin = 0.125 * picture["height"]
+    assert cells["y"] - picture["y"] == pytest.approx(margin, abs=1)
+
+
 def test_a_slider_leads_from_the_picture_to_the_map(tab):
     place = show(tab, made_answer())
     slider = place.get_by_label("From the picture to the map")
@@ -411,16 +423,14 @@ def test_without_points_there_is_no_choice_of_the_level(tab):
     assert show(tab, made_answer()).locator(".level").count() == 0
 
 
-NAME = '<img src=x onerror="alert(1)">&amp;$&.jpg'
+NAME = '<img src=x onerror="alert(1)">&amp;$&' + 60 * "abc " + ".jpg"
 
 
 @pytest.mark.parametrize("language", ["en", "id"])
 def test_a_report_holds_everything_loads_nothing_and_prints_to_one_page(
     chromium, url, tmp_path, language
 ):
-    answer = made_answer(
-        name=NAME, set=["nv", "mel", "bkl"], notices=["too_small", "squeezed", "lens", "blurred"]
-    )
+    answer = made_answer(name=NAME, set=["nv", "mel", "bkl"], notices=CODES)
     with opened(chromium, url, language) as tab:
         place = show(tab, answer)
         choose(place, "Melanoma (mel)")
@@ -451,7 +461,7 @@ def test_a_report_holds_everything_loads_nothing_and_prints_to_one_page(
     assert requests == [saved.as_uri(), *[url for url in requests if url.startswith("data:")]]
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
     wanted = ["sum_benign", "no_diagnosis", "report_heading", "map_line", "sum_benign_caution"]
-    wanted += ["notice_too_small", "notice_squeezed", "notice_lens", "notice_blurred"]
+    wanted += [f"notice_{code}" for code in CODES]
     for key in wanted:
         assert text(language, key) in words, key
     assert text(language, "point_own_suspicious", stored="11%") in words

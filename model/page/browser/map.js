@@ -31,8 +31,11 @@ function outline({height, width}, inside) {
     return path;
 }
 
+// `extent`: the shares of the picture's height and width that the cells cover, around its middle.
 function cells(evidence, strengths, {colours, half}) {
-    const {height, width} = evidence;
+    const {height, width, extent: [down, across] = [1, 1]} = evidence;
+    const style = `top: ${50 * (1 - down)}%; left: ${50 * (1 - across)}%; `
+        + `width: ${100 * across}%; height: ${100 * down}%`;
     const rects = strengths.map((strength, at) => svg("rect", {
         x: at % width, y: Math.floor(at / width), width: 1, height: 1,
         fill: colours[Math.round(strength * (colours.length - 1))],
@@ -42,10 +45,8 @@ function cells(evidence, strengths, {colours, half}) {
     const line = {
         d, fill: "none", "stroke-linecap": "square", "vector-effect": "non-scaling-stroke",
     };
-    // The cells cover a part of the picture, around its middle.
-    const [down, across] = [height / evidence.extent[0], width / evidence.extent[1]];
-    const viewBox = [(width - across) / 2, (height - down) / 2, across, down].join(" ");
-    return svg("svg", {viewBox, preserveAspectRatio: "none", "aria-hidden": true},
+    return svg("svg",
+        {viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": true, style},
         svg("g", {style: "opacity: var(--map)"}, ...rects),
         svg("g", {style: "opacity: min(1, 5 * var(--map))"},
             svg("path", {...line, stroke: "black", "stroke-width": 6}),

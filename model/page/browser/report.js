@@ -19,7 +19,7 @@ figure { flex: 1 1 0; min-width: 0; margin: 0; }
 figcaption { margin: 1mm 0 0; font-weight: 600; }
 .layers { position: relative; display: inline-block; }
 .layers img { display: block; max-width: 100%; max-height: 60mm; }
-.layers svg { position: absolute; inset: 0; width: 100%; height: 100%; }
+.layers svg { position: absolute; }
 .scale { display: flex; gap: 2mm; align-items: center; }
 .scale svg { width: 30mm; height: 3mm; }
 table { border-collapse: collapse; margin: 2.5mm 0; }
