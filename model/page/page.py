@@ -42,7 +42,7 @@ def build(
         "theme": theme(),
         "css_paths": beside.with_name("page.css"),
         "head": files.head,
-        "footer_links": [],
+        "footer_links": ["api", "gradio"],
         "max_file_size": batch.MAX_BYTES,
         "run_history": False,
         "enable_monitoring": False,
