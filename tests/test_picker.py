@@ -54,10 +54,10 @@ HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>picker</ti
         const {more} = picker(place, PAGE, "/examples/", {
             ...options,
             changed: file => changes.push(file && file.name),
-            async take(file) {
+            async take(file, name) {
                 const bytes = new Uint8Array(await file.arrayBuffer());
                 const coded = btoa(Array.from(bytes, b => String.fromCharCode(b)).join(""));
-                taken.push({name: file.name, type: file.type, coded});
+                taken.push({name, coded});
             },
         });
         place.after(more);

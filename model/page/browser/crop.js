@@ -31,8 +31,8 @@ export function moved({left, top, right, bottom}, sides, dx, dy) {
     };
 }
 
-/** Size, in whole pixels, of the picture after turning. By other than quarters, it is the largest upright
- * rectangle of the picture's shape that has no empty corners. */
+/** Size, in whole pixels, of the picture after turning. By other than quarters, it is the largest
+ * upright rectangle of the picture's shape that has no empty corners. */
 function turnedSize({naturalWidth, naturalHeight}, {quarters, degrees}) {
     const sides = [naturalWidth, naturalHeight];
     const [width, height] = quarters % 2 ? sides.reverse() : sides;

@@ -7,14 +7,15 @@ import {speaker} from "./words.js";
 
 /** Fill `place` with a picker. `page` is settings() of model/page/settings.py, `base` the address
  * below which the files of model/page/served.py lie. Options:
- *   take(file)      called when the visitor presses Classify, or chooses an example: what is to be
- *                   classified, a File; the original, or a JPEG if it was cropped or rotated
- *   changed(file)   called when the visitor chooses, crops or selects another picture, or none
- *                   (null), so that the answer to the former one can be taken away
- *   examples        whether to offer the example pictures (default: true)
- *   local           whether the picture stays in this browser, which then has to be able to read it
- *   multiple        whether several pictures may be chosen at once: then `take` is called for each
- *                   in turn, and its promise awaited
+ *   take(file, name)  called when the visitor presses Classify, or chooses an example: what is to
+ *                     be classified, a File (the original, or a JPEG if it was cropped or rotated),
+ *                     and the original's name
+ *   changed(file)     called when the visitor chooses, crops or selects another picture, or none
+ *                     (null), so that the answer to the former one can be taken away
+ *   examples          whether to offer the example pictures (default: true)
+ *   local             whether the picture stays on this device, whose browser then has to read it
+ *   multiple          whether several pictures may be chosen at once: then `take` is called for
+ *                     each in turn, and its promise awaited
  * Returns {focus, more}: a function that moves the keyboard's focus here, and an element with hints
  * and examples, to be placed by the caller: on a phone it belongs below the answer. */
 export function picker(place, page, base, {
@@ -110,7 +111,7 @@ export function picker(place, page, base, {
         for (const item of all) {
             if (chosen !== all) return;
             if (current !== item) show(item);
-            await take(item.file);
+            await take(item.file, item.file.name);
         }
     }
 
