@@ -43,7 +43,8 @@ WHITE, BURNT = 245.0, 0.4
 SHARP = 9.0
 # By which factor that variance falls, at least, if a sharp picture is blurred once more. A blurred
 # one has little to lose (Crete et al., The blur effect: perception and estimation with a new
-# no-reference perceptual blur metric, SPIE 6492, 2007).
+# no-reference perceptual blur metric, SPIE 6492, 2007). Of the validation images, 0.3 % are below
+# one of the two bounds; blurred with a sigma of 0.33 % of the width, 10 %; with 0.67 %, all.
 FINE = 3.0
 # The longer side over the shorter one. Of 85 malignant validation images with a warning, skin added
 # at the sides takes it from 6 at 2:1, 11 at 3:1 and 63 at 10:1, where all is squeezed to 4:3.

@@ -58,6 +58,7 @@ GIVEN = {
     "sets": {"level": 0.9},
     "rates": ["Of 100 suspicious lesions it warned about 94."],
     "model": {"id": "ann/lesions", "revision": "0123abc"},
+    "examples": [],
 }
 
 

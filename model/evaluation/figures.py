@@ -139,6 +139,32 @@ def time_figure(points: list[dict], baselines: dict, path: Path) -> None:
     _save(figure, path)
 
 
+def blur_figure(noticed: dict, curves: dict[str, dict], path: Path) -> None:
+    """Write what blur does to pictures and to models.
+
+    noticed: {radius: share of the pictures with the notice}; curves: {name: {radius: figure}}. Both
+    are 0 to 1.
+    """
+    figure = Figure(figsize=(8, 7), dpi=DPI, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
+    upper.plot(*zip(*noticed.items()), "o-", color=COLOURS[-1])
+    for radius, share in noticed.items():
+        label = {"xytext": (-2, 6), "textcoords": "offset points", "ha": "right", "fontsize": 9}
+        upper.annotate(f"{share:.1%}", (radius, share), **label)
+    upper.margins(x=0.08)
+    upper.set(title="Pictures with the notice of blur", ylabel="share", ylim=(-0.05, 1.2))
+    for index, (name, values) in enumerate(curves.items()):
+        look = {"color": COLOURS[index], "marker": MARKERS[index], "label": name}
+        lower.plot(*zip(*values.items()), STYLES[index % len(STYLES)], **look)
+    lower.set(title="The models' answers to all pictures", ylabel="validation part", ylim=(0, 1))
+    lower.set_xlabel("radius of the Gaussian, pixels of a picture 600 pixels wide")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    handles, names = lower.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
+    _save(figure, path)
+
+
 def confusion_figure(metrics: dict, title: str, path: Path) -> None:
     """Write the confusion matrix of classification_metrics: counts, shaded by share of the row."""
     labels, counts = list(metrics["support"]), np.array(metrics["confusion"])
