@@ -136,7 +136,7 @@ def test_keyboard_alone_reaches_the_answer(chromium, page, pictures):
             press_until("e.matches('.private input[type=file]')", most=0)  # has the focus already
             tab.keyboard.press("Enter")
         chooser.value.set_files(pictures / "vasc.png")
-        press_until("e.matches('.private .source button.main')")
+        press_until("e.matches('.private .source > .row button.main')")
         tab.keyboard.press("Enter")
         answered(tab)
         press_until("e.matches('.private .share input')")
@@ -228,15 +228,25 @@ def test_headers_of_the_readme_bring_several_threads_and_the_same_answer(chromiu
 # --- the tab without Gradio
 
 
+SLOW_CACHE = """const match = Cache.prototype.match;
+    Cache.prototype.match = async function (...what) {
+        await new Promise(go => setTimeout(go, 300));
+        return match.apply(this, what);
+    };"""
+
+
 def test_the_button_is_there_once_it_answers(tab, bare):
-    tab.add_init_script("""const match = Cache.prototype.match;
-        Cache.prototype.match = async function (...what) {
-            await new Promise(go => setTimeout(go, 300));
-            return match.apply(this, what);
-        };""")
+    tab.add_init_script(SLOW_CACHE)
     tab.goto(bare.url)
     tab.get_by_text(T["private_lead"]).wait_for()
     load(tab)  # looking up six files in the Cache takes 1.8 s; an earlier click would be lost
+
+
+def test_a_picture_can_be_classified_before_the_cache_has_been_searched(tab, bare, pictures):
+    tab.add_init_script(SLOW_CACHE)
+    tab.goto(bare.url)
+    choose(tab, pictures / "mel.png")
+    ready(tab)
 
 
 @pytest.mark.parametrize(
