@@ -24,13 +24,13 @@ from model.folder import (
     sha256,
     write_checksums,
 )
-from model.page.served import ADDRESS, BROWSER, MODULES, ON_DEMAND, Files, offered
+from model.page.served import ADDRESS, BROWSER, ON_DEMAND, Files, offered
 from model.page.settings import settings
 from model.page.texts import TEXTS
 from model.preprocessing import MAX_PIXELS
 
 LITERT = BROWSER / "litert"
-OWN = [f"{name}.js" for name in MODULES] + ["picture.js", "worker.js"]
+OWN = [path.name for path in BROWSER.glob("*.js")]
 MODEL = {"id": "made", "revision": "1"}
 
 

@@ -142,7 +142,7 @@ def test_firefox_answers_and_asks_the_network_for_nothing(firefox, classifier, p
             count = "() => performance.getEntriesByType('resource').length"
             before = firefox.evaluate(count)
             firefox.send_file(".private input[type=file]", pictures / "vasc.png")
-            firefox.evaluate("() => document.querySelector('.source button.main').click()")
+            firefox.evaluate("() => document.querySelector('.source > .row button.main').click()")
             firefox.wait("document.querySelectorAll('.private .share').length === 7")
             shown = firefox.evaluate("() => document.querySelector('.private').innerText")
             assert probability(prediction.top()[0][1], "en") in shown

@@ -28,9 +28,9 @@ export function startWorker(files) {
 
 /** Fill `place` with the choice of a model and a button that loads it; a model that is already here
  * starts by itself. `page` and `base` are those of picker.js. `changed(view)` is called with the
- * settings for answer.js when a model is chosen, also at first; `ready()` when the button has done
- * its work. Returns `classify`, from a File to a promise of its answer or of {error: sentence};
- * that loads the model if need be. */
+ * settings for answer.js when a model is chosen, at once with those of the default; `ready()` when
+ * the button has done its work. Returns `classify`, from a File to a promise of its answer or of
+ * {error: sentence}; that loads the model if need be. */
 export function device(place, page, base, {changed, ready}) {
     const {text, number, percent} = speaker(page), {models, ...rules} = page.private;
     const megabytes = bytes => number(bytes / 1e6, 1);
@@ -74,7 +74,7 @@ export function device(place, page, base, {changed, ready}) {
         {model: title(model)}));
 
     // --- what happens
-    async function choose(one) {
+    function select(one) {
         stop();
         model = one;
         choice.querySelectorAll("input")[models.indexOf(one)].checked = true;
@@ -82,6 +82,10 @@ export function device(place, page, base, {changed, ready}) {
         load.hidden = true;
         tell("");
         changed(views.get(one));
+    }
+
+    async function choose(one) {
+        select(one);
         const bytes = await missing(entries());
         if (model !== one || running) return;
         if (!bytes) return start().catch(error => alert.append(failure(error)));
@@ -152,10 +156,12 @@ export function device(place, page, base, {changed, ready}) {
         }
     }
 
-    (async () => {
-        for (const one of models)
-            if (!await missing(wanted(page.files, one.file))) return choose(one);
-        choose(models[0]);
-    })();
+    async function first() {
+        for (const one of models) if (!await missing(wanted(page.files, one.file))) return one;
+        return models[0];
+    }
+
+    select(models[0]);
+    first().then(one => running || choose(one)); // unless a picture has been classified meanwhile
     return classify;
 }
