@@ -10,9 +10,12 @@ export function fill(place, page, base, gradio) {
     const change = make("div", {className: "change", ariaLive: "polite"});
     const sides = ["compare_first", "compare_second"].map((key, index) => {
         const side = box("one");
-        fillOne(side, page, base, gradio, result => {
-            answers[index] = result;
-            compare();
+        fillOne(side, page, base, gradio, {
+            hints: false,
+            answered(answer) {
+                answers[index] = answer;
+                compare();
+            },
         });
         return make("section", {ariaLabel: text(key)}, make("h2", {textContent: text(key)}), side);
     });

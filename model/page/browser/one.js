@@ -5,11 +5,16 @@ import {picker} from "./picker.js";
 import {speaker} from "./words.js";
 
 /** Fill the tab into `place`. `gradio` holds the functions of Gradio's gr.HTML: {server, upload}.
- * `answered` is called with each answer, and with null when it no longer holds. */
-export function fill(place, page, base, {server, upload}, answered = () => {}) {
+ * Options:
+ *   answered(answer)   called with each answer, and with null when it no longer holds
+ *   hints              whether to show hints and examples (default: true) */
+export function fill(
+    place, page, base, {server, upload}, {answered = () => {}, hints = true} = {},
+) {
     const {text} = speaker(page);
     const source = box("source"), answer = box("answer");
     let asked = 0;
+
     function put(result) {
         show(answer, result, page);
         answered(result?.error ? null : result);
@@ -28,6 +33,7 @@ export function fill(place, page, base, {server, upload}, answered = () => {}) {
 
     put(null);
     const {more} = picker(source, page, base, {
+        examples: hints,
         changed() {
             asked++; // what is still under way is obsolete
             put(null);
@@ -42,7 +48,7 @@ export function fill(place, page, base, {server, upload}, answered = () => {}) {
             reveal(answer);
         },
     });
-    place.replaceChildren(box("columns", source, answer, more));
+    place.replaceChildren(box("columns", source, answer, ...hints ? [more] : []));
 }
 
 const READ = 300; // pixels, about the height of a verdict on a phone

@@ -7,7 +7,7 @@ import {speaker} from "./words.js";
 const STYLE = `
 @page { size: A4; margin: 10mm; }
 * { box-sizing: border-box; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-body { font: 9.5pt/1.35 system-ui, sans-serif; color: #111; background: #fff; max-width: 186mm;
+body { font: 9pt/1.3 system-ui, sans-serif; color: #111; background: #fff; max-width: 186mm;
   margin: 0 auto; overflow-wrap: anywhere; }
 h1 { font-size: 13pt; margin: 0 0 2mm; }
 p { margin: 0 0 1mm; }
@@ -18,8 +18,8 @@ section h2 { font-size: 16pt; line-height: 1.2; margin: 0 0 1mm; }
 figure { flex: 1 1 0; min-width: 0; margin: 0; }
 figcaption { margin: 1mm 0 0; font-weight: 600; }
 .layers { position: relative; display: inline-block; }
-.layers img { display: block; max-width: 100%; max-height: 50mm; }
-.layers svg { position: absolute; }
+.layers img { display: block; max-width: 100%; max-height: 45mm; }
+.layers svg { position: absolute; overflow: visible; }
 .scale { display: flex; gap: 2mm; align-items: center; }
 .scale svg { width: 30mm; height: 3mm; }
 table { border-collapse: collapse; margin: 2.5mm 0; }
