@@ -184,7 +184,11 @@ def test_page_names_model_data_and_measured_accuracy(page, trained):
     text = str(httpx.get(page + "/config").json())
     classifier = Classifier(trained)
     assert "not a medical diagnosis" in text
-    assert "cnn_16_32 at 24 x 32" in text and classifier.config["data"]["dataset"] in text
+    data = classifier.config["data"]
+    assert (
+        "The model is CNN of Conv 16, 32. It sees each picture at 32 x 24 pixels. It was trained "
+        f"on {data['trained_on']} pictures of {data['dataset']}. It started from random weights."
+    ) in text
     assert f"{classifier.metrics['tflite']['top_1']['value']:.1%}" in text
 
 

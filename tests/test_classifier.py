@@ -160,7 +160,9 @@ def another_size(copy):
 
 
 def more_labels(copy):
-    f.write_json(copy / "config.json", f.read_config(copy) | {"labels": [*LABELS, "scc"]})
+    config = f.read_config(copy) | {"labels": [*LABELS, "scc"]}
+    config["calibration"]["sets"]["quantiles"]["scc"] = 1.0
+    f.write_json(copy / "config.json", config)
     f.write_checksums(copy)
 
 
