@@ -93,9 +93,9 @@ def measure(classifier: Classifier, dataset: str, pictures: int, cache=None) -> 
     rng = np.random.default_rng(SEED)
     rows = data.rows_of_model(classifier.config, dataset)
     chosen = rows.find(read_json(classifier.folder / SPLIT)["validation"])
+    chosen = np.sort(rng.permutation(chosen)[:pictures])
     images = data.decode(rows, chosen, classifier.height, classifier.width, cache)
-    order = rng.permutation(len(images))[:pictures]
-    return [look(classifier, images[i], rng) for i in order]
+    return [look(classifier, image, rng) for image in images]
 
 
 def places(maps: list[np.ndarray]) -> list[float]:

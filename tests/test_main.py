@@ -17,7 +17,7 @@ from model.folder import BUNDLED
 from model.page import answer, batch
 from model.page.texts import ENGLISH, name, probability, text
 
-LESION = ROOT / "docs" / "example.jpg"
+LESION = ROOT / "model/page/examples/ISIC_0024644.webp"
 
 
 @pytest.fixture(scope="module")
