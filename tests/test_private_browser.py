@@ -289,12 +289,13 @@ def agreement(request, numbers):
             "top-1": float(np.mean(same)),
             "notices": float(np.mean(notices)),
             "median": statistics.median(differences),
+            "largest": max(differences),
         }
         print(
             f"\n{request.param}, {len(same)} {what}: same first diagnosis in "
             f"{found['top-1']:.1%}, same notices in {found['notices']:.1%}; "
             f"largest probability difference of a picture: median "
-            f"{found['median']:.5f}, largest {max(differences):.4f}; one thread, median "
+            f"{found['median']:.5f}, largest {found['largest']:.4f}; one thread, median "
             f"{statistics.median(milliseconds):.1f} ms"
         )
         return found
@@ -353,10 +354,10 @@ def test_agreement_on_made_pictures(agreement):
 
 
 def test_agreement_on_pictures_with_a_profile(agreement):
-    files = list(profiled_files().values())
-    for data in files:
-        found = agreement("picture with a profile", [data])
-        assert found["top-1"] == found["notices"] == 1 and found["median"] <= 0.01
+    found = agreement("made pictures with a profile", list(profiled_files().values()))
+    assert found["top-1"] == found["notices"] == 1
+    # The small model answers more to colours, which the browser converts a little differently.
+    assert found["largest"] <= (0.01 if agreement.classifier.folder == BUNDLED else 0.015)
 
 
 @pytest.mark.nightly
