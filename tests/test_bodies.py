@@ -59,6 +59,6 @@ def test_a_larger_body_is_refused_with_a_sentence(application, path, most, sente
 
 
 def test_the_sentence_is_in_the_language_of_the_page(application):
-    headers = {"content-length": str(MOST + 1), "accept-language": "id-ID,id;q=0.9"}
+    headers = {"content-length": str(MOST + 1), "referer": "http://127.0.0.1:7860/id"}
     reply = application[0].post(CALL, content=pieces(MOST + 1), headers=headers)
     assert reply.json() == {"error": "Gambar ini lebih dari 25 MB. Kirim yang lebih kecil."}

@@ -1,7 +1,7 @@
 """What the page says, in English and Bahasa Indonesia: texts.json, and gradio.json for Gradio's
 own words.
 
-text("id", "time", milliseconds=41)      "Dihitung dalam 41 ms."
+text("id", "lead_other", n=12)    # "Memberi probabilitas 12 label untuk sebuah gambar."
 """
 
 import json
