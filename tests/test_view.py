@@ -410,6 +410,7 @@ def test_the_warning_level_is_in_the_visitors_hand(tab):
     assert tab.evaluate("localStorage.length + sessionStorage.length") == 0
     place.get_by_role("button", name="Back to the model's level").click()
     assert "You chose" not in place.inner_text() + other.inner_text()
+    assert place.locator(".level input").evaluate("node => node === document.activeElement")
     # Left, where it warns of more.
     other.locator(".level summary").click()
     other.locator(".level input").focus()
