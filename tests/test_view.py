@@ -39,13 +39,20 @@ HTML = """<!doctype html><html lang="LANGUAGE"><meta charset="utf-8"><title>view
     button { outline: none; }
 </style>
 <main>
-    <h1>view</h1><div class="answer"></div><div class="answer"></div><div class="tab"></div>
+    <h1>view</h1>
+    <div class="whole"><div class="answer"></div><div class="answer"></div></div>
+    <div class="whole"><div class="answer"></div><div class="answer"></div></div>
+    <div class="tab"></div>
 </main>
 <script type="module">
     import {show, showBusy} from "/page/browser/answer.js";
     const page = await (await fetch("/LANGUAGE.json")).json();
-    const [first, second] = document.querySelectorAll(".answer");
-    Object.assign(window, {show, showBusy, page, first, second});
+    const [first, second] = document.querySelectorAll(".whole");
+    Object.assign(window, {
+        show: (whole, answer) => show(...whole.children, answer, page),
+        showBusy: whole => showBusy(whole.children[0], page),
+        page, first, second,
+    });
 </script>"""
 # As a model folder and its figures would give them.
 POINTS = [
@@ -159,8 +166,8 @@ CALM = SHARES | {"mel": 0.03, "nv": 0.72}
 
 
 def show(tab, answer, place="first"):
-    tab.evaluate(f"answer => show({place}, answer, page)", answer)
-    return tab.locator(".answer").nth(["first", "second"].index(place))
+    tab.evaluate(f"answer => show({place}, answer)", answer)
+    return tab.locator(".whole").nth(["first", "second"].index(place))
 
 
 def choose(place, name):
@@ -411,6 +418,7 @@ def test_the_warning_level_is_in_the_visitors_hand(tab):
     assert tab.evaluate("localStorage.length + sessionStorage.length") == 0
     place.get_by_role("button", name="Back to the model's level").click()
     assert "You chose" not in place.inner_text() + other.inner_text()
+    assert place.locator(".level input").evaluate("node => node === document.activeElement")
     # Left, where it warns of more.
     other.locator(".level summary").click()
     other.locator(".level input").focus()
@@ -480,14 +488,14 @@ def test_an_error_stays_in_place_of_the_answer(tab):
     assert place.inner_text().strip() == "This is <b>no</b> picture."
     show(tab, made_answer())
     assert place.get_by_role("alert").count() == 0
-    tab.evaluate("show(first, null, page)")
+    tab.evaluate("show(first, null)")
     assert place.inner_text().strip() == TEXTS["en"]["answer_empty"]
 
 
 def test_while_an_answer_is_computed_nothing_jumps(tab):
     place = show(tab, made_answer())
     before = place.bounding_box()["height"]
-    tab.evaluate("showBusy(first, page)")
+    tab.evaluate("showBusy(first)")
     assert place.get_attribute("aria-busy") == "true"
     assert place.inner_text().strip() == "Classifying …"
     assert place.bounding_box()["height"] == pytest.approx(before, abs=1)
@@ -497,7 +505,7 @@ def test_while_an_answer_is_computed_nothing_jumps(tab):
 
 
 def test_screen_readers_hear_the_verdict_and_not_the_table(tab):
-    tab.evaluate("show(first, null, page)")
+    tab.evaluate("show(first, null)")
     live = tab.locator(".answer").first.get_by_role("status")
     live.evaluate("node => { node.known = true }")
     show(tab, made_answer())

@@ -7,7 +7,7 @@ import {likeness, ranked, remarks, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
 const MARKS = {suspicious: "▲", benign: "○", unsure: "?"};
-const shown = new WeakMap(); // place -> AbortController of what its answer listens to
+const shown = new WeakMap(); // place -> {ends, aside}: of what its answer listens to; see `show`
 let groups = 0;
 
 // Screen readers announce what comes into `said`, the verdict; the rest is for reading.
@@ -65,7 +65,7 @@ function description(label, page) {
     ] : [];
 }
 
-function fill([said, rest], answer, page, signal) {
+function fill([said, rest], aside, answer, page, signal) {
     const {text} = speaker(page), level = levelOf(page), time = new Date();
     const like = likeness(answer, page), notes = remarks(answer, page);
     const similar = like
@@ -91,26 +91,27 @@ function fill([said, rest], answer, page, signal) {
     rest.replaceChildren(
         ...answer.suspicious || !answer.confident ? similar : [],
         ...notes.length ? [box("box notice", list(notes))] : [],
-        bars(answer, page, pick), figure, told,
+        bars(answer, page, pick),
         ...answer.suspicious ? levelSlider(page, signal) : [],
         box("row", button("report_save", () => save(written(), time)),
             button("report_print", () => print(written(), page))));
+    aside.replaceChildren(figure, told);
 }
 
 // Empties a place, and ends what the answer in it listened to.
 function clear(place) {
-    shown.get(place)?.abort();
+    const {ends, aside} = shown.get(place) ?? {};
+    ends?.abort();
     const [said, rest] = parts(place);
-    said.replaceChildren();
-    rest.replaceChildren();
+    for (const part of [said, rest, aside]) part?.replaceChildren();
     return [said, rest];
 }
 
-/** Show an answer in `place`, in place of what it held. `answer` is what model/page/calls.py's
+/** Show an answer in `place`, and its map in `aside`, in place of what they held. `answer` is what model/page/calls.py's
  * `classify` and the private tab's worker return, or {error: sentence}; `name` in it is the
  * picture's file name, if known. `page` is settings() of model/page/settings.py. Null empties the
  * place to its first sentence. The place needs no aria-live: the verdict in it has it. */
-export function show(place, answer, page) {
+export function show(place, aside, answer, page) {
     const [said, rest] = clear(place);
     place.ariaBusy = null;
     place.style.minHeight = "";
@@ -120,8 +121,8 @@ export function show(place, answer, page) {
         rest.append(make("p", {className: "box error", role: "alert"}, answer.error));
     } else {
         const ends = new AbortController();
-        shown.set(place, ends);
-        fill([said, rest], answer, page, ends.signal);
+        shown.set(place, {ends, aside});
+        fill([said, rest], aside, answer, page, ends.signal);
     }
 }
 

@@ -31,14 +31,20 @@ export function levelSlider(page, signal) {
     if (!points?.length) return [];
     const {text, probability} = speaker(page), level = levelOf(page);
     const off = point => Math.abs(point.threshold - threshold);
-    const stored = points.reduce((best, point, at) => off(point) < off(points[best]) ? at : best, 0);
+    const stored = points.reduce((best, point, i) => off(point) < off(points[best]) ? i : best, 0);
     const id = `levels${++drawn}`;
-    const input = make("input", {type: "range", min: 0, max: points.length - 1, step: 1});
+    const input = make("input", {
+        type: "range", min: 0, max: points.length - 1, step: 1, ariaLabel: text("point_heading"),
+    });
     input.setAttribute("list", id);
     const tick = make("option", {value: stored, label: text("point_stored")});
     const heading = make("strong"), measured = make("p");
     const reset = make("button", {
-        type: "button", textContent: text("point_reset"), onclick: () => level.choose(null),
+        type: "button", textContent: text("point_reset"),
+        onclick() {
+            level.choose(null);
+            input.focus(); // this button can no longer hold it
+        },
     });
     input.oninput = () => {
         const at = Number(input.value);
@@ -49,7 +55,6 @@ export function levelSlider(page, signal) {
         const whose = text(level.own ? "point_yours" : "point_stored");
         const said = text("point_level", {threshold: probability(point.threshold)});
         input.value = points.indexOf(point);
-        input.ariaLabel = text("point_heading");
         input.ariaValueText = `${said}, ${whose}`;
         heading.textContent = `${said} (${whose})`;
         measured.textContent = rates(point, page);

@@ -45,8 +45,8 @@ function cells(evidence, strengths, {colours, half}) {
     const line = {
         d, fill: "none", "stroke-linecap": "square", "vector-effect": "non-scaling-stroke",
     };
-    return svg("svg",
-        {viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": true, style},
+    const viewBox = `0 0 ${width} ${height}`;
+    return svg("svg", {viewBox, preserveAspectRatio: "none", "aria-hidden": true, style},
         svg("g", {style: "opacity: var(--map)"}, ...rects),
         svg("g", {style: "opacity: min(1, 5 * var(--map))"},
             svg("path", {...line, stroke: "black", "stroke-width": 6}),

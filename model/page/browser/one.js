@@ -12,11 +12,11 @@ export function fill(
     place, page, base, {server, upload}, {answered = () => {}, hints = true} = {},
 ) {
     const {text} = speaker(page);
-    const source = box("source"), answer = box("answer");
+    const source = box("source"), answer = box("answer"), aside = box("answer aside");
     let asked = 0;
 
     function put(result) {
-        show(answer, result, page);
+        show(answer, aside, result, page);
         answered(result?.error ? null : result);
     }
 
@@ -48,7 +48,7 @@ export function fill(
             reveal(answer);
         },
     });
-    place.replaceChildren(box("columns", source, answer, ...hints ? [more] : []));
+    place.replaceChildren(box("columns", source, answer, aside, ...hints ? [more] : []));
 }
 
 const READ = 300; // pixels, about the height of a verdict on a phone

@@ -17,7 +17,7 @@ export function fill(place, page, base) {
         return;
     }
     const panel = box("device"), source = box("source"), answer = box("answer");
-    const beside = box("answers");
+    const beside = box("answers"), aside = box("answer aside");
     let view = page; // settings for answer.js, of the chosen model
     let seen; // the File whose answer is shown
     let answers; // another list once these are obsolete
@@ -25,7 +25,7 @@ export function fill(place, page, base) {
     function look(file) {
         seen = file;
         answers.mark(file);
-        show(answer, answers.get(file) ?? null, view);
+        show(answer, aside, answers.get(file) ?? null, view);
     }
 
     function clear() {
@@ -60,5 +60,5 @@ export function fill(place, page, base) {
         },
         ready: focus,
     });
-    place.replaceChildren(lead, panel, box("columns", source, beside, more));
+    place.replaceChildren(lead, panel, box("columns", source, beside, aside, more));
 }

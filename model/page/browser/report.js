@@ -22,15 +22,17 @@ figcaption { margin: 1mm 0 0; font-weight: 600; }
 .layers svg { position: absolute; overflow: visible; }
 .scale { display: flex; gap: 2mm; align-items: center; }
 .scale svg { width: 30mm; height: 3mm; }
-table { border-collapse: collapse; margin: 2.5mm 0; }
+table { border-collapse: collapse; }
 th, td { text-align: left; font-weight: 400; padding: 0.2mm 6mm 0.2mm 0;
   border-bottom: 1px solid #ccc; }
 td { text-align: right; }
 caption { text-align: left; font-weight: 600; }
+.foot { display: flex; gap: 10mm; align-items: flex-end; margin: 2.5mm 0; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0 4mm; margin: 2mm 0; }
 dd { margin: 0; }
 .small { font-size: 8.5pt; color: #333; }
 .disclaimer, .own { font-weight: 600; }
+.foot .disclaimer { flex: 1 1 60mm; }
 @media screen { body { padding: 16px; } }
 `;
 
@@ -84,12 +86,15 @@ export function report(answer, page, {label, own, time}) {
     const parts = [make("h1", {}, text("report_heading")), facts(answer, page, time)];
     if (judged)
         parts.push(make("section", {}, make("h2", {}, judged.title),
-            ...paragraphs([...judged.reasons, ...judged.sentences]),
+            ...paragraphs([judged.reasons.join(" "), ...judged.sentences].filter(Boolean)),
             ...paragraphs(judged.chosen, "own"), ...paragraphs(judged.rates, "small")));
     if (like)
         parts.push(...paragraphs([like.title], "likeness"), ...paragraphs(like.notes, "small"));
-    parts.push(...paragraphs(remarks(answer, page)), pictures(answer, label, page),
-        table(answer, page), ...paragraphs([text("no_diagnosis")], "disclaimer"));
+    const notes = remarks(answer, page);
+    if (notes.length) parts.push(make("p", {}, notes.join(" ")));
+    parts.push(pictures(answer, label, page),
+        box("foot", table(answer, page),
+            make("p", {className: "disclaimer"}, text("no_diagnosis"))));
     file.body.append(...parts);
     return `<!doctype html>\n${file.documentElement.outerHTML}`;
 }

@@ -34,8 +34,8 @@ function modelsOwn({suspicious: {flag, threshold}}, page, own) {
     return text(`point_own_${flag ? "suspicious" : "benign"}`, {stored});
 }
 
-/** {kind, title, reasons, sentences, chosen, rates}: kind is "suspicious", "benign" or "unsure"; the lists
- * hold a paragraph per entry. Null where there is nothing to warn of and nothing to refuse. */
+/** {kind, title, reasons, sentences, chosen, rates}: kind is "suspicious", "benign" or "unsure";
+ * the lists hold a paragraph per entry. Null where there is nothing to warn of or to refuse. */
 export function verdict(answer, page, own) {
     const {text, distinct} = speaker(page);
     const {suspicious, confident} = answer, reasons = [], sentences = [];
@@ -52,7 +52,8 @@ export function verdict(answer, page, own) {
     if (confident) {
         sentences.push(`${capital(weighed("sum_score"))} ${text(`sum_${kind}_caution`)}`);
     } else {
-        for (const code of answer.notices) if (code !== "lens") reasons.push(text(`notice_${code}`));
+        const codes = answer.notices.filter(code => code !== "lens");
+        reasons.push(...codes.map(code => text(`notice_${code}`)));
         sentences.push(text("sum_unsure_caution"));
         sentences.push(`${flag ? weighed("sum_even_so") : ""} ${text("sum_worried")}`.trim());
     }

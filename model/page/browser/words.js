@@ -5,7 +5,7 @@
 export function speaker({language, words}) {
     const text = (key, values = {}) =>
         Object.entries(values).reduce(
-            (filling, [name, value]) => filling.replaceAll(`{${name}}`, () => value), words[key]);
+            (said, [name, value]) => said.replaceAll(`{${name}}`, () => value), words[key]);
 
     /** 12,345.6, or 12.345,6 in Indonesian. */
     const number = (value, digits = 0) => new Intl.NumberFormat(language === "id" ? "id" : "en-US", {
