@@ -7,7 +7,7 @@ import {likeness, ranked, remarks, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
 const MARKS = {suspicious: "▲", benign: "○", unsure: "?"};
-const shown = new WeakMap(); // place -> {ends, aside}: of what its answer listens to; see `show`
+const ends = new WeakMap(); // place -> AbortController of what its answer listens to
 let groups = 0;
 
 // Screen readers announce what comes into `said`, the verdict; the rest is for reading.
@@ -98,38 +98,33 @@ function fill([said, rest], aside, answer, page, signal) {
     aside.replaceChildren(figure, told);
 }
 
-// Empties a place, and ends what the answer in it listened to.
-function clear(place) {
-    const {ends, aside} = shown.get(place) ?? {};
-    ends?.abort();
-    const [said, rest] = parts(place);
-    for (const part of [said, rest, aside]) part?.replaceChildren();
-    return [said, rest];
-}
-
-/** Show an answer in `place`, and its map in `aside`, in place of what they held. `answer` is what model/page/calls.py's
- * `classify` and the private tab's worker return, or {error: sentence}; `name` in it is the
- * picture's file name, if known. `page` is settings() of model/page/settings.py. Null empties the
- * place to its first sentence. The place needs no aria-live: the verdict in it has it. */
+/** Show an answer in `place`, and its map in `aside`, in place of what they held. `answer` is what
+ * model/page/calls.py's `classify` and the private tab's worker return, or {error: sentence}; `name`
+ * in it is the picture's file name, if known. `page` is settings() of model/page/settings.py. Null
+ * empties the place to its first sentence. The place needs no aria-live: the verdict in it has it. */
 export function show(place, aside, answer, page) {
-    const [said, rest] = clear(place);
+    ends.get(place)?.abort();
+    const [said, rest] = parts(place);
+    for (const part of [said, rest, aside]) part.replaceChildren();
     place.ariaBusy = null;
-    place.style.minHeight = "";
+    place.style.minHeight = aside.style.visibility = "";
     if (!answer) {
         rest.append(box("empty", speaker(page).text("answer_empty")));
     } else if (answer.error) {
         rest.append(make("p", {className: "box error", role: "alert"}, answer.error));
     } else {
-        const ends = new AbortController();
-        shown.set(place, {ends, aside});
-        fill([said, rest], aside, answer, page, ends.signal);
+        const end = new AbortController();
+        ends.set(place, end);
+        fill([said, rest], aside, answer, page, end.signal);
     }
 }
 
-/** A sign in `place`, which keeps its height, that an answer is being computed. */
-export function showBusy(place, page) {
+/** A sign in `place` that an answer is being computed. Both keep their height, so nothing jumps. */
+export function showBusy(place, aside, page) {
+    const [said, rest] = parts(place);
     place.style.minHeight = `${place.offsetHeight}px`;
     place.ariaBusy = "true";
-    const [said] = clear(place);
-    said.append(box("empty", speaker(page).text("sum_busy")));
+    aside.style.visibility = "hidden";
+    rest.replaceChildren();
+    said.replaceChildren(box("empty", speaker(page).text("sum_busy")));
 }

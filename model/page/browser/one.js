@@ -40,7 +40,7 @@ export function fill(
         },
         async take(file, name) {
             const mine = ++asked;
-            showBusy(answer, page);
+            showBusy(answer, aside, page);
             reveal(answer);
             const result = await classify(file);
             if (mine !== asked) return;

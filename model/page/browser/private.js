@@ -44,7 +44,7 @@ export function fill(place, page, base) {
         async take(file, name) {
             const mine = answers;
             seen = file;
-            showBusy(answer, view);
+            showBusy(answer, aside, view);
             reveal(answer);
             const answered = {...await classify(file), name};
             if (mine !== answers) return;

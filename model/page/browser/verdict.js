@@ -68,12 +68,15 @@ export function verdict(answer, page, own) {
 export function likeness(answer, page) {
     const {text, number, probability} = speaker(page);
     if (!answer.confident) return null;
-    if (answer.set?.length > 1) {
-        const level = page.sets?.level;
-        return {
-            title: text("set_could", {names: listed(answer.set, page)}),
-            notes: level ? [text("set_means", {n: number(100 * level)})] : [],
-        };
+    // A class with too few lesions to set its limit is in every set, and no news.
+    const {level, quantiles = {}} = page.sets ?? {};
+    const always = label => quantiles[label] >= 1;
+    const [could, rare] = [[], []];
+    answer.set?.forEach((label, i) => (i && always(label) ? rare : could).push(label));
+    if (could.length > 1) {
+        const notes = level ? [text("set_means", {n: number(100 * level)})] : [];
+        if (rare.length) notes.push(text("set_rare", {names: listed(rare, page)}));
+        return {title: text("set_could", {names: listed(could, page)}), notes};
     }
     const [label, p] = ranked(answer)[0];
     return {
