@@ -9,7 +9,7 @@ import io
 from html import escape
 from pathlib import Path
 
-from model.analysis import suspicious
+from model.warning import suspicious
 from model.cam import COLOURS, HALF, shown
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name

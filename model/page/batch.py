@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.analysis import suspicious
+from model.warning import suspicious
 from model.folder import UserError, replacing
 from model.labels import LABELS
 from model.page.texts import ENGLISH, text
@@ -52,7 +52,7 @@ class BatchRow:
     thumbnail: RGB, at most THUMBNAIL pixels per side, without metadata
     label, probability: the most probable label
     probabilities: {label: 0..1}
-    suspicious: what model/analysis.py's `suspicious` returns
+    suspicious: what model/warning.py's `suspicious` returns
     confident: whether the picture is one that the model can judge; if not, the figures are those
         it computed all the same
     notices: codes from model/quality.py's CODES

@@ -1,4 +1,4 @@
-"""What follows from a prediction, for the page and for programs."""
+"""The warning: whether a prediction reaches the operating point of its model."""
 
 
 def suspicious(prediction, config: dict) -> dict | None:
