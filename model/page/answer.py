@@ -9,13 +9,13 @@ import io
 from html import escape
 from pathlib import Path
 
-from model.warning import suspicious
 from model.cam import COLOURS, HALF, shown
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import about, batch
 from model.page.texts import TEXTS, name, number, text
 from model.sets import prediction_set
+from model.warning import suspicious
 
 
 def revision(classifier) -> str:

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.warning import suspicious
 from model.folder import UserError, replacing
 from model.labels import LABELS
 from model.page.texts import ENGLISH, text
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
 from model.preprocessing import PictureError
+from model.warning import suspicious
 
 # Limits for one call, as the page states them. MAX_BYTES holds for the files as sent and, in the
 # case of a zip, as unpacked.
