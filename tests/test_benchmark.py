@@ -126,7 +126,7 @@ def test_the_batch_tab_is_measured_through_the_page(trained, monkeypatch):
     monkeypatch.setattr(load.Caller, "queued", counted)
     monkeypatch.setattr(batch, "MAX_PICTURES", 4)  # here, not in the page's process
     seconds, more = load.batch_cost(trained, 9)
-    assert [count for name, count in calls if name == "answer_many"] == [4, 4, 1]
+    assert [count for name, count in calls if name == "answer_many_en"] == [4, 4, 1]
     assert seconds > 0 and 0 <= more < 200
 
 

@@ -284,9 +284,10 @@ def test_the_private_tab_answers_as_the_server_does(binary, chromium, tmp_path):
         tab.goto(server.url)
         load(tab)
         tab.locator(".private input[type=file]").set_input_files(tmp_path / "lesion.png")
-        tab.locator(".private select").wait_for()
+        tab.locator(".private").get_by_text(text("en", "classify"), exact=True).click()
+        tab.locator(".private .share").nth(1).wait_for()
         rows = tab.locator(".private .share").all_inner_texts()
-        verdict = tab.locator(".private .verdict").inner_text()
+        verdict = tab.locator(".private .said").inner_text()
         tab.close()
     assert [row.split("\n")[0] for row in rows] == [name("en", k) for k, _ in expected.top(2)]
     for row, (_, p) in zip(rows, expected.top(2)):

@@ -113,11 +113,10 @@ def text_of_page(url, picture, label):
         page = browser.new_page(locale="en-GB")
         page.set_default_timeout(120_000)
         page.goto(url, wait_until="domcontentloaded")
-        shown = page.get_by_text(label).locator("visible=true").first
-        page.locator("input[type=file]").first.set_input_files(picture)
-        button = page.get_by_role("button", name="Classify", exact=True).first
+        shown = page.locator("#one .share").get_by_text(label)
+        page.locator("#one input[type=file]").first.set_input_files(picture)
         assert not shown.is_visible()
-        button.click()
+        page.locator("#one").get_by_role("button", name="Classify", exact=True).click()
         shown.wait_for()
         text = page.locator("body").inner_text()
         browser.close()

@@ -40,8 +40,8 @@ HTML = """<!doctype html><html lang="LANGUAGE"><meta charset="utf-8"><title>view
 </style>
 <main>
     <h1>view</h1>
-    <div class="whole"><div class="answer"></div><div class="answer"></div></div>
-    <div class="whole"><div class="answer"></div><div class="answer"></div></div>
+    <div class="whole"><div class="result answer"></div><div class="result"></div></div>
+    <div class="whole"><div class="result answer"></div><div class="result"></div></div>
     <div class="tab"></div>
 </main>
 <script type="module">

@@ -281,7 +281,7 @@ def batch_cost(folder: Path, count: int, dataset: str | None = None) -> tuple[fl
             for i, data in enumerate(_pictures(count, dataset), start=1):
                 sent.append(caller.upload(data))
                 if len(sent) == MAX_PICTURES or i == count:
-                    caller.queued(sent, "answer_many")
+                    caller.queued(sent, "answer_many_en")
                     sent = []
         return time.perf_counter() - start, max([*samples, before]) - before
 

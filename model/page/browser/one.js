@@ -12,7 +12,7 @@ export function fill(
     place, page, base, {server, upload}, {answered = () => {}, hints = true} = {},
 ) {
     const {text} = speaker(page);
-    const source = box("source"), answer = box("answer"), aside = box("answer aside");
+    const source = box("source"), answer = box("result answer"), aside = box("result");
     let asked = 0;
 
     function put(result) {
@@ -48,7 +48,7 @@ export function fill(
             reveal(answer);
         },
     });
-    place.replaceChildren(box("columns", source, answer, aside, ...hints ? [more] : []));
+    place.replaceChildren(box("columns", source, answer, box("below", aside, ...hints ? [more] : [])));
 }
 
 const READ = 300; // pixels, about the height of a verdict on a phone

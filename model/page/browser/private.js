@@ -16,8 +16,8 @@ export function fill(place, page, base) {
             `${text("private_unable")} ${text("private_instead")}`));
         return;
     }
-    const panel = box("device"), source = box("source"), answer = box("answer");
-    const beside = box("answers"), aside = box("answer aside");
+    const panel = box("device"), source = box("source"), answer = box("result answer");
+    const beside = box("answers"), aside = box("result");
     let view = page; // settings for answer.js, of the chosen model
     let seen; // the File whose answer is shown
     let answers; // another list once these are obsolete
@@ -60,5 +60,5 @@ export function fill(place, page, base) {
         },
         ready: focus,
     });
-    place.replaceChildren(lead, panel, box("columns", source, beside, aside, more));
+    place.replaceChildren(lead, panel, box("columns", source, beside, box("below", aside, more)));
 }
