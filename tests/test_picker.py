@@ -617,6 +617,7 @@ def test_keyboard_alone_chooses_crops_and_classifies(chromium, page, picture):
     tab.get_by_role("button", name=T["picker_crop"]).wait_for()
     reach(T["picker_crop"])
     tab.keyboard.press("Enter")
+    tab.locator("dialog[open]").wait_for()
     reach(T["picker_frame"])
     for _ in range(50):
         tab.keyboard.press("Shift+ArrowLeft")
