@@ -26,6 +26,7 @@ from model.classifier import Classifier
 from model.folder import BUNDLED, UserError, errors_in_words
 from model.page import answer, batch
 from model.page.texts import ENGLISH, name, probability, text
+from model.warning import suspicious
 
 PICTURES = ".jpg .jpeg .jfif .png .webp .tif .tiff .bmp .gif .heic .heif .hif".split()
 
@@ -53,12 +54,17 @@ def classify(classifier: Classifier, files: Iterable[str]) -> Iterator[batch.Bat
     for file in map(Path, files):
         paths = [file]
         if file.is_dir():
-            inside = (path for path in file.rglob("*") if path.suffix.lower() in PICTURES)
-            paths = sorted(inside)
+            paths = sorted(path for path in file.rglob("*") if _is_picture(path, file))
             if not paths:
                 yield batch.BatchRow(str(file), reason=UserError("The folder has no pictures."))
         for path in paths:
             yield from _classify(classifier, path)
+
+
+def _is_picture(path: Path, folder: Path) -> bool:
+    """By its ending; hidden files are left out, as the page does in a zip."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in PICTURES and not hidden and path.is_file()
 
 
 def _classify(classifier: Classifier, path: Path) -> Iterator[batch.BatchRow]:
@@ -86,20 +92,20 @@ def in_words(row: batch.BatchRow, config: dict) -> str:
 
 def verdict(row: batch.BatchRow, config: dict) -> str:
     """Whether the model warns, and why; or that its answer is not reliable."""
-    found = answer.suspicious(row, config)
+    found = suspicious(row, config)
     first = max(row.probabilities, key=row.probabilities.get)
     if found is None:
         if not row.confident:
-            return "No reliable answer."
+            return f"{text(ENGLISH, 'sum_unsure')}. {text(ENGLISH, 'sum_unsure_caution')}"
         return f"Most similar to: {name(ENGLISH, first)}."
     labels = " + ".join(config["calibration"]["suspicious"])
     score, threshold = (probability(found[key], ENGLISH, 1) for key in ("score", "threshold"))
     level = f"{labels}: {score}, warning level {threshold}."
     if not row.confident:
-        return f"No reliable answer. {level}"
+        return f"{text(ENGLISH, 'sum_unsure')}. {text(ENGLISH, 'sum_unsure_caution')} {level}"
     if found["flag"]:
-        return f"Warning: worth showing to a doctor soon. {level}"
-    return f"No warning. {level} The model misses some diseases."
+        return f"{text(ENGLISH, 'sum_suspicious')}. {level}"
+    return f"{text(ENGLISH, 'sum_benign')}. {level} {text(ENGLISH, 'sum_benign_caution')}"
 
 
 def main(arguments=None) -> None:

@@ -45,7 +45,7 @@ def rates(classifier, language: str) -> list[str]:
     def hundred(share):
         return number(100 * share, language)
 
-    if point := _tested_point(classifier):
+    if point := tested_point(classifier):
         cleared = point["specificity"]
         alarmed = {
             "value": 1 - cleared["value"],
@@ -176,7 +176,7 @@ def _test(classifier):
     return metrics.get("tflite") or {} if metrics.get("data", {}).get("part") == "test" else {}
 
 
-def _tested_point(classifier):
+def tested_point(classifier) -> dict | None:
     """The test's sensitivity and specificity of the warning, or None. Those of another warning
     level are not those of this warning."""
     point = _test(classifier).get("suspicious")
@@ -195,9 +195,9 @@ def _sources(classifier, suspects, language, kinds):
             (caught, "sensitivity", positive),
             (cleared, "specificity", group["n"] - positive),
         ):
-            if n:
+            if n and "suspicious" in group:
                 shares.append((group["suspicious"][key]["value"], n))
-    if len(caught) < 2 or len(cleared) < 2:
+    if len({share for share, _ in caught}) < 2 or len({share for share, _ in cleared}) < 2:
         return
     counts = {
         "least_caught": min(caught),

@@ -41,11 +41,17 @@ def as_json(prediction, classifier, model: dict) -> dict:
         "model": model,
         "codes": list(prediction.probabilities),
         "labels": {label: display_name(label) for label in prediction.probabilities},
+        **_found(prediction, classifier),
+        "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
+    }
+
+
+def _found(prediction, classifier) -> dict:
+    return {
         "probabilities": prediction.probabilities,
         "suspicious": suspicious(prediction, classifier.config),
         "set": prediction_set(prediction.probabilities, classifier.config),
         "confident": prediction.confident,
-        "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
         "milliseconds": round(prediction.milliseconds, 1),
     }
 
@@ -57,12 +63,8 @@ def for_page(prediction, classifier) -> dict:
     buffer = io.BytesIO()
     shown(prediction.picture).save(buffer, "JPEG", quality=90)
     return {
-        "probabilities": prediction.probabilities,
-        "suspicious": suspicious(prediction, classifier.config),
-        "confident": prediction.confident,
+        **_found(prediction, classifier),
         "notices": prediction.notices,
-        "set": prediction_set(prediction.probabilities, classifier.config),
-        "milliseconds": round(prediction.milliseconds, 1),
         "evidence": {
             "height": strengths.shape[0],
             "width": strengths.shape[1],
@@ -93,12 +95,7 @@ def view(classifier, language: str) -> dict:
     }
 
 
-def _names(labels: list[str], language: str) -> str:
-    names = [name(language, label) for label in labels]
-    return f"{', '.join(names[:-1])} {text(language, 'and')} {names[-1]}" if names[1:] else names[0]
-
-
-def diagnosis(label: str, language: str, heading: str = "h3") -> str:
+def diagnosis(label: str, language: str) -> str:
     """HTML: what a diagnosis is and how it is usually handled; "" for any other label."""
     if label not in LABELS + BINARY:
         return ""
@@ -106,7 +103,7 @@ def diagnosis(label: str, language: str, heading: str = "h3") -> str:
         key: escape(text(language, f"{key}_{label}")) for key in ("what", "handling", "source")
     } | {f"_{key}": escape(text(language, key)) for key in ("what", "handling", "source")}
     return (
-        f"<{heading}>{escape(name(language, label))}</{heading}>"
+        f"<h3>{escape(name(language, label))}</h3>"
         f"<p><b>{t['_what']}.</b> {t['what']} <b>{t['_handling']}.</b> {t['handling']}</p>"
         f'<p class="small">{t["_source"]}: {t["source"]}</p>'
     )

@@ -15,9 +15,8 @@ class Calls:
 
     `folder` is Gradio's folder for uploads.
 
-    Files arrive as dicts, Gradio's FileData or ImageData, because of "preprocess=False". Otherwise
-    gr.Image would open them itself and answer a file that is not a picture with an error of its
-    own, and gr.File would make an empty temporary file for each.
+    Files arrive as Gradio's FileData, because of "preprocess=False". Otherwise gr.File would make
+    an empty temporary file for each.
     """
 
     def __init__(self, classifier, folder: Path):

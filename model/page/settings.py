@@ -1,7 +1,7 @@
 """What the browser's code knows about the page: words, labels, limits and figures."""
 
 from model import cam, lens, quality
-from model.page import answer
+from model.page import about, answer
 from model.page.texts import GRADIO, TEXTS
 from model.preprocessing import MAX_BYTES, MAX_PIXELS
 
@@ -15,7 +15,6 @@ def settings(classifier, model: dict, language: str, local: dict) -> dict:
         "words": TEXTS[language],
         "gradio": GRADIO.get(language),
         "most_bytes": MAX_BYTES,
-        "most_pixels": MAX_PIXELS,
         **view(classifier, model, language),
         "private": {
             **RULES,
@@ -36,16 +35,13 @@ def computes(classifier, model: dict, language: str) -> dict:
     """What the private tab needs to know about one of its models: "page" replaces the same keys of
     `settings` for answer.js; "tested" has the shares of the suspicious (caught) and of the harmless
     (alarmed) lesions of the test part that the model warned about, or is None if unknown."""
-    metrics = classifier.metrics
-    measured = metrics["tflite"] if metrics.get("data", {}).get("part") == "test" else {}
-    caught, cleared = (
-        measured.get("suspicious", {}).get(rate, {}).get("value")
-        for rate in ("sensitivity", "specificity")
-    )
-    known = caught is not None and cleared is not None
+    tested = None
+    if point := about.tested_point(classifier):
+        caught, cleared = (point[rate]["value"] for rate in ("sensitivity", "specificity"))
+        tested = {"caught": caught, "alarmed": 1 - cleared}
     return {
         "page": view(classifier, model, language),
-        "tested": {"caught": caught, "alarmed": 1 - cleared} if known else None,
+        "tested": tested,
         "input": {"height": classifier.height, "width": classifier.width},
         "familiar": classifier.config.get("familiarity", {}).get("threshold"),
     }

@@ -121,6 +121,7 @@ export function show(place, aside, answer, page) {
 
 /** A sign in `place` that an answer is being computed. Both keep their height, so nothing jumps. */
 export function showBusy(place, aside, page) {
+    ends.get(place)?.abort();
     const [said, rest] = parts(place);
     place.style.minHeight = `${place.offsetHeight}px`;
     place.ariaBusy = "true";

@@ -3,7 +3,7 @@ import {box, make} from "./elements.js";
 
 /** A camera that calls `taken(file)`, and `closed()` when the visitor closes it or leaves it.
  * Returns {film, open, close}: its element, hidden until `open()`, which rejects if there is no
- * camera or the browser does not allow it. */
+ * camera or the browser does not allow it, and resolves to whether it is open. */
 export function camera(text, taken, closed) {
     const button = (key, onclick, className = "") =>
         make("button", {type: "button", textContent: text(key), onclick, className});
@@ -17,21 +17,35 @@ export function camera(text, taken, closed) {
     })));
     film.hidden = true;
 
+    let wanted = 0; // what was opened before is obsolete
+
+    const stop = stream => stream?.getTracks().forEach(track => track.stop());
+
     async function open() {
-        video.srcObject = await navigator.mediaDevices.getUserMedia({
+        const mine = ++wanted;
+        const stream = await navigator.mediaDevices.getUserMedia({
             video: {facingMode: "environment", width: {ideal: 1920}},
         });
+        // The permission may come once the visitor has left the tab or chosen a file.
+        if (mine !== wanted || !film.parentElement.offsetParent) {
+            stop(stream);
+            return false;
+        }
+        video.srcObject = stream;
         film.hidden = false;
         shutter.focus();
+        return true;
     }
 
     function close() {
-        for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+        wanted++;
+        stop(video.srcObject);
         video.srcObject = null;
         film.hidden = true;
     }
 
     function shoot() {
+        if (!video.videoWidth) return; // no frame has come yet
         const canvas = make("canvas", {width: video.videoWidth, height: video.videoHeight});
         canvas.getContext("2d").drawImage(video, 0, 0);
         const type = "image/jpeg";
@@ -39,8 +53,8 @@ export function camera(text, taken, closed) {
     }
 
     // A camera must not go on filming in a tab that the visitor has left.
-    new IntersectionObserver(([{isIntersecting}]) => {
-        if (isIntersecting || film.hidden) return;
+    new IntersectionObserver(entries => {
+        if (entries.at(-1).isIntersecting || film.hidden) return;
         close();
         closed();
     }).observe(film);

@@ -1,11 +1,13 @@
 // The tab "Compare": two pictures of one lesion, side by side.
 import {box, make} from "./elements.js";
+import {levelOf} from "./level.js";
 import {fill as fillOne} from "./one.js";
+import {likeness, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
 /** Fill the tab into `place`; see one.js. */
 export function fill(place, page, base, gradio) {
-    const {text, probability} = speaker(page);
+    const {text, probability} = speaker(page), level = levelOf(page);
     const answers = [null, null];
     const change = make("div", {className: "change", ariaLive: "polite"});
     const sides = ["compare_first", "compare_second"].map((key, index) => {
@@ -22,12 +24,6 @@ export function fill(place, page, base, gradio) {
     place.replaceChildren(
         make("p", {textContent: text("compare_lead")}), change, box("sides", ...sides));
 
-    const surest = ({probabilities}) =>
-        Object.keys(probabilities).reduce((a, b) => probabilities[a] >= probabilities[b] ? a : b);
-    const top = answer => answer.confident
-        ? `${page.names[surest(answer)]}, ${probability(answer.probabilities[surest(answer)])}`
-        : text("sum_unsure");
-
     function compare() {
         change.replaceChildren();
         if (answers.includes(null)) return;
@@ -35,12 +31,16 @@ export function fill(place, page, base, gradio) {
             ...cells.map(textContent => make("td", {textContent})));
         const head = make("tr", {}, make("td"), ...["compare_first", "compare_second"].map(
             key => make("th", {scope: "col", textContent: text(key)})));
-        const rows = [line(text("compare_top"), answers.map(top))];
-        if (answers[0].suspicious)
-            rows.unshift(line(text("compare_score"), answers.map(({suspicious: {score, flag}}) =>
-                `${probability(score)}, ${text(flag ? "compare_above" : "compare_below")}`)));
+        const rows = [
+            line(text("compare_verdict"), answers.map(one => verdict(one, page, level.own)?.title)),
+            line(text("compare_score"), answers.map(
+                ({suspicious}) => suspicious && probability(suspicious.score))),
+            line(text("compare_like"), answers.map(one => likeness(one, page)?.title ?? "–")),
+        ];
         change.append(
-            make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)),
+            make("table", {}, make("thead", {}, head),
+                make("tbody", {}, ...answers[0].suspicious ? rows : rows.slice(2))),
             make("p", {className: "small", textContent: text("compare_caution")}));
     }
+    level.addEventListener("change", compare);
 }

@@ -86,7 +86,12 @@ function paint(canvas, picture, edit, longer) {
 export async function crop(place, page, file, before) {
     const {text, number} = speaker(page);
     const picture = make("img", {src: URL.createObjectURL(file)});
-    await picture.decode();
+    try {
+        await picture.decode();
+    } catch (error) {
+        URL.revokeObjectURL(picture.src);
+        throw error;
+    }
     let edit;
 
     const canvas = make("canvas");

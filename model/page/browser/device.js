@@ -6,7 +6,7 @@ import {speaker} from "./words.js";
 /** Start the worker. Returns a function from (task, its arguments) to a promise of the result. */
 export function startWorker(files) {
     const code = new Blob([files.picture, "\n", files.worker], {type: "text/javascript"});
-    const worker = new Worker(URL.createObjectURL(code)), waiting = new Map();
+    const address = URL.createObjectURL(code), worker = new Worker(address), waiting = new Map();
     worker.onerror = event => {
         for (const {reject} of waiting.values()) reject({key: "", reason: event.message});
         waiting.clear();
@@ -22,7 +22,11 @@ export function startWorker(files) {
         waiting.set(++count, {resolve, reject});
         worker.postMessage({number: count, task, ...rest});
     });
-    ask.end = () => worker.terminate();
+    ask.end = () => {
+        worker.terminate();
+        URL.revokeObjectURL(address);
+        for (const {reject} of waiting.values()) reject({key: "", reason: "ended"});
+    };
     return ask;
 }
 

@@ -4,16 +4,18 @@
 
 /** Replace Gradio's words on the page, now and later; `words` is {English: other}. */
 export function translate(words) {
+    const better = new Map(Object.entries(words)), ours = ".tab, #table, #counts";
     const attributes = ["aria-label", "title"];
 
     function tidy(root) {
+        if ((root.parentElement ?? root).closest?.(ours)) return;
         if (root.nodeType === Node.TEXT_NODE) {
-            const better = words[root.data.trim()];
-            if (better) root.data = root.data.replace(root.data.trim(), better);
+            const said = root.data.trim();
+            if (better.has(said)) root.data = root.data.replace(said, better.get(said));
         }
         for (const name of attributes) {
-            const better = words[root.getAttribute?.(name)];
-            if (better) root.setAttribute(name, better);
+            const said = root.getAttribute?.(name);
+            if (better.has(said)) root.setAttribute(name, better.get(said));
         }
         root.childNodes.forEach(tidy);
     }

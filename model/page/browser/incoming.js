@@ -20,8 +20,10 @@ function highlight(picker) {
 function receive(event, files) {
     const picker = receiver(event);
     highlight(null);
-    if (!picker || !files.length) return;
-    event.preventDefault(); // a browser would leave the page and show the dropped file
+    if (!files.length) return;
+    if (picker || event.type === "drop")
+        event.preventDefault(); // a browser would leave the page and show the dropped file
+    if (!picker) return;
     if (!document.querySelector("dialog[open]")) picker.choose([...files]);
 }
 
@@ -31,7 +33,8 @@ addEventListener("dragleave", () => highlight(null));
 addEventListener("dragover", event => {
     const picker = receiver(event);
     highlight(picker);
-    if (picker) event.preventDefault(); // or else nothing could be dropped
+    if (event.dataTransfer.types.includes("Files"))
+        event.preventDefault(); // or else nothing could be dropped
 });
 
 /** The picture in the clipboard, or null, also if the browser does not allow reading it. */

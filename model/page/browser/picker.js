@@ -10,14 +10,16 @@ import {speaker} from "./words.js";
  *   take(file, name)  called when the visitor presses Classify, or chooses an example: what is to
  *                     be classified, a File (the original, or a JPEG if it was cropped or rotated),
  *                     and the original's name
- *   changed(file)     called when the visitor chooses, crops or selects another picture, or none
- *                     (null), so that the answer to the former one can be taken away
+ *   changed(file, former)   called when the visitor chooses, crops or selects another picture, or
+ *                     none (null), so that the answer to the one before can be taken away; `former`
+ *                     is the file that a crop replaces
  *   examples          whether to offer the example pictures (default: true)
  *   local             whether the picture stays on this device, whose browser then has to read it
  *   multiple          whether several pictures may be chosen at once: then `take` is called for
  *                     each in turn, and its promise awaited
- * Returns {focus, more}: a function that moves the keyboard's focus here, and an element with hints
- * and examples, to be placed by the caller: on a phone it belongs below the answer. */
+ * Returns {focus, select, more}: functions that move the keyboard's focus here and that show one of
+ * the chosen files, and an element with hints and examples, to be placed by the caller: on a phone
+ * it belongs below the answer. */
 export function picker(place, page, base, {
     take, changed = () => {}, examples = true, local = false, multiple = false,
 }) {
@@ -26,6 +28,8 @@ export function picker(place, page, base, {
         make("button", {type: "button", textContent: text(key), onclick, className});
     let chosen = []; // each {original, edit, file}: as chosen, how to crop and turn it, the result
     let current = null; // the one that is shown
+    let running = []; // the files that are being classified
+    let editing = false; // whether the crop is open
     let asked = 0; // a later choice makes an example obsolete that is still being fetched
 
     // --- what is seen
@@ -90,6 +94,7 @@ export function picker(place, page, base, {
 
     function choose(files) {
         asked++;
+        running = [];
         // The focus would be lost with what is hidden now.
         if (place.contains(document.activeElement)) main.focus({preventScroll: true});
         chosen = files.slice(0, multiple ? files.length : 1)
@@ -105,23 +110,36 @@ export function picker(place, page, base, {
         changed(current?.file ?? null);
     }
 
+    const named = ({file, original}) =>
+        file === original ? file.name : text("picker_edited", {name: file.name});
+
     async function classify() {
         if (!current) return alert.textContent = text("error_none");
-        const all = chosen;
+        const all = chosen, files = all.map(item => item.file);
+        if (files.every((file, i) => file === running[i])) return; // a second click
+        running = files;
+        let last = current;
         for (const item of all) {
-            if (chosen !== all) return;
-            if (current !== item) show(item);
-            await take(item.file, item.file.name);
+            if (running !== files || chosen !== all) return;
+            // Unless the visitor has turned to another picture.
+            if (current === last && current !== item) show(item);
+            last = item;
+            await take(item.file, named(item));
         }
+        if (running === files) running = [];
     }
 
     async function editCurrent() {
         const item = current;
+        if (editing) return; // a second click
+        editing = true;
         const result = await crop(place, page, item.original, item.edit);
-        if (!result) return;
+        editing = false;
+        if (!result || !chosen.includes(item)) return;
+        const former = item.file;
         Object.assign(item, result);
         show(item);
-        changed(item.file);
+        changed(item.file, former);
     }
 
     function enlarge() {
@@ -143,8 +161,7 @@ export function picker(place, page, base, {
     async function shoot() {
         alert.textContent = "";
         try {
-            await openCamera();
-            ways.hidden = true;
+            if (await openCamera()) ways.hidden = true;
         } catch {
             alert.textContent = text("error_camera");
         }
@@ -170,7 +187,7 @@ export function picker(place, page, base, {
         make("p", {className: "small"}, text(local ? "picker_private" : "privacy")));
     if (examples && page.examples.length)
         more.append(
-            make("h3", {}, text("examples")),
+            make("h2", {}, text("examples")),
             box("examples", ...page.examples.map(({name, id, label}) => make("button", {
                 type: "button", onclick: () => takeExample(name),
             },
@@ -180,5 +197,9 @@ export function picker(place, page, base, {
 
     show(null);
     register({place, choose, empty: () => !current});
-    return {more, focus: () => (current ? main : input).focus()};
+    return {
+        more,
+        focus: () => (current ? main : input).focus(),
+        select: file => show(chosen.find(item => item.file === file) ?? null),
+    };
 }

@@ -19,8 +19,10 @@ export function fill(place, page, base) {
     const panel = box("device"), source = box("source"), answer = box("result answer");
     const beside = box("answers"), aside = box("result");
     let view = page; // settings for answer.js, of the chosen model
-    let seen; // the File whose answer is shown
+    let seen = null; // the File whose answer is shown
+    let last = null; // the File that was classified last
     let answers; // another list once these are obsolete
+    let ends = new AbortController(); // of what that list listens to
 
     function look(file) {
         seen = file;
@@ -29,28 +31,37 @@ export function fill(place, page, base) {
     }
 
     function clear() {
-        answers = results(view, look);
+        ends.abort();
+        ends = new AbortController();
+        answers = results(view, file => {
+            select(file);
+            look(file);
+        }, ends.signal);
         beside.replaceChildren(answers.list, answer);
         look(null);
     }
-    clear();
 
-    const {more, focus} = picker(source, page, base, {
+    const {more, focus, select} = picker(source, page, base, {
         local: true, multiple: true,
-        changed(file) {
+        changed(file, former) {
+            answers.remove(former);
             if (file) look(file);
             else clear();
         },
         async take(file, name) {
-            const mine = answers;
-            seen = file;
-            showBusy(answer, aside, view);
-            reveal(answer);
+            const mine = answers, first = !answers.get(last);
+            // Unless the visitor has turned to another picture of several.
+            if (first || seen === last) {
+                seen = file;
+                showBusy(answer, aside, view);
+            }
+            last = file;
+            if (first) reveal(answer);
             const answered = {...await classify(file), name};
             if (mine !== answers) return;
             answers.add(file, answered);
             if (seen === file) look(file);
-            reveal(answer); // a page may be long enough to scroll only now
+            if (first) reveal(answer); // a page may be long enough to scroll only now
         },
     });
     const classify = device(panel, page, base, {
@@ -60,5 +71,6 @@ export function fill(place, page, base) {
         },
         ready: focus,
     });
+    clear();
     place.replaceChildren(lead, panel, box("columns", source, beside, box("below", aside, more)));
 }

@@ -62,7 +62,7 @@ function pictures(answer, label, page) {
     const {text} = speaker(page), {height, width} = answer.evidence;
     const plain = box("layers", make("img", {src: answer.picture, alt: text("map_plain")}));
     const figures = [make("figure", {}, plain, make("figcaption", {}, text("map_plain")))];
-    if (standsOut(answer, label, page)) {
+    if (standsOut(answer, label)) {
         const map = layers(answer, label, page);
         map.style.setProperty("--map", 0.65);
         const title = text("report_chosen", {name: page.names[label], n: height * width});
@@ -109,6 +109,7 @@ export function save(html, time) {
 
 /** Open the browser's dialog for printing a report. */
 export function print(html, page) {
+    document.querySelector(".printed")?.remove(); // not every browser fires afterprint
     const frame = make("iframe", {
         className: "printed", srcdoc: html, title: speaker(page).text("report_print"),
     });

@@ -6,9 +6,10 @@ import {speaker} from "./words.js";
 
 /** An empty list of answers, hidden while it has fewer than two. `page` is settings() of
  * model/page/settings.py for the model that answers; `choose(file)` is called when the visitor
- * chooses a picture. Returns {list, add, get, mark}: the element, and functions that add or replace
- * the answer to a File, that return it, and that mark the File whose answer is shown. */
-export function results(page, choose) {
+ * chooses a picture. `signal` ends what the list listens to. Returns {list, add, remove, get, mark}:
+ * the element, and functions that add or replace the answer to a File, that remove it, that return
+ * it, and that mark the File whose answer is shown. */
+export function results(page, choose, signal) {
     const rows = new Map(); // a File to {button, answer}
     const list = make("ol", {
         className: "results", hidden: true, ariaLabel: speaker(page).text("private_results"),
@@ -20,7 +21,7 @@ export function results(page, choose) {
             : [verdict(answer, page, level.own)?.title, likeness(answer, page)?.title];
         button.lastChild.textContent = told.filter(Boolean).join(". ");
     }
-    level.addEventListener("change", () => rows.forEach(draw));
+    level.addEventListener("change", () => rows.forEach(draw), {signal});
 
     function add(file, answer) {
         if (!rows.has(file)) {
@@ -35,8 +36,14 @@ export function results(page, choose) {
         list.hidden = rows.size < 2;
     }
 
+    function remove(file) {
+        rows.get(file)?.button.parentElement.remove();
+        rows.delete(file);
+        list.hidden = rows.size < 2;
+    }
+
     function mark(file) {
         for (const [other, {button}] of rows) button.ariaCurrent = String(other === file);
     }
-    return {list, add, get: file => rows.get(file)?.answer, mark};
+    return {list, add, remove, get: file => rows.get(file)?.answer, mark};
 }

@@ -4,10 +4,20 @@ import {translate} from "./gradio.js";
 const base = new URL(".", import.meta.url).href;
 const settings = language => fetch(`${base}page.${language}.json`).then(reply => reply.json());
 
+/** Whether this tab has shown a page of ours: then the visitor has chosen the language. */
+function seen() {
+    try {
+        const before = sessionStorage.getItem("lesion-seen");
+        sessionStorage.setItem("lesion-seen", "yes");
+        return before !== null;
+    } catch {
+        return document.referrer.startsWith(location.origin + "/"); // storage is refused
+    }
+}
+
 /** Begin a page of one of `languages`; the first is that of the address without a language. */
 export async function begin(language, languages, root = location.origin) {
-    const preferred = navigator.language.split("-")[0];
-    const chosen = document.referrer.startsWith(root); // comes from another page of ours
+    const preferred = navigator.language.split("-")[0], chosen = seen();
     if (language === languages[0] && languages.slice(1).includes(preferred) && !chosen)
         return location.replace(`${root.replace(/\/$/, "")}/${preferred}${location.search}`);
     document.documentElement.lang = language;

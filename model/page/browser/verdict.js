@@ -71,7 +71,7 @@ export function likeness(answer, page) {
     // A class with too few lesions to set its limit is in every set, and no news.
     const {level, quantiles = {}} = page.sets ?? {};
     const always = label => quantiles[label] >= 1;
-    const [could, rare] = [[], []];
+    const could = [], rare = [];
     answer.set?.forEach((label, i) => (i && always(label) ? rare : could).push(label));
     if (could.length > 1) {
         const notes = level ? [text("set_means", {n: number(100 * level)})] : [];

@@ -150,7 +150,7 @@ const predictionSet = (ranked, sets) => sets ? ranked
     .filter(([label, p], rank) => rank === 0 || 1 - p <= sets.quantiles[label])
     .map(([label]) => label) : null;
 
-/** `suspicious` of model/page/answer.py. */
+/** `suspicious` of model/warning.py. */
 function suspicion(probabilities, {labels, threshold}) {
     if (!labels?.length || threshold === null) return null;
     const score = labels.reduce((sum, label) => sum + (probabilities[label] ?? 0), 0);
