@@ -86,8 +86,8 @@ RATES = (
     "also warned about 15 (13 to 18)."
 )
 SOURCES = (
-    "This differs between clinics and cameras: it warned about 1 of 4 suspicious lesions from one "
-    "and 13 of 13 from another, and about 9 of 589 harmless ones from one and 63 of 78 from "
+    "This differs between clinics and cameras: it warned for 1 of 4 suspicious lesions from one "
+    "and 13 of 13 from another, and for 9 of 589 harmless ones from one and 63 of 78 from "
     "another."
 )
 

@@ -55,8 +55,7 @@ def test_the_verdict_comes_first_then_the_probabilities(capsys, classifier):
     assert found["flag"] and prediction.confident
     assert lines[:2] == [
         str(LESION),
-        f"  Warning: worth showing to a doctor soon. akiec + bcc + mel: {score}, "
-        f"warning level {level}.",
+        f"  Show this lesion to a doctor soon. akiec + bcc + mel: {score}, warning level {level}.",
     ]
     shown = [tuple(line.strip().split("  ", 1)) for line in lines[2:9]]
     assert [(diagnosis, p.strip()) for diagnosis, p in shown] == [
@@ -69,21 +68,22 @@ def test_a_picture_that_cannot_be_judged_gets_no_verdict_but_the_reason(capsys, 
     with Image.open(LESION) as picture:
         picture.filter(ImageFilter.GaussianBlur(picture.width / 50)).save(tmp_path / "blurred.png")
     lines = run(capsys, tmp_path / "blurred.png")[0].splitlines()
-    assert lines[1].startswith("  No reliable answer. akiec + bcc + mel: ")
+    assert lines[1].startswith(f"  {UNSURE} akiec + bcc + mel: ")
     assert lines[2] == f"  {text(ENGLISH, 'notice_blurred')}"
 
 
+UNSURE = "No reliable answer. Do not rely on the figures below."
 WARNS = {"calibration": {"suspicious": ["mel"], "threshold": 0.1}}
 
 
 @pytest.mark.parametrize(
     "mel, confident, config, said",
     [
-        (0.2, True, WARNS, "Warning: worth showing to a doctor soon. mel: 20.0%, warning level"),
-        (0.05, True, WARNS, "No warning. mel: 5.0%, warning level 10.0%. The model misses some"),
-        (0.2, False, WARNS, "No reliable answer. mel: 20.0%, warning level 10.0%."),
+        (0.2, True, WARNS, "Show this lesion to a doctor soon. mel: 20.0%, warning level"),
+        (0.05, True, WARNS, "Below the warning level. mel: 5.0%, warning level 10.0%. The"),
+        (0.2, False, WARNS, f"{UNSURE} mel: 20.0%, warning level 10.0%."),
         (0.2, True, {}, "Most similar to: Melanocytic nevus (nv)."),
-        (0.2, False, {}, "No reliable answer."),
+        (0.2, False, {}, UNSURE),
     ],
 )
 def test_the_verdict_goes_by_the_warning_level(mel, confident, config, said):

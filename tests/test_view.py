@@ -239,7 +239,7 @@ def test_a_lens_alone_is_a_remark(tab):
 def test_a_set_of_several_takes_the_place_of_one(tab):
     place = show(tab, made_answer(set=["nv", "mel"]))
     assert place.locator(".likeness").inner_text() == "Could be: melanocytic nevus, melanoma"
-    assert "true diagnosis for about 90 of 100 lesions of each diagnosis" in place.inner_text()
+    assert "true diagnosis of about 90 of 100 lesions of each diagnosis" in place.inner_text()
     assert "Most similar to: Melan" in show(tab, made_answer(set=["nv"])).inner_text()
     # A class of which there were too few to set its limit is in every set.
     tab.evaluate("() => { page.sets.quantiles = {df: 1, nv: 0.9, mel: 0.9} }")

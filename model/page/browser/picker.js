@@ -29,7 +29,7 @@ export function picker(place, page, base, {
     let chosen = []; // each {original, edit, file}: as chosen, how to crop and turn it, the result
     let current = null; // the one that is shown
     let running = []; // the files that are being classified
-    let editing = false; // whether the crop is open
+    let editing = null; // a promise while a picture is cropped
     let asked = 0; // a later choice makes an example obsolete that is still being fetched
 
     // --- what is seen
@@ -114,6 +114,7 @@ export function picker(place, page, base, {
         file === original ? file.name : text("picker_edited", {name: file.name});
 
     async function classify() {
+        await editing; // what is classified is what will be seen
         if (!current) return alert.textContent = text("error_none");
         const all = chosen, files = all.map(item => item.file);
         if (files.every((file, i) => file === running[i])) return; // a second click
@@ -129,12 +130,12 @@ export function picker(place, page, base, {
         if (running === files) running = [];
     }
 
-    async function editCurrent() {
-        const item = current;
-        if (editing) return; // a second click
-        editing = true;
+    function editCurrent() {
+        editing ??= edited(current).finally(() => editing = null);
+    }
+
+    async function edited(item) {
         const result = await crop(place, page, item.original, item.edit);
-        editing = false;
         if (!result || !chosen.includes(item)) return;
         const former = item.file;
         Object.assign(item, result);
