@@ -290,10 +290,8 @@ def test_the_private_tab_answers_as_the_server_does(binary, chromium, tmp_path):
         rows = tab.locator(".private .share").all_inner_texts()
         verdict = tab.locator(".private .said").inner_text()
         tab.close()
-    names = [re.split(r"[\n\xa0]|\d", row)[0] for row in rows]
-    assert names == [name("en", k) for k, _ in expected.top(2)]
-        name("en", k) for k, _ in expected.top(2)
-    ]
+    labels = [re.split(r"[\n\xa0]|\d", row)[0] for row in rows]
+    assert labels == [name("en", k) for k, _ in expected.top(2)]
     for row, (_, p) in zip(rows, expected.top(2)):
         assert probability(p, "en") in row
     point = answer.suspicious(expected, classifier.config)
