@@ -301,6 +301,14 @@ def test_two_pictures_are_compared(contexts, page, trained, pictures):
         assert [cell.split(",")[0] for cell in cells] == scores
         assert tab.get_by_text(words["compare_caution"]).is_visible()
         assert serious(tab) == []
+        # The visitor's own level holds for both answers and for the comparison.
+        tab.locator("#compare .level summary").first.click()
+        tab.locator("#compare .level input").first.focus()
+        for key in ("End", "Home"):
+            tab.keyboard.press(key)
+            said = tab.locator("#compare .said h2").all_inner_texts()
+            verdicts = rows.filter(has_text=words["compare_verdict"]).locator("td")
+            assert verdicts.all_inner_texts() == said
 
 
 def test_indonesian_page_has_no_english_left(contexts, page, pictures):

@@ -124,6 +124,17 @@ def test_settings_are_those_of_the_modules_and_of_the_model(classifier):
     assert model["page"]["suspicious"]["threshold"] == calibration["threshold"]
     assert set(model["tested"]) == {"caught", "alarmed"}
     assert model["familiar"] == classifier.config["familiarity"]["threshold"]
+
+    def tested():
+        page = settings(classifier, MODEL, "en", offered(classifier, MODEL))
+        return page["private"]["models"][0]["tested"]
+
+    measured = classifier.metrics
+    classifier.metrics = {key: value for key, value in measured.items() if key != "tflite"}
+    assert tested() is None  # measured before it was converted
+    classifier.metrics = measured
+    classifier.config = classifier.config | {"calibration": calibration | {"threshold": 0.5}}
+    assert tested() is None  # at another level
     classifier.config = classifier.config | {"calibration": {"temperature": 1}, "familiarity": {}}
     classifier.metrics = {}
     (model,) = settings(classifier, MODEL, "en", offered(classifier, MODEL))["private"]["models"]
