@@ -370,16 +370,19 @@ def test_browsers_of_other_languages_get_english_throughout(browser, page, pictu
 
 
 def test_the_browsers_language_is_offered_and_the_visitors_choice_stays(contexts, page):
-    with ready(contexts["id"], page, "id") as tab:
-        tab.goto(page)
-        tab.wait_for_url(page + "/id")
-        tab.get_by_role("link", name=TEXTS["en"]["language"]).click()
-        tab.get_by_role("heading", name=TEXTS["en"]["title"]).wait_for()
-        assert tab.url.rstrip("/") == page
-        visit(tab, tab.reload)
-        assert tab.evaluate("document.documentElement.lang") == "en"
-        tab.get_by_role("link", name=TEXTS["id"]["language"]).click()
-        tab.get_by_role("heading", name=TEXTS["id"]["title"]).wait_for()
+    tab = contexts["id"].new_page()
+    tab.goto(page)
+    tab.wait_for_url(page + "/id")
+    tab.get_by_role("heading", name=TEXTS["id"]["title"]).wait_for()
+    assert tab.evaluate("document.documentElement.lang") == "id"
+    tab.get_by_role("link", name=TEXTS["en"]["language"]).click()
+    tab.get_by_role("heading", name=TEXTS["en"]["title"]).wait_for()
+    assert tab.url.rstrip("/") == page
+    visit(tab, tab.reload)
+    assert tab.evaluate("document.documentElement.lang") == "en"
+    tab.get_by_role("link", name=TEXTS["id"]["language"]).click()
+    tab.get_by_role("heading", name=TEXTS["id"]["title"]).wait_for()
+    tab.close()
 
 
 def test_keyboard_alone_reaches_the_answer_and_the_map(contexts, page, pictures):
