@@ -6,11 +6,9 @@ A test module imports the fixtures that it needs, `bare_fixture` for `bare` and 
 import base64
 import contextlib
 import shutil
-import threading
-import time
 
 import pytest
-import uvicorn
+from browsing import launched, serving
 from firefox import Firefox
 from made import drawing
 from starlette.applications import Starlette
@@ -87,16 +85,8 @@ class Bare:
 
     @contextlib.contextmanager
     def serving(self):
-        config = uvicorn.Config(self.app, port=0, log_level="warning", interface="asgi3")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        yield self
-        server.should_exit = True
-        thread.join(10)
+        with serving(self.app, interface="asgi3") as self.url:
+            yield self
 
 
 def browser_file(name: str) -> str:
@@ -116,15 +106,8 @@ def classifier_fixture(trained):
 @pytest.fixture(scope="module", name="chromium")
 def chromium_fixture():
     """Chromium with a fake camera, which a page may use once it is granted the permission."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--use-fake-device-for-media-stream"],
-        )
+    with launched("--use-fake-device-for-media-stream") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", name="page")

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 
 import pytest
+from browsing import launched
 from made import drawing
 from PIL import ImageFilter
 from test_app import served
@@ -43,14 +44,8 @@ def page(trained):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

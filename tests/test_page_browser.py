@@ -11,6 +11,7 @@ import zipfile
 from dataclasses import dataclass, field
 
 import pytest
+from browsing import launched
 from made import drawing
 from test_app import served
 
@@ -37,14 +38,8 @@ def page(trained, made):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,12 @@ import base64
 import io
 import json
 import shutil
-import threading
-import time
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-import uvicorn
+from browsing import launched, serving
 from made import drawing, encode
 from PIL import Image
 from profiles import colours
@@ -90,27 +88,14 @@ def site(tmp_path_factory):
             Mount("/examples", StaticFiles(directory=examples)),
         ]
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with serving(app) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--use-fake-device-for-media-stream"],
-        )
+    with launched("--use-fake-device-for-media-stream") as browser:
         yield browser
-        browser.close()
 
 
 @dataclass

@@ -7,11 +7,9 @@ import io
 import json
 import re
 import shutil
-import threading
-import time
 
 import pytest
-import uvicorn
+from browsing import launched, serving
 from made import drawing
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse
@@ -85,27 +83,14 @@ def url(classifier):
 
     pages = StaticFiles(directory=BROWSER.parent)
     places = [Route("/{language}.json", words), Mount("/page", pages), Route("/{language}", html)]
-    config = uvicorn.Config(Starlette(routes=places), port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with serving(Starlette(routes=places)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @contextlib.contextmanager
