@@ -22,6 +22,8 @@ INTENT = ImageCms.Intent.PERCEPTUAL
 # A profile is sRGB if no colour of a grid changes by more than this, of 255. Profiles of that name
 # differ in bytes, and by a level of rounding in effect.
 SAME = 1
+# Of R, G and B in grey (ITU-R BT.601).
+GREY = (0.299, 0.587, 0.114)
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:

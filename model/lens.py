@@ -12,6 +12,8 @@ validation pictures of HAM10000; the figures below are about those.
 import numpy as np
 from PIL import Image
 
+from model.colour import GREY
+
 SIDE = 96
 # Grey, 0 to 255: darker is outside the lens.
 BLACK = 50.0
@@ -57,7 +59,7 @@ def lens(picture: Image.Image) -> tuple[float, float, float, float] | None:
     if min(picture.size) < POINTS:
         return None
     pixels = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float64)
-    grey = pixels @ (0.299, 0.587, 0.114)
+    grey = pixels @ GREY
     points = _edge(grey)
     ellipse = _ellipse(points) if len(points) >= POINTS else None
     if ellipse is None:

@@ -11,6 +11,7 @@ about those, and results/blur.md has more.
 import numpy as np
 from PIL import Image
 
+from model.colour import GREY
 from model.preprocessing import to_array
 
 HEIGHT, WIDTH = 96, 128
@@ -27,8 +28,6 @@ CODES = (
 # A picture with one of these gets no headline. "lens" only says what was cropped.
 REFUSED = tuple(code for code in CODES if code != "lens")
 
-# Of R, G and B in grey (ITU-R BT.601).
-GREY = (0.299, 0.587, 0.114)
 # Pixels of the shorter side, below which a lesion shows no structure.
 SMALLEST = 60
 # Standard deviation of the most varied of R, G and B, 0 to 255. The images have at least 6.9.

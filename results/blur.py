@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from model import quality
 from model.classifier import Classifier
+from model.colour import GREY
 from model.data.dataset import rows_of_model
 from model.evaluation.figures import blur_figure
 from model.evaluation.metrics import classification_metrics
@@ -55,7 +56,7 @@ def detail(pictures: list[Image.Image], change: Callable) -> np.ndarray:
     found = []
     for picture in pictures:
         pixels = to_array(within_lens(change(picture)), quality.HEIGHT, quality.WIDTH)
-        found.append(quality.detail(pixels.astype(np.float64) @ quality.GREY))
+        found.append(quality.detail(pixels.astype(np.float64) @ GREY))
     return np.array(found)
 
 

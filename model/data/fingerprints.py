@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.colour import GREY
 from model.data.dataset import Rows, dataset_of, decode, load_rows, rows_of_model
 from model.folder import (
     FINGERPRINTS,
@@ -46,7 +47,7 @@ def fingerprints(images: np.ndarray) -> np.ndarray:
     """uint8 [n, BYTES] of RGB images, uint8 [n, HEIGHT, WIDTH, 3]."""
     n = len(images)
     blocks = images.reshape(n, 16, 3, 17, 4, 3).mean(axis=(2, 4), dtype=np.float32)
-    grey = blocks @ np.float32([0.299, 0.587, 0.114])
+    grey = blocks @ np.float32(GREY)
     bits = np.packbits((grey[:, :, 1:] > grey[:, :, :-1]).reshape(n, 8 * BITS_BYTES), axis=1)
     thumbnail = images.reshape(n, 3, 16, 4, 17, 3).mean(axis=(2, 4), dtype=np.float32)
     return np.hstack([bits, np.rint(thumbnail).astype(np.uint8).reshape(n, BYTES - BITS_BYTES)])

@@ -74,7 +74,7 @@ def _page(classifier, calls: Calls, files: Files, language: str) -> None:
         with gr.Tab(text(language, "tab_private")):
             _drawn("private", calls, files, language)
         with gr.Tab(text(language, "tab_many")):
-            _many_pictures(calls, language)
+            _many_pictures(calls, html, language)
         with gr.Tab(text(language, "tab_compare")):
             _drawn("compare", calls, files, language)
     with gr.Accordion(text(language, "glossary_heading"), open=False):
@@ -94,7 +94,7 @@ def _starts(files: Files, call: str) -> str:
 def _drawn(name: str, calls: Calls, files: Files, language: str) -> None:
     """A tab that a module of `model/page/browser` draws."""
 
-    def classify(request: dict) -> dict:
+    def classify(request: dict) -> dict:  # Gradio marks the function, which no method allows
         return calls.classify(request)
 
     gr.HTML(
@@ -105,10 +105,9 @@ def _drawn(name: str, calls: Calls, files: Files, language: str) -> None:
     )
 
 
-def _many_pictures(calls: Calls, language: str) -> None:
+def _many_pictures(calls: Calls, html: dict[str, str], language: str) -> None:
     # No file_types: they go by what the visitor's system knows of endings, so one .hif among the
     # pictures would be refused. `classify_many` judges each file by its content.
-    html = answer.html(calls.classifier, language)
     files = gr.File(
         file_count="multiple", label=text(language, "batch_files"), height=140, elem_id="files"
     )

@@ -1,5 +1,5 @@
 // The answer to one picture: the verdict, what it is most similar to, the probabilities, the map.
-import {box, make} from "./elements.js";
+import {box, buttons, make, paragraphs} from "./elements.js";
 import {levelOf, levelSlider} from "./level.js";
 import {map} from "./map.js";
 import {print, report, save} from "./report.js";
@@ -16,9 +16,6 @@ function parts(place) {
         place.replaceChildren(make("div", {className: "said", role: "status"}), box("rest"));
     return place.children;
 }
-
-const paragraphs = (sentences, className = "") =>
-    sentences.map(sentence => make("p", {className}, sentence));
 
 const list = sentences => sentences.length > 1
     ? make("ul", {}, ...sentences.map(sentence => make("li", {}, sentence)))
@@ -86,8 +83,7 @@ function fill([said, rest], aside, answer, page, signal) {
     };
     pick(ranked(answer)[0][0]);
     const written = () => report(answer, page, {label: chosen, own: level.own, time});
-    const button = (key, onclick) =>
-        make("button", {type: "button", textContent: text(key), onclick});
+    const button = buttons(text);
     rest.replaceChildren(
         ...answer.suspicious || !answer.confident ? similar : [],
         ...notes.length ? [box("box notice", list(notes))] : [],

@@ -1,12 +1,11 @@
 // Takes a picture with the device's camera.
-import {box, make} from "./elements.js";
+import {box, buttons, make} from "./elements.js";
 
 /** A camera that calls `taken(file)`, and `closed()` when the visitor closes it or leaves it.
  * Returns {film, open, close}: its element, hidden until `open()`, which rejects if there is no
  * camera or the browser does not allow it, and resolves to whether it is open. */
 export function camera(text, taken, closed) {
-    const button = (key, onclick, className = "") =>
-        make("button", {type: "button", textContent: text(key), onclick, className});
+    const button = buttons(text);
     const video = make("video", {
         autoplay: true, muted: true, playsInline: true, ariaLabel: text("picker_viewfinder"),
     });

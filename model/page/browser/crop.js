@@ -1,5 +1,5 @@
 // Crops and turns a picture in a dialog.
-import {box, make} from "./elements.js";
+import {box, buttons, make} from "./elements.js";
 import {speaker} from "./words.js";
 
 // A frame's sides are shares of the turned picture. Turned are first `quarters` and then `degrees`,
@@ -104,8 +104,7 @@ export async function crop(place, page, file, before) {
     frame.setAttribute("aria-describedby", "picker_frame_hint");
     const slider = make("input", {type: "range", min: -45, max: 45, oninput: straighten});
     const degrees = make("output"), size = make("output", {className: "small"});
-    const button = (key, onclick, className = "") =>
-        make("button", {type: "button", textContent: text(key), onclick, className});
+    const button = buttons(text);
     const dialog = make("dialog", {className: "crop", ariaLabel: text("picker_crop")},
         make("p", {id: "picker_frame_hint", className: "small"}, text("picker_frame_hint")),
         box("stage", canvas, frame), size,

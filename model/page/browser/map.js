@@ -3,7 +3,7 @@ import {box, make} from "./elements.js";
 import {speaker} from "./words.js";
 
 const ZOOMS = [1, 1.5, 2, 3, 4];
-const OPAQUE = 65; // percent, how far the slider stands from the picture to the map at first
+export const OPAQUE = 65; // percent, how far the slider first is from the picture to the map
 
 function svg(tag, attributes, ...children) {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);

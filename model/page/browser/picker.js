@@ -1,7 +1,7 @@
 // Chooses a picture: by upload, drop, paste, camera or from the examples; crops and rotates it.
 import {camera} from "./camera.js";
 import {crop} from "./crop.js";
-import {box, make} from "./elements.js";
+import {box, buttons, make} from "./elements.js";
 import {pasted, register} from "./incoming.js";
 import {speaker} from "./words.js";
 
@@ -9,7 +9,7 @@ import {speaker} from "./words.js";
  * below which the files of model/page/served.py lie. Options:
  *   take(file, name)  called when the visitor presses Classify, or chooses an example: what is to
  *                     be classified, a File (the original, or a JPEG if it was cropped or rotated),
- *                     and the original's name
+ *                     and what to call it
  *   changed(file, former)   called when the visitor chooses, crops or selects another picture, or
  *                     none (null), so that the answer to the one before can be taken away; `former`
  *                     is the file that a crop replaces
@@ -24,8 +24,7 @@ export function picker(place, page, base, {
     take, changed = () => {}, examples = true, local = false, multiple = false,
 }) {
     const {text} = speaker(page);
-    const button = (key, onclick, className = "") =>
-        make("button", {type: "button", textContent: text(key), onclick, className});
+    const button = buttons(text);
     let chosen = []; // each {original, edit, file}: as chosen, how to crop and turn it, the result
     let current = null; // the one that is shown
     let running = []; // the files that are being classified

@@ -1,6 +1,6 @@
 // The report on one answer: an HTML file that loads nothing and prints to one page of A4.
-import {box, make} from "./elements.js";
-import {layers, legend, standsOut} from "./map.js";
+import {box, make, paragraphs} from "./elements.js";
+import {OPAQUE, layers, legend, standsOut} from "./map.js";
 import {likeness, ranked, remarks, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
@@ -36,9 +36,6 @@ dd { margin: 0; }
 @media screen { body { padding: 16px; } }
 `;
 
-const paragraphs = (sentences, className = "") =>
-    sentences.map(sentence => make("p", {className}, sentence));
-
 function facts(answer, page, time) {
     const {text} = speaker(page);
     const date = new Intl.DateTimeFormat(page.language, {dateStyle: "long", timeStyle: "long"});
@@ -64,7 +61,7 @@ function pictures(answer, label, page) {
     const figures = [make("figure", {}, plain, make("figcaption", {}, text("map_plain")))];
     if (standsOut(answer, label)) {
         const map = layers(answer, label, page);
-        map.style.setProperty("--map", 0.65);
+        map.style.setProperty("--map", OPAQUE / 100);
         const title = text("report_chosen", {name: page.names[label], n: height * width});
         figures.push(
             make("figure", {}, map, make("figcaption", {}, title), legend(answer, label, page)));

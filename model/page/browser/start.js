@@ -2,7 +2,13 @@
 import {translate} from "./gradio.js";
 
 const base = new URL(".", import.meta.url).href;
-const settings = language => fetch(`${base}page.${language}.json`).then(reply => reply.json());
+const texts = {}; // language -> promise of its settings as text, fetched once for all tabs
+
+/** The settings of a page. Each call makes a new object, for a tab to keep its own state with. */
+async function settings(language) {
+    texts[language] ??= fetch(`${base}page.${language}.json`).then(reply => reply.text());
+    return JSON.parse(await texts[language]);
+}
 
 /** Whether this tab has shown a page of ours: then the visitor has chosen the language. */
 function seen() {
