@@ -85,6 +85,7 @@ def visit(browser, page):
         tab.get_by_role("tab", name=WORDS["tab_many"]).click()
         tab.get_by_text(re.compile("At most .* pictures and .* MB")).wait_for()
         tab.set_viewport_size(viewport)  # now, as a narrow window may keep the tab in a menu
+        tab.evaluate("scrollTo(0, 0)")  # a click that Playwright repeats may have scrolled
         return tab
 
     yield opened

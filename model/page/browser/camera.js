@@ -17,6 +17,13 @@ export function camera(text, taken, closed) {
     film.hidden = true;
 
     let wanted = 0; // what was opened before is obsolete
+    // A camera must not go on filming in a tab that the visitor has left. It is observed anew each
+    // time that it opens: an observer misses what appears and disappears between two frames.
+    const left = new IntersectionObserver(entries => {
+        if (entries.at(-1).isIntersecting) return;
+        close();
+        closed();
+    });
 
     const stop = stream => stream?.getTracks().forEach(track => track.stop());
 
@@ -33,11 +40,13 @@ export function camera(text, taken, closed) {
         video.srcObject = stream;
         film.hidden = false;
         shutter.focus();
+        left.observe(film);
         return true;
     }
 
     function close() {
         wanted++;
+        left.disconnect();
         stop(video.srcObject);
         video.srcObject = null;
         film.hidden = true;
@@ -51,11 +60,5 @@ export function camera(text, taken, closed) {
         canvas.toBlob(blob => taken(new File([blob], "camera.jpg", {type})), type, 0.95);
     }
 
-    // A camera must not go on filming in a tab that the visitor has left.
-    new IntersectionObserver(entries => {
-        if (entries.at(-1).isIntersecting || film.hidden) return;
-        close();
-        closed();
-    }).observe(film);
     return {film, open, close};
 }
