@@ -81,7 +81,6 @@ def main(arguments=None) -> None:
         spare_own_address()
         classifier = Classifier.from_pretrained(args.model, threads=1, workers=INTERPRETERS)
         folder = own_folder(os.environ.get("GRADIO_TEMP_DIR"))
-    keep_swept(folder)
     # Gradio reads the environment when it is imported. The last three turn off telemetry and the
     # log of calls, whose statistics Gradio would recompute after every call.
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
@@ -100,6 +99,7 @@ def main(arguments=None) -> None:
         _, address, _ = page.launch(quiet=True, prevent_thread_lock=True, **options)
     except OSError:
         sys.exit(f"app.py: No port from {port} on is free: choose another --port.")
+    keep_swept(folder)  # from now on, as a start that fails removes the folder
     taken = urlsplit(address).port != int(port)
     print(
         f"Port {port} is taken; the page is at {address}" if taken else f"The page is at {address}"
