@@ -26,7 +26,6 @@ from model.classifier import Classifier
 from model.folder import BUNDLED, UserError, errors_in_words
 from model.page import answer, batch
 from model.page.texts import ENGLISH, name, probability, text
-from model.warning import suspicious
 
 PICTURES = ".jpg .jpeg .jfif .png .webp .tif .tiff .bmp .gif .heic .heif .hif".split()
 
@@ -92,17 +91,16 @@ def in_words(row: batch.BatchRow, config: dict) -> str:
 
 def verdict(row: batch.BatchRow, config: dict) -> str:
     """Whether the model warns, and why; or that its answer is not reliable."""
-    found = suspicious(row, config)
-    first = max(row.probabilities, key=row.probabilities.get)
+    found = row.suspicious
+    unsure = f"{text(ENGLISH, 'sum_unsure')}. {text(ENGLISH, 'sum_unsure_caution')}"
     if found is None:
-        if not row.confident:
-            return f"{text(ENGLISH, 'sum_unsure')}. {text(ENGLISH, 'sum_unsure_caution')}"
-        return f"Most similar to: {name(ENGLISH, first)}."
+        first = max(row.probabilities, key=row.probabilities.get)
+        return f"Most similar to: {name(ENGLISH, first)}." if row.confident else unsure
     labels = " + ".join(config["calibration"]["suspicious"])
     score, threshold = (probability(found[key], ENGLISH, 1) for key in ("score", "threshold"))
     level = f"{labels}: {score}, warning level {threshold}."
     if not row.confident:
-        return f"{text(ENGLISH, 'sum_unsure')}. {text(ENGLISH, 'sum_unsure_caution')} {level}"
+        return f"{unsure} {level}"
     if found["flag"]:
         return f"{text(ENGLISH, 'sum_suspicious')}. {level}"
     return f"{text(ENGLISH, 'sum_benign')}. {level} {text(ENGLISH, 'sum_benign_caution')}"

@@ -21,6 +21,7 @@ from model.evaluation.calibration import calibrate
 from model.labels import BINARY, LABELS
 from model.page import about, answer, batch, table
 from model.page.texts import name, number, probability, text
+from model.warning import suspicious
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 # The malignant labels of HAM10000.
@@ -294,6 +295,6 @@ def test_the_private_tab_answers_as_the_server_does(binary, chromium, tmp_path):
     assert labels == [name("en", k) for k, _ in expected.top(2)]
     for row, (_, p) in zip(rows, expected.top(2)):
         assert probability(p, "en") in row
-    point = answer.suspicious(expected, classifier.config)
+    point = suspicious(expected, classifier.config)
     shown = "unsure" if not expected.confident else "suspicious" if point["flag"] else "benign"
     assert text("en", f"sum_{shown}") in verdict

@@ -16,6 +16,7 @@ from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.page import answer, batch
 from model.page.texts import ENGLISH, name, probability, text
+from model.warning import suspicious
 
 LESION = ROOT / "model/page/examples/ISIC_0024644.webp"
 
@@ -50,7 +51,7 @@ def run(capsys, *arguments, status=0):
 def test_the_verdict_comes_first_then_the_probabilities(capsys, classifier):
     lines = run(capsys, LESION)[0].splitlines()
     prediction = classifier.predict(LESION)
-    found = answer.suspicious(prediction, classifier.config)
+    found = suspicious(prediction, classifier.config)
     score, level = (probability(found[key], ENGLISH, 1) for key in ("score", "threshold"))
     assert found["flag"] and prediction.confident
     assert lines[:2] == [
@@ -89,6 +90,7 @@ WARNS = {"calibration": {"suspicious": ["mel"], "threshold": 0.1}}
 def test_the_verdict_goes_by_the_warning_level(mel, confident, config, said):
     values = {"mel": mel, "nv": 1 - mel}
     row = batch.BatchRow("x.jpg", probabilities=values, notices=["lens"], confident=confident)
+    row = replace(row, suspicious=suspicious(row, config))
     lines = in_words(row, config).splitlines()
     assert lines[0] == "x.jpg" and lines[1].startswith(f"  {said}")
     assert lines[2] == f"  {text(ENGLISH, 'notice_lens')}" and len(lines) == 5

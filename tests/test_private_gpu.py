@@ -4,10 +4,9 @@ the processor itself, so some tests pretend that it is real, or fast.
 pytest -m nightly tests/test_private_gpu.py      with the small model; takes minutes
 """
 
-import shutil
-
 import numpy as np
 import pytest
+from browsing import launched
 from made import drawing, encode
 from private_page import (  # noqa: F401
     ANSWER,
@@ -31,14 +30,8 @@ FAST = REAL + "sooner = () => true;"
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", *IMITATED.split()]
-        )
+    with launched(*IMITATED.split()) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

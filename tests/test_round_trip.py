@@ -13,9 +13,9 @@ from pathlib import Path
 import datasets
 import httpx
 import pytest
+from browsing import launched
 from gradio_client import Client, handle_file
 from made import CARD, drawing, encode, made_rows
-from playwright.sync_api import sync_playwright
 
 from model.folder import read_config, read_json, verify
 
@@ -106,10 +106,7 @@ def predict(url, picture):
 
 def text_of_page(url, picture, label):
     """The text of the page in a browser, once it shows `label` as the answer to `picture`."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with launched() as browser:
         page = browser.new_page(locale="en-GB")
         page.set_default_timeout(120_000)
         page.goto(url, wait_until="domcontentloaded")
@@ -118,9 +115,7 @@ def text_of_page(url, picture, label):
         assert not shown.is_visible()
         page.locator("#one").get_by_role("button", name="Classify", exact=True).click()
         shown.wait_for()
-        text = page.locator("body").inner_text()
-        browser.close()
-        return text
+        return page.locator("body").inner_text()
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium on this machine")

@@ -10,19 +10,14 @@ export function camera(text, taken, closed) {
         autoplay: true, muted: true, playsInline: true, ariaLabel: text("picker_viewfinder"),
     });
     const shutter = button("picker_shoot", shoot, "main");
-    const film = box("film", video, box("row", shutter, button("picker_close", () => {
-        close();
-        closed();
-    })));
+    const film = box("film", video, box("row", shutter, button("picker_close", leave)));
     film.hidden = true;
 
     let wanted = 0; // what was opened before is obsolete
     // A camera must not go on filming in a tab that the visitor has left. It is observed anew each
     // time that it opens: an observer misses what appears and disappears between two frames.
-    const left = new IntersectionObserver(entries => {
-        if (entries.at(-1).isIntersecting) return;
-        close();
-        closed();
+    const presence = new IntersectionObserver(entries => {
+        if (!entries.at(-1).isIntersecting) leave();
     });
 
     const stop = stream => stream?.getTracks().forEach(track => track.stop());
@@ -40,16 +35,21 @@ export function camera(text, taken, closed) {
         video.srcObject = stream;
         film.hidden = false;
         shutter.focus();
-        left.observe(film);
+        presence.observe(film);
         return true;
     }
 
     function close() {
         wanted++;
-        left.disconnect();
+        presence.disconnect();
         stop(video.srcObject);
         video.srcObject = null;
         film.hidden = true;
+    }
+
+    function leave() {
+        close();
+        closed();
     }
 
     function shoot() {
