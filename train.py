@@ -180,6 +180,7 @@ def train(
         args.batch,
         balance=args.balance,
         power=args.oversample_power,
+        passes=args.passes,
         seed=args.seed,
         process=process,
         artefacts=args.artefacts,

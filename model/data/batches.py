@@ -1,6 +1,7 @@
 """Batches of images, labels and weights, for training (class-balanced) and for validation."""
 
 import math
+import os
 
 import keras
 import numpy as np
@@ -40,6 +41,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     process: (number of this process, number of processes); each gets its part of every batch.
     balance, power: as in `epoch_order`; with "class-weight" the weights balance the classes.
+    passes: how many such orders make an epoch, one after the other.
     artefacts, artefact_share: as `kinds` and `share` of `add_artefacts` in model/data/artefacts.py.
     """
 
@@ -52,15 +54,17 @@ class TrainingBatches(keras.utils.PyDataset):
         *,
         balance="none",
         power=1.0,
+        passes=1,
         seed=0,
         epoch=0,
         process=(0, 1),
         artefacts=(),
         artefact_share=0.0,
     ):
-        super().__init__()
+        # A GPU waits for a single thread that draws artefacts; on a CPU every core is busy anyway.
+        super().__init__(workers=max(1, os.cpu_count() // 2))
         self.images, self.truth, self.classes, self.process = images, truth, classes, process
-        self.balance, self.power, self.seed = balance, power, seed
+        self.balance, self.power, self.passes, self.seed = balance, power, passes, seed
         self.artefacts, self.artefact_share = artefacts, artefact_share
         # The last row, of zeros, is for truth -1.
         self.one_hot = np.eye(classes + 1, classes, dtype=np.float32)[truth]
@@ -77,7 +81,8 @@ class TrainingBatches(keras.utils.PyDataset):
         """Draw the order of an epoch, counted from 0."""
         self.epoch = epoch
         rng = np.random.default_rng([self.seed, self.epoch])
-        self.order = epoch_order(self.truth, self.classes, self.balance, self.power, rng)
+        how = self.truth, self.classes, self.balance, self.power, rng
+        self.order = np.concatenate([epoch_order(*how) for _ in range(self.passes)])
 
     def prior(self) -> np.ndarray:
         """The weighted share of each class in an epoch, [classes]. An absent class counts as one

@@ -179,11 +179,54 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
             self.on_epoch_end(row["epoch"] - 1, {self.monitor: row[self.monitor]})
 
 
-def plateau(settings, rows: list[dict]) -> list[keras.callbacks.Callback]:
-    """The callbacks for `settings.schedule` "plateau". A final run, which is not validated, takes
-    the learning rates of the selected run."""
-    if settings.schedule != "plateau":
+class Budget(keras.callbacks.Callback):
+    """Ends the training after about `minutes`, and lowers the learning rate along a cosine of the
+    time that is spent, so that it falls to 0 by then however fast the machine is. (Li, Yumer and
+    Ramanan, Budgeted training, ICLR 2020, show that a schedule should end with the budget.)
+
+    The rate changes from epoch to epoch and rises during the first `warmup_epochs`. No epoch begins
+    that would take longer than what is left, going by the last one; the first one of a process says
+    nothing of this, since it compiles the network. `rows`: the history of the previous epochs,
+    whose time counts.
+    """
+
+    def __init__(self, minutes: float, learning_rate: float, warmup_epochs: float, rows: list):
+        super().__init__()
+        self.seconds, self.rate, self.warmup = 60 * minutes, learning_rate, warmup_epochs
+        self.before = sum(row["seconds"] for row in rows)
+        self.first, self.epoch_seconds = len(rows), 0.0
+
+    def on_train_begin(self, logs=None):
+        self.started = time.perf_counter()
+
+    def _spent(self):
+        return self.before + time.perf_counter() - self.started
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = self._spent()
+        # The epoch trains with the rate of its middle.
+        share = min(1.0, (self.began + self.epoch_seconds / 2) / self.seconds)
+        warm = min(1.0, (epoch + 0.5) / self.warmup) if self.warmup else 1.0
+        rate = self.rate * warm * (1 + math.cos(math.pi * share)) / 2
+        self.model.optimizer.learning_rate = rate
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch > self.first:
+            self.epoch_seconds = self._spent() - self.began
+        if self._spent() + self.epoch_seconds > self.seconds:
+            self.model.stop_training = True
+
+
+def rates(settings, rows: list[dict]) -> list[keras.callbacks.Callback]:
+    """The callbacks that set the learning rate for schedule "plateau" and for `minutes`. A final
+    run takes the rates of the selected run: it is not validated, and as long.
+
+    `settings`: the arguments of train.py; `rows`: the history of the previous epochs.
+    """
+    if settings.schedule != "plateau" and not settings.minutes:
         return []
+    if not settings.final and settings.minutes:
+        return [Budget(settings.minutes, settings.learning_rate, settings.warmup_epochs, rows)]
     if not settings.final:
         return [Plateau(settings.monitor, settings.learning_rate, rows)]
     with open(Path(settings.final) / "history.csv", newline="") as file:

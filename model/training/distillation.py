@@ -28,7 +28,12 @@ class Teachers(keras.layers.Layer):
 
     def __init__(self, networks: list[keras.Model], temperatures: list[float]):
         super().__init__(dtype="float32", name="teachers")
-        self.networks, self.temperatures = networks, temperatures
+        self.networks = networks
+        # Weights and not constants, so that code compiled for other teachers of the same kind serves.
+        self.temperatures = [
+            self.add_weight((), keras.initializers.Constant(temperature), trainable=False)
+            for temperature in temperatures
+        ]
         self.trainable = False
 
     def call(self, pictures):

@@ -52,6 +52,7 @@ OPTIONAL = {
     "size": str,
     "scaling": str,
     "patience": int,
+    "minutes": float,
     "colour": float,
     "malignant": list,
     "cache": str,
@@ -73,13 +74,13 @@ CHOICES = {
 OPTIONS = ("backbone", "size", "epochs", "batch", "learning_rate", "precision")
 # The numeric settings by what they must be, in words and as a test.
 RANGES = {
-    "at least 1": (lambda x: x >= 1, "height width batch epochs devices"),
+    "at least 1": (lambda x: x >= 1, "height width batch epochs passes devices"),
     "at least 20": (lambda x: x >= 20, "limit"),
     "at least 0": (
         lambda x: x >= 0,
         "steps_per_execution patience warmup_epochs weight_decay logit_adjust colour mixup",
     ),
-    "above 0": (lambda x: x > 0, "learning_rate epsilon distill_temperature"),
+    "above 0": (lambda x: x > 0, "learning_rate epsilon minutes distill_temperature"),
     "at least 0 and below 1": (
         lambda x: 0 <= x < 1,
         "dropout batchnorm_momentum average label_smoothing",
@@ -101,6 +102,7 @@ NEEDS = {
     "artefact_share": ("artefacts", lambda values: values["artefacts"]),
     "oversample_power": ("balance=oversample", lambda values: values["balance"] == "oversample"),
     "warmup_epochs": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
+    "minutes": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
     "weight_decay": ("optimizer=adamw", lambda values: values["optimizer"] == "adamw"),
 }
 # Settings that are not recorded, since the network does not depend on them.
@@ -122,7 +124,8 @@ def parse(description: str, arguments=None) -> argparse.Namespace:
     """train.py's settings from the command line. Wrong ones end the program with a sentence.
 
     The result has the options, the recipe's settings, `height`, `width` and `stop_after`. The last
-    is the number of epochs to run: `epochs`, or with --final the best epoch of the selected run.
+    is the number of epochs to run: `epochs`, or with --final the best epoch of the selected run. It
+    is 9999 where `minutes` ends the run.
     """
     parser = _parser(description)
     given = vars(parser.parse_args(arguments))
@@ -275,7 +278,8 @@ def _settings(given) -> argparse.Namespace:
         values["height"], values["width"] = (int(side) for side in size.lower().split("x"))
     except ValueError:
         raise RecipeError(f"--size {size}: write HxW, such as 224x299") from None
-    args = argparse.Namespace(**values, stop_after=best or values["epochs"])
+    limit = 9999 if values["minutes"] else values["epochs"]
+    args = argparse.Namespace(**values, stop_after=best or limit)
     _check(args)
     return args
 

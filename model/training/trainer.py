@@ -12,7 +12,7 @@ from keras import layers, ops
 from model.data.augmentation import Mix, augmentation
 from model.data.batches import TrainingBatches, ValidationBatches
 from model.network.network import NetworkError, backend_device, on_gpu
-from model.training.callbacks import Checkpoint, plateau
+from model.training.callbacks import Checkpoint, rates
 from model.training.distillation import Teachers, divergence
 
 
@@ -206,7 +206,7 @@ def compile_model(
 
 def _optimizer(settings, steps):
     learning_rate = settings.learning_rate
-    if settings.schedule == "cosine":
+    if settings.schedule == "cosine" and not settings.minutes:
         warmup = max(1, int(settings.warmup_epochs * steps))
         learning_rate = keras.optimizers.schedules.CosineDecay(
             settings.learning_rate / 100,
@@ -274,7 +274,7 @@ def fit(
                 checkpoint,
                 keras.callbacks.TerminateOnNaN(),
                 *filter(None, [average]),
-                *plateau(settings, checkpoint.state["rows"]),
+                *rates(settings, checkpoint.state["rows"]),
             ],
             verbose=0 if quiet else 1 if sys.stdout.isatty() else 2,
         )
