@@ -2,6 +2,7 @@
 
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -61,8 +62,11 @@ class TrainingBatches(keras.utils.PyDataset):
         artefacts=(),
         artefact_share=0.0,
     ):
-        # A GPU waits for a single thread that draws artefacts; on a CPU every core is busy anyway.
-        super().__init__(workers=max(1, os.cpu_count() // 2))
+        super().__init__()
+        # A GPU would wait for one thread that draws artefacts. The threads of PyDataset (workers)
+        # mix up the batches of two epochs.
+        self.threads = max(1, (os.cpu_count() or 1) // 2)
+        self.pool, self.coming = ThreadPoolExecutor(self.threads), {}
         self.images, self.truth, self.classes, self.process = images, truth, classes, process
         self.balance, self.power, self.passes, self.seed = balance, power, passes, seed
         self.artefacts, self.artefact_share = artefacts, artefact_share
@@ -83,6 +87,7 @@ class TrainingBatches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, self.epoch])
         how = self.truth, self.classes, self.balance, self.power, rng
         self.order = np.concatenate([epoch_order(*how) for _ in range(self.passes)])
+        self.coming = {}
 
     def prior(self) -> np.ndarray:
         """The weighted share of each class in an epoch, [classes]. An absent class counts as one
@@ -96,6 +101,12 @@ class TrainingBatches(keras.utils.PyDataset):
         return len(self.order) // self.batch
 
     def __getitem__(self, i):
+        for j in range(i, min(i + 1 + self.threads, len(self))):
+            if j not in self.coming:
+                self.coming[j] = self.pool.submit(self._make, j)
+        return self.coming.pop(i).result()
+
+    def _make(self, i):
         rows = _of_process(self.order[i * self.batch : (i + 1) * self.batch], self.process)
         images = self.images[rows]
         if self.artefacts:
