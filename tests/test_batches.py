@@ -70,6 +70,25 @@ def test_batches_depend_on_seed_and_epoch_alone():
     assert firsts(seed=5) == zero and firsts(seed=5, epoch=1) == one and firsts(seed=6) != zero
 
 
+def test_an_epoch_of_several_passes_draws_each_anew():
+    images = np.arange(124, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    order = t.TrainingBatches(images, TRUTH, 3, 16, passes=3).order.reshape(3, 124)
+    assert (np.sort(order) == np.arange(124)).all() and (order[0] != order[1]).any()
+
+
+@pytest.mark.parametrize("cores", [1, 16])
+def test_batches_made_ahead_are_those_asked_for(cores, monkeypatch):
+    """Also where the first is asked for twice, as Keras does to see its shape."""
+    monkeypatch.setattr(t.os, "cpu_count", lambda: cores)
+    images = np.arange(124, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    batches = t.TrainingBatches(images, TRUTH, 3, 16, seed=5)
+    for epoch in range(2):
+        wanted = batches.order[:112].reshape(7, 16)
+        for i in (0, *range(7)):
+            np.testing.assert_array_equal(batches[i][0].ravel(), wanted[i])
+        batches.on_epoch_end()
+
+
 def test_class_weights_give_each_class_the_same_say():
     batches = t.TrainingBatches(
         np.zeros((124, 1, 1, 3), np.uint8), TRUTH, 3, 124, balance="class-weight"

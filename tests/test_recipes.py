@@ -36,6 +36,8 @@ def test_set_takes_every_kind_of_value():
     args = parse("--set artefacts=hair,ruler figures=true --set patience=7 warmup_epochs=2")
     assert args.artefacts == ["hair", "ruler"] and args.figures is True
     assert args.patience == 7 and args.warmup_epochs == 2.0
+    timed = parse("--set budget=2.5 passes=3")
+    assert (timed.budget, timed.passes, timed.epochs, timed.stop_after) == (2.5, 3, None, 9999)
     assert parse("--set artefacts=").artefacts == [] and parse("--set epochs=5").epochs == 5
 
 
@@ -83,6 +85,9 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set artefact_share=0.1", "artefact_share has no effect without artefacts"),
         ("--set balance=none oversample_power=1", "no effect without balance=oversample"),
         ("--set schedule=plateau warmup_epochs=1", "no effect without schedule=cosine"),
+        ("--set schedule=plateau budget=5", "budget has no effect without schedule=cosine"),
+        ("--epochs 3 --set budget=5", "budget ends the run, so --epochs has no effect; leave it out"),
+        ("--set budget=0", "budget must be above 0, not 0.0"),
         ("--set optimizer=adam weight_decay=0.1", "no effect without optimizer=adamw"),
         ("--teacher runs/a --set distill_temperature=0", "above 0"),
         ("--set artefacts=hair,snow", "artefacts 'snow' is none of circle, ruler"),
@@ -106,6 +111,7 @@ def test_wrong_settings_are_named(options, sentence, capsys):
 
 def test_every_number_has_a_range():
     args = parse("--teacher runs/a --limit 20 --set artefacts=hair patience=1 --epochs 1")
+    args.budget = 1.0  # in place of --epochs
     numbers = {name for name, value in vars(args).items() if type(value) in (int, float)}
     checked = [name for _, names in r.RANGES.values() for name in names.split()]
     assert numbers - {"stop_after"} == set(checked) and len(checked) == len(set(checked))
@@ -152,7 +158,8 @@ def test_what_is_recorded_is_what_decides_how_the_network_learns():
 
 
 def test_the_compact_recipe_is_that_of_the_compact_model():
-    recorded = read_config(COMPACT)["training"]
+    later = {"passes": 1, "budget": None}  # settings that came after that model
+    recorded = read_config(COMPACT)["training"] | later
     settings = r.settings_of(
         parse(f"--recipe compact --dataset {recorded['dataset']} --weights {recorded['weights']}")
     )

@@ -141,7 +141,7 @@ def test_a_resumed_run_on_tensorflow_is_the_unbroken_one(made, tmp_path, precisi
     whole = run(made, tmp_path / "whole", options)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop = Stop(lambda: run(made, tmp_path / "broken", options))
-        patch.setattr(trainer, "plateau", lambda *_: [stop])
+        patch.setattr(trainer, "rates", lambda *_: [stop])
         run(made, tmp_path / "broken", options)
     broken = run(made, tmp_path / "broken", f"{options} --resume")
     assert read_config(broken)["training"]["precision"] == precision

@@ -218,17 +218,17 @@ class Budget(keras.callbacks.Callback):
 
 
 def rates(settings, rows: list[dict]) -> list[keras.callbacks.Callback]:
-    """The callbacks that set the learning rate for schedule "plateau" and for `minutes`. A final
+    """The callbacks that set the learning rate for schedule "plateau" and for a budget. A final
     run takes the rates of the selected run: it is not validated, and as long.
 
     `settings`: the arguments of train.py; `rows`: the history of the previous epochs.
     """
-    if settings.schedule != "plateau" and not settings.minutes:
+    if settings.schedule != "plateau" and not settings.budget:
         return []
-    if not settings.final and settings.minutes:
-        return [Budget(settings.minutes, settings.learning_rate, settings.warmup_epochs, rows)]
+    if not settings.final and settings.budget:
+        return [Budget(settings.budget, settings.learning_rate, settings.warmup_epochs, rows)]
     if not settings.final:
         return [Plateau(settings.monitor, settings.learning_rate, rows)]
     with open(Path(settings.final) / "history.csv", newline="") as file:
-        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
-    return [keras.callbacks.LearningRateScheduler(lambda epoch: rates[epoch])]
+        selected = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    return [keras.callbacks.LearningRateScheduler(lambda epoch: selected[epoch])]

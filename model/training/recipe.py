@@ -52,7 +52,7 @@ OPTIONAL = {
     "size": str,
     "scaling": str,
     "patience": int,
-    "minutes": float,
+    "budget": float,
     "colour": float,
     "malignant": list,
     "cache": str,
@@ -80,7 +80,7 @@ RANGES = {
         lambda x: x >= 0,
         "steps_per_execution patience warmup_epochs weight_decay logit_adjust colour mixup",
     ),
-    "above 0": (lambda x: x > 0, "learning_rate epsilon minutes distill_temperature"),
+    "above 0": (lambda x: x > 0, "learning_rate epsilon budget distill_temperature"),
     "at least 0 and below 1": (
         lambda x: 0 <= x < 1,
         "dropout batchnorm_momentum average label_smoothing",
@@ -102,7 +102,7 @@ NEEDS = {
     "artefact_share": ("artefacts", lambda values: values["artefacts"]),
     "oversample_power": ("balance=oversample", lambda values: values["balance"] == "oversample"),
     "warmup_epochs": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
-    "minutes": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
+    "budget": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
     "weight_decay": ("optimizer=adamw", lambda values: values["optimizer"] == "adamw"),
 }
 # Settings that are not recorded, since the network does not depend on them.
@@ -125,7 +125,7 @@ def parse(description: str, arguments=None) -> argparse.Namespace:
 
     The result has the options, the recipe's settings, `height`, `width` and `stop_after`. The last
     is the number of epochs to run: `epochs`, or with --final the best epoch of the selected run. It
-    is 9999 where `minutes` ends the run.
+    is 9999 where a `budget` ends the run.
     """
     parser = _parser(description)
     given = vars(parser.parse_args(arguments))
@@ -278,8 +278,11 @@ def _settings(given) -> argparse.Namespace:
         values["height"], values["width"] = (int(side) for side in size.lower().split("x"))
     except ValueError:
         raise RecipeError(f"--size {size}: write HxW, such as 224x299") from None
-    limit = 9999 if values["minutes"] else values["epochs"]
-    args = argparse.Namespace(**values, stop_after=best or limit)
+    if values["budget"]:
+        if "epochs" in given:
+            raise RecipeError("budget ends the run, so --epochs has no effect; leave it out")
+        values["epochs"] = None
+    args = argparse.Namespace(**values, stop_after=best or values["epochs"] or 9999)
     _check(args)
     return args
 

@@ -206,7 +206,7 @@ def compile_model(
 
 def _optimizer(settings, steps):
     learning_rate = settings.learning_rate
-    if settings.schedule == "cosine" and not settings.minutes:
+    if settings.schedule == "cosine" and not settings.budget:
         warmup = max(1, int(settings.warmup_epochs * steps))
         learning_rate = keras.optimizers.schedules.CosineDecay(
             settings.learning_rate / 100,
