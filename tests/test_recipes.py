@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.folder import COMPACT, CONFIG, FORMAT, read_config, write_json
+from model.folder import BUNDLED, COMPACT, CONFIG, FORMAT, read_config, write_json
 from model.training import recipe as r
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set balance=none oversample_power=1", "no effect without balance=oversample"),
         ("--set schedule=plateau warmup_epochs=1", "no effect without schedule=cosine"),
         ("--set schedule=plateau budget=5", "budget has no effect without schedule=cosine"),
-        ("--epochs 3 --set budget=5", "budget ends the run, so --epochs has no effect; leave it out"),
+        ("--epochs 3 --set budget=5", "so --epochs has no effect; leave it out"),
         ("--set budget=0", "budget must be above 0, not 0.0"),
         ("--set optimizer=adam weight_decay=0.1", "no effect without optimizer=adamw"),
         ("--teacher runs/a --set distill_temperature=0", "above 0"),
@@ -101,7 +101,7 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set figures=1", "figures takes true or false"),
         ("--set augment", "write KEY=VALUE"),
         ("--set optimizer=sgd", "optimizer 'sgd' is none of adam, adamw"),
-        ("--recipe mine", "Name a TOML file or one of compact, default, paper"),
+        ("--recipe mine", "Name a TOML file or one of compact, default, paper, student"),
         ("--precision float8", "invalid choice: 'float8'"),
     ],
 )
@@ -157,13 +157,15 @@ def test_what_is_recorded_is_what_decides_how_the_network_learns():
     assert not {"output", "resume", "results", "final", "stop_after", "set"} & recorded
 
 
-def test_the_compact_recipe_is_that_of_the_compact_model():
-    later = {"passes": 1, "budget": None}  # settings that came after that model
-    recorded = read_config(COMPACT)["training"] | later
-    settings = r.settings_of(
-        parse(f"--recipe compact --dataset {recorded['dataset']} --weights {recorded['weights']}")
-    )
-    assert settings.pop("recipe") == "compact"
+@pytest.mark.parametrize("recipe, folder", [("compact", COMPACT), ("student", BUNDLED)])
+def test_the_recipe_of_a_model_is_what_it_was_trained_with(recipe, folder):
+    later = {"passes": 1, "budget": None}  # settings that came after the compact model
+    recorded = later | read_config(folder)["training"]
+    options = f"--recipe {recipe} --dataset {recorded['dataset']} --weights {recorded['weights']}"
+    for option in ("teacher", "unlabelled"):
+        options += f" --{option} {' '.join(recorded[option])}" if recorded[option] else ""
+    settings = r.settings_of(parse(options))
+    assert settings.pop("recipe") == recipe
     assert settings == {key: recorded[key] for key in settings}
     assert len(settings) > 40
 

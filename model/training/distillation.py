@@ -29,7 +29,7 @@ class Teachers(keras.layers.Layer):
     def __init__(self, networks: list[keras.Model], temperatures: list[float]):
         super().__init__(dtype="float32", name="teachers")
         self.networks = networks
-        # Weights and not constants, so that code compiled for other teachers of the same kind serves.
+        # Weights and not constants, so that code compiled for other teachers like these serves too.
         self.temperatures = [
             self.add_weight((), keras.initializers.Constant(temperature), trainable=False)
             for temperature in temperatures
