@@ -123,6 +123,8 @@ def main(arguments=None) -> Path:
     from model.training.weights import start_weights
 
     host, hosts = spread(args.devices)
+    if hosts > 1 and args.budget:
+        raise UserError("a budget needs one host, since the clocks of several differ: set epochs")
     if emulates(args.precision):
         print(
             f"This processor has no instructions for --precision {args.precision}: it is many "

@@ -87,6 +87,19 @@ def test_batches_made_ahead_are_those_asked_for(cores, monkeypatch):
         for i in (0, *range(7)):
             np.testing.assert_array_equal(batches[i][0].ravel(), wanted[i])
         batches.on_epoch_end()
+    first = batches[0][0]  # the next ones are being made
+    batches.draw(7)
+    wanted = t.TrainingBatches(images, TRUTH, 3, 16, seed=5, epoch=7)
+    assert (wanted[0][0] != first).any()
+    for i in range(7):
+        np.testing.assert_array_equal(batches[i][0], wanted[i][0])
+
+
+def test_an_error_while_a_batch_is_made_ahead_is_raised():
+    batches = t.TrainingBatches(np.zeros((124, 1, 1, 1), np.uint8), TRUTH, 3, 16)
+    batches.images = batches.images[:1]
+    with pytest.raises(IndexError):
+        batches[0]
 
 
 def test_class_weights_give_each_class_the_same_say():

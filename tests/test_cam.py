@@ -50,6 +50,7 @@ def test_a_diagnosis_stands_out_if_a_place_exceeds_what_a_blank_picture_has():
     "places, size, share",
     [
         ((3, 4), (144, 192), (2 / 3, 2 / 3)),
+        ((4, 6), (192, 256), (2 / 3, 3 / 4)),
         ((7, 10), (224, 299), (1, 1)),
         ((56, 56), (224, 224), (1, 1)),
     ],

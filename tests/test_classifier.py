@@ -104,8 +104,8 @@ def test_nothing_stands_out_in_a_blank_picture(trained):
 def test_places_of_the_bundled_model_leave_out_the_border():
     classifier = Classifier(BUNDLED)
     found = classifier.map(classifier.predict(drawing("nv", 1, (120, 200))))
-    assert found.strengths.shape == (4, 3, 7)
-    assert found.extent == pytest.approx((2 / 3, 2 / 3))
+    assert found.strengths.shape == (6, 4, 7)
+    assert found.extent == pytest.approx((3 / 4, 2 / 3))
 
 
 def test_a_picture_unlike_the_training_pictures_gets_no_confident_label(trained):

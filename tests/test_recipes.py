@@ -38,6 +38,9 @@ def test_set_takes_every_kind_of_value():
     assert args.patience == 7 and args.warmup_epochs == 2.0
     timed = parse("--set budget=2.5 passes=3")
     assert (timed.budget, timed.passes, timed.epochs, timed.stop_after) == (2.5, 3, None, 9999)
+    for options in ("--recipe student --epochs 3", "--recipe student --trial --epochs 3"):
+        assert (parse(options).budget, parse(options).epochs) == (None, 3)
+    assert parse("--recipe student --trial").epochs == 2
     assert parse("--set artefacts=").artefacts == [] and parse("--set epochs=5").epochs == 5
 
 
@@ -86,7 +89,8 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set balance=none oversample_power=1", "no effect without balance=oversample"),
         ("--set schedule=plateau warmup_epochs=1", "no effect without schedule=cosine"),
         ("--set schedule=plateau budget=5", "budget has no effect without schedule=cosine"),
-        ("--epochs 3 --set budget=5", "so --epochs has no effect; leave it out"),
+        ("--recipe student --set schedule=plateau", "budget has no effect without schedule=cosine"),
+        ("--epochs 3 --set budget=5", "so --epochs has no effect; leave out one"),
         ("--set budget=0", "budget must be above 0, not 0.0"),
         ("--set optimizer=adam weight_decay=0.1", "no effect without optimizer=adamw"),
         ("--teacher runs/a --set distill_temperature=0", "above 0"),

@@ -82,6 +82,6 @@ def test_a_file_of_another_network_is_refused(served):
 
 def test_the_bundled_model_can_be_trained_on():
     """Its normalisations are folded, its blocks scaled; `recover` compares the predictions."""
-    network, _ = recover(BUNDLED, pictures(144, 192))
+    network, _ = recover(BUNDLED, pictures(192, 256))
     norm = n.backbone_of(network).get_layer("conv_7b_bn")
     assert np.abs(np.asarray(norm.moving_mean)).max() > 0.1

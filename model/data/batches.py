@@ -63,9 +63,9 @@ class TrainingBatches(keras.utils.PyDataset):
         artefact_share=0.0,
     ):
         super().__init__()
-        # A GPU would wait for one thread that draws artefacts. The threads of PyDataset (workers)
-        # mix up the batches of two epochs.
-        self.threads = max(1, (os.cpu_count() or 1) // 2)
+        # One thread that draws artefacts would keep a GPU waiting. PyDataset's own threads
+        # (workers) mix up the batches of two epochs.
+        self.threads = min(8, max(1, (os.cpu_count() or 1) // 2))
         self.pool, self.coming = ThreadPoolExecutor(self.threads), {}
         self.images, self.truth, self.classes, self.process = images, truth, classes, process
         self.balance, self.power, self.passes, self.seed = balance, power, passes, seed

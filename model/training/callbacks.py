@@ -1,5 +1,5 @@
 """What happens between epochs: the state is saved for --resume, the best weights are kept, and the
-learning rate is halved."""
+learning rate is set."""
 
 import csv
 import math
@@ -43,12 +43,13 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.network, self.monitor = Path(folder), network, monitor
         self.patience, self.images, self.average = patience, images, average
-        self.state = {"rows": [], "state": None, "best": None, "best_epoch": None}
+        # "spent": seconds of training so far, with all that is saved but the last epoch
+        self.state = {"rows": [], "state": None, "best": None, "best_epoch": None, "spent": 0.0}
 
     def load(self) -> int:
         """Read the state on disk, if any; returns the number of complete epochs."""
         if (self.folder / "state.json").exists():
-            self.state = read_json(self.folder / "state.json")
+            self.state |= read_json(self.folder / "state.json")
         return len(self.state["rows"])
 
     @property
@@ -74,6 +75,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         optimizer = _own_optimizer(self.model)
         self.left_out = int(ops.convert_to_numpy(optimizer.left_out)) if optimizer.built else 0
+        self.before, self.resumed = self.state["spent"], time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -104,7 +106,8 @@ class Checkpoint(keras.callbacks.Callback):
         if self.monitor:
             scores = [r[self.monitor] for r in rows]
             best = int((np.argmin if self.monitor.endswith("loss") else np.argmax)(scores))
-        self.state |= {"rows": rows, "best_epoch": best + 1}
+        spent = self.before + time.perf_counter() - self.resumed
+        self.state |= {"rows": rows, "best_epoch": best + 1, "spent": spent}
         self._write(epoch + 1, best == len(rows) - 1)
         if self.finished:
             self.model.stop_training = True
@@ -181,54 +184,54 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
 
 class Budget(keras.callbacks.Callback):
     """Ends the training after about `minutes`, and lowers the learning rate along a cosine of the
-    time that is spent, so that it falls to 0 by then however fast the machine is. (Li, Yumer and
-    Ramanan, Budgeted training, ICLR 2020, show that a schedule should end with the budget.)
+    time spent, so that it reaches 0 by then on any machine. (Li, Yumer and Ramanan, Budgeted
+    training, ICLR 2020, show that a schedule should end with the budget.)
 
-    The rate changes from epoch to epoch and rises during the first `warmup_epochs`. No epoch begins
-    that would take longer than what is left, going by the last one; the first one of a process says
-    nothing of this, since it compiles the network. `rows`: the history of the previous epochs,
-    whose time counts.
+    The rate changes from epoch to epoch and rises during the first `warmup_epochs`. `state`: that
+    of Checkpoint, which must come before; a resumed run goes on from it as it would have.
     """
 
-    def __init__(self, minutes: float, learning_rate: float, warmup_epochs: float, rows: list):
+    def __init__(self, minutes: float, learning_rate: float, warmup_epochs: float, state: dict):
         super().__init__()
-        self.seconds, self.rate, self.warmup = 60 * minutes, learning_rate, warmup_epochs
-        self.before = sum(row["seconds"] for row in rows)
-        self.first, self.epoch_seconds = len(rows), 0.0
-
-    def on_train_begin(self, logs=None):
-        self.started = time.perf_counter()
-
-    def _spent(self):
-        return self.before + time.perf_counter() - self.started
+        self.minutes, self.rate, self.warmup = minutes, learning_rate, warmup_epochs
+        self.state = state
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = self._spent()
         # The epoch trains with the rate of its middle.
-        share = min(1.0, (self.began + self.epoch_seconds / 2) / self.seconds)
+        share = (self.state["spent"] + _epoch(self.state) / 2) / (60 * self.minutes)
         warm = min(1.0, (epoch + 0.5) / self.warmup) if self.warmup else 1.0
-        rate = self.rate * warm * (1 + math.cos(math.pi * share)) / 2
+        rate = self.rate * warm * (1 + math.cos(math.pi * min(1.0, share))) / 2
         self.model.optimizer.learning_rate = rate
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch > self.first:
-            self.epoch_seconds = self._spent() - self.began
-        if self._spent() + self.epoch_seconds > self.seconds:
+        if used_up(self.minutes, self.state):
             self.model.stop_training = True
 
 
-def rates(settings, rows: list[dict]) -> list[keras.callbacks.Callback]:
+def used_up(minutes: float, state: dict) -> bool:
+    """Whether a further epoch would take longer than what is left of a budget; `state` is that of
+    Checkpoint."""
+    return state["spent"] + _epoch(state) > 60 * minutes
+
+
+def _epoch(state):
+    """The seconds of an epoch. The first does not count, since it compiles the network, and nor
+    does the first after each --resume, which is never the fastest."""
+    return min([row["seconds"] for row in state["rows"][1:]], default=0.0)
+
+
+def rates(settings, state: dict) -> list[keras.callbacks.Callback]:
     """The callbacks that set the learning rate for schedule "plateau" and for a budget. A final
     run takes the rates of the selected run: it is not validated, and as long.
 
-    `settings`: the arguments of train.py; `rows`: the history of the previous epochs.
+    `settings`: the arguments of train.py; `state`: that of Checkpoint.
     """
     if settings.schedule != "plateau" and not settings.budget:
         return []
     if not settings.final and settings.budget:
-        return [Budget(settings.budget, settings.learning_rate, settings.warmup_epochs, rows)]
+        return [Budget(settings.budget, settings.learning_rate, settings.warmup_epochs, state)]
     if not settings.final:
-        return [Plateau(settings.monitor, settings.learning_rate, rows)]
+        return [Plateau(settings.monitor, settings.learning_rate, state["rows"])]
     with open(Path(settings.final) / "history.csv", newline="") as file:
         selected = [float(row["learning_rate"]) for row in csv.DictReader(file)]
     return [keras.callbacks.LearningRateScheduler(lambda epoch: selected[epoch])]

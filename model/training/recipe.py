@@ -39,6 +39,7 @@ TRIAL = {
     "backbone": "cnn_192",
     "size": "48x64",
     "epochs": 2,
+    "budget": None,
     "limit": 200,
     "weights": "none",
     "output": "runs/trial",
@@ -102,7 +103,6 @@ NEEDS = {
     "artefact_share": ("artefacts", lambda values: values["artefacts"]),
     "oversample_power": ("balance=oversample", lambda values: values["balance"] == "oversample"),
     "warmup_epochs": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
-    "budget": ("schedule=cosine", lambda values: values["schedule"] == "cosine"),
     "weight_decay": ("optimizer=adamw", lambda values: values["optimizer"] == "adamw"),
 }
 # Settings that are not recorded, since the network does not depend on them.
@@ -278,9 +278,11 @@ def _settings(given) -> argparse.Namespace:
         values["height"], values["width"] = (int(side) for side in size.lower().split("x"))
     except ValueError:
         raise RecipeError(f"--size {size}: write HxW, such as 224x299") from None
-    if values["budget"]:
+    if "epochs" in given and "budget" not in given:
+        values["budget"] = None  # that of the recipe
+    if values["budget"] is not None:
         if "epochs" in given:
-            raise RecipeError("budget ends the run, so --epochs has no effect; leave it out")
+            raise RecipeError("budget ends the run, so --epochs has no effect; leave out one")
         values["epochs"] = None
     args = argparse.Namespace(**values, stop_after=best or values["epochs"] or 9999)
     _check(args)
@@ -302,6 +304,10 @@ def _check(args):
     refuse(
         args.batch % args.devices,
         f"--devices {args.devices} cannot share --batch {args.batch} evenly",
+    )
+    refuse(
+        args.budget is not None and args.schedule != "cosine",
+        "budget has no effect without schedule=cosine; leave it out",
     )
     refuse(args.mixup and args.cutmix, "mixup and cutmix exclude each other")
     refuse(

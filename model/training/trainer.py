@@ -12,7 +12,7 @@ from keras import layers, ops
 from model.data.augmentation import Mix, augmentation
 from model.data.batches import TrainingBatches, ValidationBatches
 from model.network.network import NetworkError, backend_device, on_gpu
-from model.training.callbacks import Checkpoint, rates
+from model.training.callbacks import Checkpoint, rates, used_up
 from model.training.distillation import Teachers, divergence
 
 
@@ -261,7 +261,8 @@ def fit(
         checkpoint.restore(model)
         batches.draw(done)
         print(f"resumed after epoch {done}")
-    if done < settings.stop_after and not checkpoint.finished:
+    spent = done and settings.budget and used_up(settings.budget, checkpoint.state)
+    if done < settings.stop_after and not (checkpoint.finished or spent):
         model.fit(
             batches,
             validation_data=validation,
@@ -274,7 +275,7 @@ def fit(
                 checkpoint,
                 keras.callbacks.TerminateOnNaN(),
                 *filter(None, [average]),
-                *rates(settings, checkpoint.state["rows"]),
+                *rates(settings, checkpoint.state),
             ],
             verbose=0 if quiet else 1 if sys.stdout.isatty() else 2,
         )
