@@ -16,11 +16,12 @@ import train
 from model.data.batches import epoch_order
 from model.evaluation.calibration import calibrated
 from model.evaluation.runs import read_rows, row_of
-from model.folder import ModelFolderError, read_config
+from model.folder import ModelFolderError, UserError, read_config, write_json
 from model.hub.card import PUBLISHED
 from model.network import network as n
 from model.network.network import with_evidence
-from model.training.callbacks import Budget, Plateau, used_up
+from model.training import trainer
+from model.training.callbacks import Checkpoint, Plateau, budgeted_rate
 from model.training.recipe import parse
 from results import systems
 
@@ -173,21 +174,17 @@ def test_the_rate_halves_on_a_plateau_and_a_resumed_run_goes_on_as_it_would_have
 def spend(budget, lasts, warmup=0.0, state=None):
     """The learning rates of a run of so many minutes whose epochs last `lasts` seconds, and a
     second each to be saved; `state`: where it goes on from."""
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(0.1), "mse")
-    model.stop_training = False
-    state = {"rows": [], "spent": 0.0} if state is None else state
-    callback = Budget(budget, 0.1, warmup, state)
-    callback.set_model(model)
+    options = f"--output x --learning-rate 0.1 --set budget={budget} warmup_epochs={warmup}"
+    settings = parse("A test.", options.split())
+    checkpoint = Checkpoint("x", None, None, None, 8, budget=budget)
+    checkpoint.state = state = checkpoint.state if state is None else state
     rates = []
     for seconds in lasts:
         epoch = len(state["rows"])
-        callback.on_epoch_begin(epoch)
-        rates.append(float(model.optimizer.learning_rate.numpy()))
+        rates.append(budgeted_rate(settings, epoch, state))
         state["spent"] += seconds + (epoch > 0)
         state["rows"].append({"seconds": seconds})
-        callback.on_epoch_end(epoch)
-        if model.stop_training:
+        if checkpoint.finished:
             break
     return rates
 
@@ -203,7 +200,10 @@ def test_a_budget_lowers_the_rate_with_the_time_and_ends_the_run_within_it():
     state = {"rows": [], "spent": 0.0}
     first = spend(1, lasts[:2], state=state)
     assert [*first, *spend(1, lasts[2:], state=state)] == rates
-    assert used_up(1, state) and not used_up(1.2, state)
+    for budget, finished in ((1, True), (1.2, False)):
+        checkpoint = Checkpoint("x", None, None, None, 8, budget=budget)
+        checkpoint.state = state
+        assert checkpoint.finished is finished
 
 
 def test_a_run_with_a_budget_is_recorded_and_can_be_repeated(made, tmp_path):
@@ -214,6 +214,23 @@ def test_a_run_with_a_budget_is_recorded_and_can_be_repeated(made, tmp_path):
     places = f"--output {tmp_path / 'final'} --set cache={tmp_path / 'cache'}"
     final = train.main(f"--final {folder} {places}".split())
     assert history(final)["learning_rate"] == history(folder)["learning_rate"]
+
+
+def test_a_final_run_has_its_epochs_and_no_budget(made, tmp_path):
+    command = arguments(made, tmp_path / "run", "--epochs 3")
+    folder = train.main(command)
+    config = read_config(folder)
+    config["training"] |= {"budget": 0.001, "epochs": None, "best_epoch": 3}
+    write_json(folder / "config.json", config)
+    places = f"--output {tmp_path / 'final'} --set cache={tmp_path / 'cache'}"
+    final = train.main(f"--final {folder} {places}".split())
+    assert history(final)["learning_rate"].tolist() == history(folder)["learning_rate"].tolist()
+
+
+def test_a_budget_on_several_hosts_is_refused(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "spread", lambda devices: (0, 2))
+    with pytest.raises(UserError, match="a budget needs one host"):
+        train.main(arguments(made, tmp_path / "run", "--set budget=1"))
 
 
 def test_a_run_whose_budget_is_spent_only_has_to_be_put_together(made, tmp_path, monkeypatch):

@@ -21,8 +21,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     `state.json` holds the history and names the file of the last state and that of the best
     weights. It is replaced in one step once these files are complete. Stops the training when the
-    validation loss has not improved for `patience` epochs. Without a `monitor` nothing is validated
-    and the last epoch is the best.
+    validation loss has not improved for `patience` epochs, or before an epoch that would take
+    longer than what is left of a `budget` in minutes. Without a `monitor` nothing is validated and
+    the last epoch is the best.
 
     Must come before `average` (SwapEMAWeights or None) in the list of callbacks, so that
     on_test_end sees the averaged weights and on_epoch_end the raw ones. `images`: images per epoch.
@@ -38,11 +39,12 @@ class Checkpoint(keras.callbacks.Callback):
         patience: int | None,
         images: int,
         *,
+        budget: float | None = None,
         average: keras.callbacks.SwapEMAWeights | None = None,
     ):
         super().__init__()
         self.folder, self.network, self.monitor = Path(folder), network, monitor
-        self.patience, self.images, self.average = patience, images, average
+        self.patience, self.images, self.budget, self.average = patience, images, budget, average
         # "spent": seconds of training so far, with all that is saved but the last epoch
         self.state = {"rows": [], "state": None, "best": None, "best_epoch": None, "spent": 0.0}
 
@@ -59,10 +61,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether the validation loss has not improved for `patience` epochs."""
-        if not (self.monitor and self.patience and self.state["rows"]):
+        """Whether the budget is used up, or the validation loss has not improved for `patience`
+        epochs."""
+        rows = self.state["rows"]
+        if self.budget and self.state["spent"] + epoch_seconds(rows) > 60 * self.budget:
+            return True
+        if not (self.monitor and self.patience and rows):
             return False
-        losses = [row["val_loss"] for row in self.state["rows"]]
+        losses = [row["val_loss"] for row in rows]
         return len(losses) - 1 - int(np.argmin(losses)) >= self.patience
 
     def restore(self, model: keras.Model) -> None:
@@ -182,56 +188,41 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
             self.on_epoch_end(row["epoch"] - 1, {self.monitor: row[self.monitor]})
 
 
-class Budget(keras.callbacks.Callback):
-    """Ends the training after about `minutes`, and lowers the learning rate along a cosine of the
-    time spent, so that it reaches 0 by then on any machine. (Li, Yumer and Ramanan, Budgeted
-    training, ICLR 2020, show that a schedule should end with the budget.)
+def epoch_seconds(rows: list[dict]) -> float:
+    """How long an epoch takes, by the history of a run; 0 if nothing is known of it. The first does
+    not count, since it compiles the network, and nor does the first after each --resume, which is
+    never the fastest."""
+    return min([row["seconds"] for row in rows[1:]], default=0.0)
 
-    The rate changes from epoch to epoch and rises during the first `warmup_epochs`. `state`: that
-    of Checkpoint, which must come before; a resumed run goes on from it as it would have.
+
+def budgeted_rate(settings, epoch: int, state: dict) -> float:
+    """The learning rate of `epoch`, counted from 0, in a run of `settings.budget` minutes.
+
+    It lies on a cosine of the time spent, at the middle of the epoch, so that it reaches 0 with the
+    budget on any machine, and rises during the first `settings.warmup_epochs`. (Li, Yumer and
+    Ramanan, Budgeted training, ICLR 2020, show that a schedule should end with the budget.)
+
+    `settings`: the arguments of train.py; `state`: that of Checkpoint.
     """
-
-    def __init__(self, minutes: float, learning_rate: float, warmup_epochs: float, state: dict):
-        super().__init__()
-        self.minutes, self.rate, self.warmup = minutes, learning_rate, warmup_epochs
-        self.state = state
-
-    def on_epoch_begin(self, epoch, logs=None):
-        # The epoch trains with the rate of its middle.
-        share = (self.state["spent"] + _epoch(self.state) / 2) / (60 * self.minutes)
-        warm = min(1.0, (epoch + 0.5) / self.warmup) if self.warmup else 1.0
-        rate = self.rate * warm * (1 + math.cos(math.pi * min(1.0, share))) / 2
-        self.model.optimizer.learning_rate = rate
-
-    def on_epoch_end(self, epoch, logs=None):
-        if used_up(self.minutes, self.state):
-            self.model.stop_training = True
-
-
-def used_up(minutes: float, state: dict) -> bool:
-    """Whether a further epoch would take longer than what is left of a budget; `state` is that of
-    Checkpoint."""
-    return state["spent"] + _epoch(state) > 60 * minutes
-
-
-def _epoch(state):
-    """The seconds of an epoch. The first does not count, since it compiles the network, and nor
-    does the first after each --resume, which is never the fastest."""
-    return min([row["seconds"] for row in state["rows"][1:]], default=0.0)
+    middle = state["spent"] + epoch_seconds(state["rows"]) / 2
+    share = min(1.0, middle / (60 * settings.budget))
+    warm = min(1.0, (epoch + 0.5) / settings.warmup_epochs) if settings.warmup_epochs else 1.0
+    return settings.learning_rate * warm * (1 + math.cos(math.pi * share)) / 2
 
 
 def rates(settings, state: dict) -> list[keras.callbacks.Callback]:
     """The callbacks that set the learning rate for schedule "plateau" and for a budget. A final
-    run takes the rates of the selected run: it is not validated, and as long.
+    run takes the rates of the selected run: it is not validated, and has as many epochs.
 
-    `settings`: the arguments of train.py; `state`: that of Checkpoint.
+    `settings`: the arguments of train.py; `state`: that of Checkpoint, which must come before.
     """
+    scheduled = keras.callbacks.LearningRateScheduler
     if settings.schedule != "plateau" and not settings.budget:
         return []
-    if not settings.final and settings.budget:
-        return [Budget(settings.budget, settings.learning_rate, settings.warmup_epochs, state)]
-    if not settings.final:
-        return [Plateau(settings.monitor, settings.learning_rate, state["rows"])]
-    with open(Path(settings.final) / "history.csv", newline="") as file:
-        selected = [float(row["learning_rate"]) for row in csv.DictReader(file)]
-    return [keras.callbacks.LearningRateScheduler(lambda epoch: selected[epoch])]
+    if settings.final:
+        with open(Path(settings.final) / "history.csv", newline="") as file:
+            selected = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+        return [scheduled(lambda epoch: selected[epoch])]
+    if settings.budget:
+        return [scheduled(lambda epoch: budgeted_rate(settings, epoch, state))]
+    return [Plateau(settings.monitor, settings.learning_rate, state["rows"])]

@@ -12,7 +12,7 @@ from keras import layers, ops
 from model.data.augmentation import Mix, augmentation
 from model.data.batches import TrainingBatches, ValidationBatches
 from model.network.network import NetworkError, backend_device, on_gpu
-from model.training.callbacks import Checkpoint, rates, used_up
+from model.training.callbacks import Checkpoint, rates
 from model.training.distillation import Teachers, divergence
 
 
@@ -254,6 +254,7 @@ def fit(
         settings.monitor if validation else None,
         settings.patience,
         len(batches) * batches.batch,
+        budget=None if settings.final else settings.budget,
         average=average,
     )
     done = checkpoint.load()
@@ -261,8 +262,7 @@ def fit(
         checkpoint.restore(model)
         batches.draw(done)
         print(f"resumed after epoch {done}")
-    spent = done and settings.budget and used_up(settings.budget, checkpoint.state)
-    if done < settings.stop_after and not (checkpoint.finished or spent):
+    if done < settings.stop_after and not checkpoint.finished:
         model.fit(
             batches,
             validation_data=validation,
