@@ -166,7 +166,7 @@ def test_the_recipe_of_a_model_is_what_it_was_trained_with(recipe, folder):
     later = {"passes": 1, "budget": None}  # settings that came after the compact model
     recorded = later | read_config(folder)["training"]
     options = f"--recipe {recipe} --dataset {recorded['dataset']} --weights {recorded['weights']}"
-    for option in ("teacher", "unlabelled"):
+    for option in ("teacher", "extra", "unlabelled"):
         options += f" --{option} {' '.join(recorded[option])}" if recorded[option] else ""
     settings = r.settings_of(parse(options))
     assert settings.pop("recipe") == recipe
