@@ -1,0 +1,71 @@
+"""docs/claim.md: each item of the checklist has an answer, and links lead to sections there are."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "claim.md"
+TEXT = PAGE.read_text("utf-8")
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in TEXT.splitlines()
+    if re.match(r"\| \d+ \|", line)
+]
+ANSWERS = {"yes", "in part", "no", "does not apply"}
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings of a page; its lines of code do not count."""
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    headings = re.findall(r"^#+ (.+)$", outside, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_all_44_items_are_there_once_and_in_order():
+    assert [int(item) for item, *_ in ROWS] == list(range(1, 45))
+
+
+def test_each_item_has_a_topic_an_answer_and_a_sentence():
+    for item, topic, answer, sentence in ROWS:
+        assert topic and answer in ANSWERS, item
+        assert len(sentence) > 20 and sentence.endswith("."), item
+
+
+def test_an_item_that_is_answered_says_where():
+    elsewhere = {"44"}  # there is no funding, so nothing to link to
+    for item, _, answer, sentence in ROWS:
+        assert answer in ("no", "does not apply") or "](" in sentence or item in elsewhere, item
+
+
+def test_the_answers_are_counted_right():
+    counts = Counter(answer for _, _, answer, _ in ROWS)
+    said = re.search(
+        r"(\d+) items have the answer\s+\*yes\*, (\d+) \*in part\*, (\d+) \*no\*", TEXT
+    )
+    assert [int(n) for n in said.groups()] == [counts[a] for a in ("yes", "in part", "no")]
+
+
+def test_links_to_sections_lead_to_headings():
+    found = re.findall(r"\]\((?!https?:)([^)#]*)#([\w-]+)\)", TEXT)
+    assert found
+    for link, anchor in found:
+        page = PAGE.parent / link if link else PAGE
+        assert anchor in anchors(page.read_text("utf-8")), f"{link}#{anchor}"
+
+
+def test_the_counts_of_confirmed_labels_are_those_of_the_report():
+    parts = (ROOT / "results" / "parts.md").read_text("utf-8")
+    words = re.sub(r"\s+", " ", TEXT)
+
+    def percent(row, column):
+        (line,) = (line for line in parts.splitlines() if line.startswith(f"| {row} |"))
+        return round(float(re.findall(r"\(([\d.]+) %\)", line)[column]))
+
+    train, validation, test, every = range(4)
+    by = "confirmed by"
+    assert f"{percent(f'pictures {by} histopathology', every)} % show a lesion that was" in words
+    assert f"{percent(f'pictures {by} follow-up', every)} % a mole that did not change" in words
+    assert f"only {percent(f'lesions {by} histopathology', every)} % were" in words
+    assert f"{percent(f'pictures {by} histopathology', test)} % of its 828 pictures" in words
+    assert f"{percent(f'pictures {by} follow-up', test)} % are moles from follow-up" in words
