@@ -4,9 +4,12 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from scipy.stats import binomtest
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "claim.md"
 TEXT = PAGE.read_text("utf-8")
+WORDS = re.sub(r"\s+", " ", TEXT)
 ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")]
     for line in TEXT.splitlines()
@@ -56,7 +59,6 @@ def test_links_to_sections_lead_to_headings():
 
 def test_the_counts_of_confirmed_labels_are_those_of_the_report():
     parts = (ROOT / "results" / "parts.md").read_text("utf-8")
-    words = re.sub(r"\s+", " ", TEXT)
 
     def percent(row, column):
         (line,) = (line for line in parts.splitlines() if line.startswith(f"| {row} |"))
@@ -64,8 +66,29 @@ def test_the_counts_of_confirmed_labels_are_those_of_the_report():
 
     train, validation, test, every = range(4)
     by = "confirmed by"
-    assert f"{percent(f'pictures {by} histopathology', every)} % show a lesion that was" in words
-    assert f"{percent(f'pictures {by} follow-up', every)} % a mole that did not change" in words
-    assert f"only {percent(f'lesions {by} histopathology', every)} % were" in words
-    assert f"{percent(f'pictures {by} histopathology', test)} % of its 828 pictures" in words
-    assert f"{percent(f'pictures {by} follow-up', test)} % are moles from follow-up" in words
+    assert f"{percent(f'pictures {by} histopathology', every)} % show a lesion that was" in WORDS
+    assert f"{percent(f'pictures {by} follow-up', every)} % a mole that did not change" in WORDS
+    assert f"only {percent(f'lesions {by} histopathology', every)} % were" in WORDS
+    assert f"{percent(f'pictures {by} histopathology', test)} % of its 828 pictures" in WORDS
+    assert f"{percent(f'pictures {by} follow-up', test)} % are moles from follow-up" in WORDS
+
+    counts = {
+        line[0]: list(map(int, line[1:])) for line in rows_of(parts, "bkl df nv vasc".split())
+    }
+    harmless = [sum(column) for column in zip(*counts.values())]
+    histopathology, follow_up, *_ = harmless
+    said = f"Of its {sum(harmless)} harmless pictures {histopathology} were, and {follow_up} are"
+    assert said in WORDS
+
+
+def rows_of(text: str, names: list[str]) -> list[list[str]]:
+    """The cells of the table rows whose first cell is one of `names`."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return [row for row in rows if row[0] in names]
+
+
+def test_the_intervals_of_the_sample_size_are_those_of_its_command():
+    for right, of in ((17, 34), (3, 6)):
+        assert f"binomtest({right}, {of})" in TEXT
+        low, high = binomtest(right, of).proportion_ci()
+        assert f"is {low:.0%} to {high:.0%}".replace("%", "", 1).replace("%", " %") in WORDS
