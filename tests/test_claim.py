@@ -6,6 +6,8 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
+from model.folder import BUNDLED, read_metrics
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "claim.md"
 TEXT = PAGE.read_text("utf-8")
@@ -92,3 +94,11 @@ def test_the_intervals_of_the_sample_size_are_those_of_its_command():
         assert f"binomtest({right}, {of})" in TEXT
         low, high = binomtest(right, of).proportion_ci()
         assert f"is {low:.0%} to {high:.0%}".replace("%", "", 1).replace("%", " %") in WORDS
+
+
+def test_the_warning_separates_less_well_within_each_source_than_over_all():
+    assert "within each source the ROC AUC of the warning is lower than over all" in WORDS
+    metrics = read_metrics(BUNDLED)
+    over_all = metrics["tflite"]["suspicious"]["roc_auc"]["value"]
+    for name, source in metrics["subgroups"]["dataset"].items():
+        assert source["suspicious"]["roc_auc"]["value"] < over_all, name
