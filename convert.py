@@ -229,12 +229,16 @@ def recalibrate(args: argparse.Namespace, folder: Path) -> None:
     config |= {"calibration": after, "keras_calibration": keras_calibration(config)}
     with changing(folder) as new:
         write_json(new / CONFIG, config)
+        metrics = read_metrics(new)
+        measured = after["sets"] != before.get("sets") and metrics.pop("sets", None)
+        if measured:
+            write_json(new / METRICS, metrics)
         write_card(new)
         write_checksums(new)
     old, new = (calibration.get("threshold") for calibration in (before, after))
     print(f"The operating point of {folder} was {old} and is {new}.")
-    if new != old:
-        print(f"What was measured with the old one no longer holds: python evaluate.py {folder}")
+    if new != old or measured:
+        print(f"What was measured before no longer holds: python evaluate.py {folder}")
 
 
 def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:

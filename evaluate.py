@@ -197,6 +197,7 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
 def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) -> dict:
     """The content of metrics.json."""
     from model.evaluation.calibration import keras_calibration
+    from model.evaluation.coverage import set_metrics
     from model.evaluation.metrics import classification_metrics, subgroup_metrics
 
     labels = config["labels"]
@@ -228,6 +229,17 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
         for key, values in part.groups.items()
         if len(set(values)) > 1
     }
+    if "tflite" in metrics:  # whose answers the sets are fitted to
+        sets = set_metrics(
+            labels,
+            part.truth,
+            probabilities,
+            part.lesions,
+            config,
+            {key: part.groups[key] for key in metrics["subgroups"]},
+            args.resamples,
+        )
+        metrics |= {"sets": sets} if sets else {}
     if args.outliers:
         from model.classifier import Classifier
         from model.evaluation import outliers
