@@ -23,7 +23,8 @@ differs in its four decimals from the one in the graph, the network is converted
 final run was trained on the validation part; its model keeps the calibration of the selected run.
 
 --recalibrate fits operating points and prediction sets anew to the `model.tflite` that is there, at
-the temperature in its graph. It needs no Keras weights.
+the temperature in its graph. It needs no Keras weights. If the sets change, what evaluate.py
+measured of them is removed from metrics.json.
 
 A picture counts as unfamiliar if its familiarity is below a threshold. That is set so that 0.75 %
 of the validation pictures fall below it, and stored in config.json (see model/network/ood.py).

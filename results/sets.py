@@ -165,7 +165,8 @@ def spread(values: np.ndarray, scale: float = 100, decimals: int = 1) -> str:
     if not len(values):
         return "–"
     low, high = np.quantile(values, (0.025, 0.975))
-    return f"{values.mean():.{decimals}f} ({low:.{decimals}f}–{high:.{decimals}f})"
+    shown = f"{values.mean():.{decimals}f} ({low:.{decimals}f}–{high:.{decimals}f})"
+    return shown.replace("-", "−")
 
 
 def rows_of(
