@@ -12,8 +12,9 @@
 
 Measures `model.tflite`, and the Keras weights if the folder has them. Every figure has a 95 %
 interval from a bootstrap over lesions, or over images if the data set names no lesions or the model
-was trained with --split-by image. Each file has a calibration of its own (see convert.py). Prediction
-sets are those of `model.tflite`: how often they hold the true label, and how many labels they name.
+was trained with --split-by image. Each file has a calibration of its own (see convert.py). Of the
+prediction sets of `model.tflite`, it measures how often they hold the true label, and how many
+labels they name.
 
 --part test and --part validation take the images that split.json lists. --part all takes every
 picture of the data set, which then needs no columns but image and dx. With --label-column label, it

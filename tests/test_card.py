@@ -284,7 +284,7 @@ def test_the_card_has_what_sets_cover_of_all_images_each_class_and_each_clinic(m
     made(config, metrics | {"sets": sets})
     table = [line.strip("| ").split(" | ") for line in made.text().splitlines() if "|" in line]
     rows = {row[0]: row[1:] for row in table if len(row) == 11}
-    names = [*SEVEN, *(f"dataset {name}" for name in ("a", "b", "unknown"))]
+    names = [*SEVEN, *(f"clinic {name}" for name in ("a", "b", "unknown"))]
     assert [*rows][-len(names) :] == names
     assert rows["mel"] == ["3", *["100.0", "1.00", "100.0"], *["100.0", "2.00", "0.0"]] + [
         *["100.0", "3.00", "0.0"]

@@ -7,7 +7,8 @@ import pytest
 
 from model.evaluation.conformal import sets_of
 from model.evaluation.coverage import members, set_metrics
-from model.hub.tables import always_text, sets_table
+from model.hub.card import report_text
+from model.hub.tables import always_text, sets_table, text
 from model.sets import LEVELS, always, prediction_set
 
 LABELS = ["a", "b", "c"]
@@ -114,16 +115,13 @@ def test_labels_that_are_in_every_set_are_named_with_their_lesions():
 def test_evaluate_measures_the_sets_and_reports_them(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     entry = metrics["sets"]["levels"]["0.9"]
-    assert entry["n"] == metrics["tflite"]["n"] and set(entry["subgroups"]) == {
-        "dataset",
-        "sex",
-        "age",
-    }
+    assert entry["n"] == metrics["tflite"]["n"]
+    assert set(entry["subgroups"]) == {"dataset", "sex", "age"}
     support = {label: figures["n"] for label, figures in entry["per_class"].items()}
     assert support == metrics["tflite"]["support"]
     for name in ("report.md", "README.md"):
-        assert "\n| | images | 80% sets: coverage, % |".replace("| |", "|  |") in (
-            (trained / name).read_text()
-        )
+        assert "\n|  | images | 80% sets: coverage, % |" in (trained / name).read_text()
+    line = f"coverage {text(entry['coverage'], 100, 1)} %, {text(entry['size'])} labels, one label "
+    assert f"sets at 90%             {line}" in report_text(metrics)
     assert "| sex male |" in (trained / "report.md").read_text()
     assert "| sex male |" not in (trained / "README.md").read_text().split("### Prediction sets")[1]

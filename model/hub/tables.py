@@ -51,7 +51,7 @@ def sets_table(sets: dict, subgroups: list[str] | None = None) -> str:
         head += [f"{percent} sets: coverage, %", "labels", "one label, %"]
         named = entry["per_class"] if len(entry["per_class"]) <= 20 else {}
         groups = {
-            f"{key} {name}": group
+            f"{'clinic' if key == 'dataset' else key} {name}": group
             for key, by_name in (entry.get("subgroups") or {}).items()
             if subgroups is None or key in subgroups
             for name, group in by_name.items()
