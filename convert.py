@@ -23,7 +23,8 @@ differs in its four decimals from the one in the graph, the network is converted
 final run was trained on the validation part; its model keeps the calibration of the selected run.
 
 --recalibrate fits operating points and prediction sets anew to the `model.tflite` that is there, at
-the temperature in its graph. It needs no Keras weights.
+the temperature in its graph. It needs no Keras weights. If the sets change, what evaluate.py
+measured of them is removed from metrics.json.
 
 A picture counts as unfamiliar if its familiarity is below a threshold. That is set so that 0.75 %
 of the validation pictures fall below it, and stored in config.json (see model/network/ood.py).
@@ -229,12 +230,16 @@ def recalibrate(args: argparse.Namespace, folder: Path) -> None:
     config |= {"calibration": after, "keras_calibration": keras_calibration(config)}
     with changing(folder) as new:
         write_json(new / CONFIG, config)
+        metrics = read_metrics(new)
+        measured = after["sets"] != before.get("sets") and metrics.pop("sets", None)
+        if measured:
+            write_json(new / METRICS, metrics)
         write_card(new)
         write_checksums(new)
     old, new = (calibration.get("threshold") for calibration in (before, after))
     print(f"The operating point of {folder} was {old} and is {new}.")
-    if new != old:
-        print(f"What was measured with the old one no longer holds: python evaluate.py {folder}")
+    if new != old or measured:
+        print(f"What was measured before no longer holds: python evaluate.py {folder}")
 
 
 def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:

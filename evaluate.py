@@ -12,7 +12,9 @@
 
 Measures `model.tflite`, and the Keras weights if the folder has them. Every figure has a 95 %
 interval from a bootstrap over lesions, or over images if the data set names no lesions or the model
-was trained with --split-by image. Each file has a calibration of its own (see convert.py).
+was trained with --split-by image. Each file has a calibration of its own (see convert.py). Of the
+prediction sets of `model.tflite`, it measures how often they hold the true label, and how many
+labels they name.
 
 --part test and --part validation take the images that split.json lists. --part all takes every
 picture of the data set, which then needs no columns but image and dx. With --label-column label, it
@@ -197,6 +199,7 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
 def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) -> dict:
     """The content of metrics.json."""
     from model.evaluation.calibration import keras_calibration
+    from model.evaluation.coverage import set_metrics
     from model.evaluation.metrics import classification_metrics, subgroup_metrics
 
     labels = config["labels"]
@@ -228,6 +231,17 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
         for key, values in part.groups.items()
         if len(set(values)) > 1
     }
+    if "tflite" in metrics:  # whose answers the sets are fitted to
+        sets = set_metrics(
+            labels,
+            part.truth,
+            probabilities,
+            part.lesions,
+            config,
+            {key: part.groups[key] for key in metrics["subgroups"]},
+            args.resamples,
+        )
+        metrics |= {"sets": sets} if sets else {}
     if args.outliers:
         from model.classifier import Classifier
         from model.evaluation import outliers

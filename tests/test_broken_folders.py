@@ -12,6 +12,7 @@ import pytest
 from model import folder as f
 from model.classifier import Classifier
 from model.labels import LABELS
+from model.sets import prediction_set
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +22,14 @@ def config(**changes):
         f.write_json(folder / f.CONFIG, f.read_json(folder / f.CONFIG) | changes)
 
     return damage
+
+
+EVERY = dict.fromkeys(LABELS, 0.9)
+
+
+def sets(quantiles):
+    found = {"method": "threshold", "quantiles": quantiles, "lesions": dict.fromkeys(LABELS, 9)}
+    return config(calibration={"temperature": 1, "sets": found})
 
 
 def write(name, content):
@@ -67,15 +76,10 @@ WHOLE = {
     "a point without its figures": config(
         calibration={"temperature": 1, "points": [{"threshold": 0.1}]}
     ),
-    "sets of some labels": config(
-        calibration={"temperature": 1, "sets": {"level": 0.9, "quantiles": {"mel": 0.9}}}
-    ),
-    "a quantile above 1": config(
-        calibration={
-            "temperature": 1,
-            "sets": {"level": 0.9, "quantiles": dict.fromkeys(LABELS, 1.1)},
-        }
-    ),
+    "sets of some labels": sets({"0.8": EVERY, "0.9": EVERY, "0.95": {"mel": 0.9}}),
+    "sets of some levels": sets({"0.9": EVERY}),
+    "a quantile above 1": sets({"0.8": EVERY, "0.9": EVERY, "0.95": EVERY | {"mel": 1.1}}),
+    "sets as a list": config(calibration={"temperature": 1, "sets": [0.9]}),
     "familiarity's huge threshold": config(familiarity={"threshold": 1e30}),
     "unknown suspicious label": config(calibration={"temperature": 1, "suspicious": ["scc"]}),
     "no architecture": config(architecture=None),
@@ -126,6 +130,13 @@ def damage(folder: Path, name: str) -> None:
 
 def test_whole_folder_is_taken(copy):
     assert Classifier(copy).labels == f.read_config(copy)["labels"]
+
+
+def test_the_sets_of_an_earlier_version_are_not_read(copy):
+    of_one_level = {"level": 0.9, "quantiles": EVERY, "part": "validation"}
+    config(calibration={"temperature": 1, "sets": of_one_level})(copy)
+    f.write_checksums(copy)
+    assert prediction_set(EVERY, Classifier(copy).config) is None
 
 
 @pytest.mark.parametrize("name", [*WHOLE, *ALTERED])

@@ -65,8 +65,11 @@ def test_what_is_served_has_points_and_sets():
         shares = random.dirichlet(np.ones(len(labels)), 400)
         calibration = served_calibration(1.5, shares, truth, np.arange(400), labels)
         assert calibration["temperature"] == 1.5
-        assert calibration["sets"].keys() == {"level", "quantiles", "part"}
-        assert list(calibration["sets"]["quantiles"]) == labels
+        sets = calibration["sets"]
+        assert (sets["part"], sets["method"]) == ("validation", "threshold")
+        assert list(sets["lesions"]) == labels and sum(sets["lesions"].values()) == 400
+        assert list(sets["quantiles"]) == ["0.8", "0.9", "0.95"]
+        assert all(list(quantiles) == labels for quantiles in sets["quantiles"].values())
         assert ("points" in calibration) == ("threshold" in calibration) == points
 
 

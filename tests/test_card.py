@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 from test_report import LATENCY, OPTIONS, SEVEN, SUPPORT, measured
 
+from model.evaluation.coverage import set_metrics
 from model.folder import BUNDLED, COMPACT, ModelFolderError
 from model.hub.card import BEGIN, END, HAM10000, README, write_card
 from model.network.backbones import BACKBONES
@@ -246,16 +248,51 @@ def test_the_card_and_the_page_say_the_same_of_the_warning(made, metrics):
     )
 
 
+def with_sets(config):
+    levels = {"0.8": {}, "0.9": {"df": 1.0}, "0.95": {"df": 1.0, "vasc": 1.0}}
+    config["calibration"]["sets"] = {
+        "method": "threshold",
+        "lesions": dict.fromkeys(SEVEN, 40) | {"df": 7, "vasc": 9},
+        "quantiles": {level: dict.fromkeys(SEVEN, 0.9) | few for level, few in levels.items()},
+    }
+    return config
+
+
 def test_the_card_says_what_sets_promise(made, metrics):
-    config = config_of(SEVEN)
-    quantiles = dict.fromkeys(SEVEN, 0.9) | {"df": 1.0}
-    config["calibration"]["sets"] = {"level": 0.8, "quantiles": quantiles}
+    config = with_sets(config_of(SEVEN))
     made(config, metrics)
     assert (
-        "For at least 80% of each class this set is meant to hold the true one, if they are like "
-        "those of the validation part, where its limits were set. For lack of validation pictures, "
-        "every set holds df."
+        "There are sets of several levels (80%, 90%, 95%). A set is meant to hold the true one for "
+        "at least that share of the lesions of each class, if they are like those of the "
+        "validation part, where its limits were set. For lack of lesions in the validation part, "
+        "whose number is in brackets, some labels are in every set: at 90% df (7); at 95% df (7), "
+        "vasc (9).\n"
     ) in made.text()
+    assert "| 80% sets: coverage, % |" not in made.text()
+    # Those of an earlier version are not served.
+    config["calibration"]["sets"] = {"level": 0.9, "quantiles": dict.fromkeys(SEVEN, 0.9)}
+    made(config, metrics)
+    assert "Prediction sets" not in made.text()
+
+
+def test_the_card_has_what_sets_cover_of_all_images_each_class_and_each_clinic(made, metrics):
+    config = with_sets(config_of(SEVEN))
+    truth = np.arange(7).repeat(3)
+    shares = np.full((21, 7), 0.02) + 0.86 * np.eye(7)[truth]
+    groups = {"dataset": ["a", "b", ""] * 7, "sex": ["x"] * 21}
+    sets = set_metrics(SEVEN, truth, shares, [None] * 21, config, groups, resamples=0)
+    made(config, metrics | {"sets": sets})
+    table = [line.strip("| ").split(" | ") for line in made.text().splitlines() if "|" in line]
+    rows = {row[0]: row[1:] for row in table if len(row) == 11}
+    names = [*SEVEN, *(f"clinic {name}" for name in ("a", "b", "unknown"))]
+    assert [*rows][-len(names) :] == names
+    assert rows["mel"] == ["3", *["100.0", "1.00", "100.0"], *["100.0", "2.00", "0.0"]] + [
+        *["100.0", "3.00", "0.0"]
+    ]
+    assert rows["df"][1:] == [*["100.0", "1.00", "100.0"], *["in every set", "1.00", "100.0"]] + [
+        *["in every set", "2.00", "0.0"]
+    ]
+    assert "says nothing about the model" in made.text()
 
 
 @pytest.mark.parametrize("folder", [BUNDLED, COMPACT])

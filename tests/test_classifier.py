@@ -161,7 +161,8 @@ def another_size(copy):
 
 def more_labels(copy):
     config = f.read_config(copy) | {"labels": [*LABELS, "scc"]}
-    config["calibration"]["sets"]["quantiles"]["scc"] = 1.0
+    for quantiles in config["calibration"]["sets"]["quantiles"].values():
+        quantiles["scc"] = 1.0
     f.write_json(copy / "config.json", config)
     f.write_checksums(copy)
 

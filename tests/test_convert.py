@@ -231,6 +231,7 @@ def test_a_folder_without_keras_weights_is_recalibrated(made, trained, tmp_path,
     (copy / "model.weights.h5").unlink()
     before = f.read_config(copy)
     sparse = {key: before["calibration"][key] for key in ("temperature", "threshold")}
+    sparse["sets"] = before["calibration"]["sets"]
     f.write_json(copy / f.CONFIG, before | {"calibration": sparse})
     command = f"{copy} --recalibrate --dataset {made} --cache {tmp_path}/cache".split()
     convert.main(command)
@@ -238,14 +239,19 @@ def test_a_folder_without_keras_weights_is_recalibrated(made, trained, tmp_path,
     threshold = before["calibration"]["threshold"]
     said = capsys.readouterr().out
     assert f"The operating point of {copy} was {threshold} and is {threshold}.\n" in said
-    assert "no longer holds" not in said
+    assert "no longer holds" not in said and "sets" in f.read_metrics(copy)
     f.verify(copy)
     f.write_json(copy / f.CONFIG, before | {"calibration": sparse | {"threshold": 0.5}})
     convert.main(command)
     assert f.read_config(copy) == before
     said = capsys.readouterr().out
     assert f"The operating point of {copy} was 0.5 and is {threshold}.\n" in said
-    assert f"the old one no longer holds: python evaluate.py {copy}" in said
+    assert f"measured before no longer holds: python evaluate.py {copy}" in said
+    # Sets are measured again once they have other limits.
+    f.write_json(copy / f.CONFIG, before | {"calibration": sparse | {"sets": None}})
+    convert.main(command)
+    assert f.read_config(copy) == before and "sets" not in f.read_metrics(copy)
+    assert f"measured before no longer holds: python evaluate.py {copy}" in capsys.readouterr().out
 
 
 def test_what_cannot_be_recalibrated_is_a_sentence(trained, tmp_path):
@@ -290,4 +296,6 @@ def test_the_models_of_the_repository_are_calibrated_as_they_answer(folder, tmp_
     stated, found = (f.read_config(x)["calibration"] for x in (folder, copy))
     # XNNPACK's kernels differ from one processor to another.
     assert found["threshold"] == pytest.approx(stated["threshold"], abs=0.005)
-    assert found["sets"]["quantiles"] == pytest.approx(stated["sets"]["quantiles"], abs=0.01)
+    assert found["sets"]["lesions"] == stated["sets"]["lesions"]
+    for level, quantiles in stated["sets"]["quantiles"].items():
+        assert found["sets"]["quantiles"][level] == pytest.approx(quantiles, abs=0.01)

@@ -80,9 +80,8 @@ def served_calibration(
     if "threshold" in calibration:
         scores = _scores(probabilities, truth, labels, calibration["suspicious"])
         calibration["points"] = operating_points(*scores)
-    quantiles = conformal.class_quantiles(labels, truth, probabilities, lesions)
-    sets = {"level": conformal.LEVEL, "quantiles": quantiles, "part": "validation"}
-    return calibration | {"sets": sets}
+    sets = conformal.sets_of(labels, truth, probabilities, lesions)
+    return calibration | {"sets": {"part": "validation"} | sets}
 
 
 def _scores(probabilities, truth, labels, suspicious):

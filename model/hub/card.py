@@ -32,11 +32,13 @@ from model.folder import (
 )
 from model.hub.pull import README
 from model.hub.tables import (
+    always_text,
     calibration_text,
     conversion_text,
     counts,
     drawn,
     seen_text,
+    sets_table,
     short,
     span,
     table,
@@ -45,6 +47,7 @@ from model.hub.tables import (
 )
 from model.labels import BINARY, LABELS, display_name
 from model.network.backbones import title_of
+from model.sets import always
 
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 MEASURED = ("library_name", "metrics", "model-index")
@@ -361,6 +364,7 @@ TEMPLATES.globals |= {"PUBLISHED": PUBLISHED, "RUNTIMES": RUNTIMES, "SUMMARY": S
 TEMPLATES.globals |= {"backbone_title": title_of, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
 TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
+TEMPLATES.globals |= {"always": always, "always_text": always_text, "sets_table": sets_table}
 TEMPLATES.globals |= {"at": at, "calibration_text": calibration_text}
 TEMPLATES.globals |= {"counts": counts, "drawn": drawn, "seen_text": seen_text}
 TEMPLATES.globals |= {"short": short, "span": span, "text": text, "value": value}

@@ -42,6 +42,52 @@ def table(head: list, rows: list[list]) -> list[str]:
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines] + [""]
 
 
+def sets_table(sets: dict, subgroups: list[str] | None = None) -> str:
+    """What prediction sets cover, from `sets` of metrics.json: of all images, of those of each
+    label (up to 20), and of those of each group; subgroups: those to show, None for all."""
+    head, columns = ["", "images"], []
+    for level, entry in sets["levels"].items():
+        percent = f"{float(level):.0%}"
+        head += [f"{percent} sets: coverage, %", "labels", "one label, %"]
+        named = entry["per_class"] if len(entry["per_class"]) <= 20 else {}
+        groups = {
+            f"{'clinic' if key == 'dataset' else key} {name}": group
+            for key, by_name in (entry.get("subgroups") or {}).items()
+            if subgroups is None or key in subgroups
+            for name, group in by_name.items()
+        }
+        rows = {"all": entry} | named | groups
+        always = sets["always"][level]
+        columns.append({name: _covered(row, name in always) for name, row in rows.items()})
+    numbers = {name: row["n"] for name, row in rows.items() if row["n"]}
+    body = [
+        [name, n, *(cell for column in columns for cell in column[name])]
+        for name, n in numbers.items()
+    ]
+    return "\n".join(table(head, body))
+
+
+def _covered(row: dict, always: bool) -> list[str]:
+    coverage = "in every set" if always else text(row["coverage"], 100, 1)
+    return [coverage, text(row["size"]), text(row["single"], 100, 1)]
+
+
+def always_text(always: dict[str, dict[str, int]]) -> str:
+    """Which labels are in every set of which level, from model/sets.py's `always`, as one sentence;
+    "" if none is."""
+    parts = [
+        f"at {float(level):.0%} {', '.join(f'{label} ({n})' for label, n in lesions.items())}"
+        for level, lesions in always.items()
+        if lesions
+    ]
+    if not parts:
+        return ""
+    return (
+        "For lack of lesions in the validation part, whose number is in brackets, some labels are "
+        f"in every set: {'; '.join(parts)}."
+    )
+
+
 def drawn(entry: dict) -> str:
     """What the intervals of classification_metrics are; "" without any."""
     how = entry["interval"]
