@@ -85,8 +85,9 @@ def set_sizes(
 
 def risk_coverage(confidence: np.ndarray, rows: dict, draw: Callable) -> dict:
     """`aurc`, the area under the risk-coverage curve, 0 to 1 (0: every answer is right; answered
-    in random order, it is the error rate); `curve`, rows of [share answered, accuracy, low, high];
-    `points`, the same at SHARES with numbers of pictures.
+    in random order, it is the error rate); `curve`, rows of [share answered, accuracy, low, high]
+    and, for a watched label, [share of its pictures left out, share answered wrongly]; `points`,
+    the figures at SHARES with numbers of pictures.
 
     confidence: [n], the higher the earlier a picture is answered; rows: as from `_rows`. Equally
     confident pictures come in random order, and the figures are those expected: a number of
@@ -101,11 +102,20 @@ def risk_coverage(confidence: np.ndarray, rows: dict, draw: Callable) -> dict:
     shares = {*CURVE.tolist(), *SHARES}
     drawn = draw(figures)
     at = {share: {name: drawn[share, name] for name in ("images", *rows)} for share in shares}
-    accuracy = {share: interval(_ratio(at[share]["correct"], at[share]["images"])) for share in at}
+    curve = []
+    for share in CURVE.tolist():
+        answered = at[share]
+        row = [share, *interval(_ratio(answered["correct"], answered["images"])).values()]
+        if "those" in rows:
+            whole = at[1.0]["those"]
+            row += [
+                _ratio(part, whole)[0] for part in (whole - answered["those"], answered["wrong"])
+            ]
+        curve.append(_rounded(row))
     return {
         "aurc": interval(drawn["aurc",]),
         "points": [{"answered": share} | _point(at[share], at[1.0]) for share in SHARES],
-        "curve": [_rounded([share, *accuracy[share].values()]) for share in CURVE.tolist()],
+        "curve": curve,
     }
 
 
@@ -281,4 +291,6 @@ def _count(sums):
 
 
 def _rounded(values):
-    return [None if value is None or np.isnan(value) else round(value, 4) for value in values]
+    return [
+        None if value is None or np.isnan(value) else round(float(value), 4) for value in values
+    ]

@@ -249,29 +249,42 @@ def reliability_figure(metrics: dict, before: dict | None, title: str, path: Pat
 
 
 def risk_coverage_figure(decisions: dict, title: str, path: Path) -> None:
-    """Write the accuracy against the share of pictures answered, of `decisions` in metrics.json."""
-    figure = Figure(figsize=(8, 5.5), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
+    """Write what happens when only a share of the pictures is answered, of `decisions` in
+    metrics.json: the accuracy and, below, what becomes of the watched label's pictures."""
     measured = decisions["risk_coverage"]
-    share, accuracy, low, high = np.array(measured["curve"], float).T  # null becomes NaN
+    share, accuracy, low, high, *others = np.array(measured["curve"], float).T  # null becomes NaN
+    watched = bool(others) and not np.isnan(others).any()
+    figure = Figure(figsize=(8, 8.5 if watched else 5.5), dpi=DPI, layout="constrained")
+    axes, *below = np.atleast_1d(figure.subplots(2 if watched else 1, 1, sharex=True))
     axes.axhline(accuracy[-1], color="#999999", linewidth=1, label="in random order (expected)")
     axes.fill_between(share, low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
     area = measured["aurc"]["value"]
-    name = f"the most confident first, with 95 % interval (area of the errors {area:.3f})"
+    name = f"most confident first, 95 % interval (AURC {area:.3f})"
     axes.plot(share, accuracy, color=COLOURS[0], label=name)
     sets = [one for one in decisions.get("sets", {}).get("at_most", []) if one["images"]]
     if sets:
         pairs = [(one["answered"]["value"], one["accuracy"]["value"]) for one in sets]
         look = {"color": COLOURS[1], "linestyle": "none", "marker": "s"}
-        axes.plot(*zip(*pairs), label="prediction sets of at most so many labels", **look)
-        for one, pair in zip(sets, pairs):
-            place = {"xytext": (0, -14), "textcoords": "offset points", "ha": "center"}
-            axes.annotate(str(one["labels"]), pair, color=COLOURS[1], **place)
-    axes.set_title(f"Accuracy when the least sure are left out\n{title}")
-    axes.set(xlabel="share of the pictures that are answered", ylabel="accuracy", xlim=(0, 1.02))
+        axes.plot(*zip(*pairs), label="sets of at most so many labels", **look)
+        for one, pair, before in zip(sets, pairs, [(-1, 0), *pairs]):
+            if pair[0] - before[0] > 0.02:  # else the numbers would overlap
+                place = {"xytext": (0, -14), "textcoords": "offset points", "ha": "center"}
+                axes.annotate(str(one["labels"]), pair, color=COLOURS[1], **place)
+    axes.set(title=f"Accuracy when the least sure are left out\n{title}", ylabel="accuracy")
     axes.margins(y=0.1)
     axes.grid(alpha=0.3)
-    _legend_outside(figure, axes, "lower center")
+    if watched:
+        left, wrong = others
+        names = ("answered rightly", "answered wrongly", "left out")
+        parts = (1 - left - wrong, wrong, left)
+        below[0].stackplot(share, *parts, labels=names, colors=(COLOURS[2], COLOURS[4], "#BBBBBB"))
+        number = measured["points"][0]["watched"]["left_out"]["of"]
+        title = f"The {number:g} pictures of {decisions['watched']}"
+        below[0].set(title=title, ylabel="share", ylim=(0, 1))
+    figure.axes[-1].set(xlabel="share of the pictures that are answered", xlim=(0, 1.02))
+    entries = [each.get_legend_handles_labels() for each in figure.axes]
+    handles, names = (sum(parts, []) for parts in zip(*entries))
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
     _save(figure, path)
 
 
@@ -281,17 +294,19 @@ def decision_figure(decisions: dict, title: str, path: Path) -> None:
     axes = figure.add_subplot()
     measured = decisions["decision_curve"]
     threshold, benefit, low, high, everything = np.array(measured["curve"], float).T
-    axes.axhline(0, color="#999999", linewidth=1, label="no lesion")
-    axes.plot(threshold, everything, "--", color=COLOURS[1], label="all lesions")
+    axes.axhline(0, color="#999999", linewidth=1, label="excise none")
+    axes.plot(threshold, everything, "--", color=COLOURS[1], label="excise all")
     axes.fill_between(threshold, low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
-    name = "lesions with a warning at this probability, with 95 % interval"
+    name = "excise where the model gives at least this probability, with 95 % interval"
     axes.plot(threshold, benefit, color=COLOURS[0], label=name)
     point = measured["point"]
     if point["net_benefit"]["value"] is not None:
         place = point["threshold"], point["net_benefit"]["value"]
-        axes.plot(*place, "o", color=COLOURS[-1], label=f"the model's own point, {place[0]:.3f}")
-    best = max(*benefit, everything[0], 0.02)
-    axes.set_ylim(-0.25 * best, 1.15 * best)  # acting on all falls far below
+        axes.plot(
+            *place, "o", color=COLOURS[-1], label=f"the model's operating point, {place[0]:.3f}"
+        )
+    best = np.nanmax([*high, *benefit, 0.02])
+    axes.set_ylim(-0.25 * best, 1.05 * best)  # the line of all falls far below
     axes.set_title(f"Decision curve: net benefit of excising\n{title}")
     axes.set(xlabel="threshold probability", ylabel="net benefit, per picture")
     axes.grid(alpha=0.3)

@@ -50,7 +50,7 @@ def answered_table(points: list[dict], those: str) -> str:
     titles = {
         "left_out": f"{those} left out, %",
         "wrong": f"answered {those} with a wrong answer, %",
-        "unwarned": "these without a warning, %",
+        "unwarned": f"answered {those} with a wrong answer and no warning, %",
     }
     watched = [key for key in titles if key in points[0].get("watched", {})]
     rows = []
@@ -61,7 +61,8 @@ def answered_table(points: list[dict], those: str) -> str:
             row = [f"{point['answered'] * 100:.0f}"]
         row += [f"{point['images']:g}", text(point["accuracy"], 100, 1)]
         for figure in (point["watched"][key] for key in watched):
-            row.append(f"{text(figure, 100, 0)}: {figure['count']:g} of {figure['of']:g}")
+            of = f": {figure['count']:g} of {figure['of']:g}" if figure["of"] else ""
+            row.append(text(figure, 100, 0) + of)
         rows.append(row)
     first = ["labels, at most"] if "labels" in points[0] else []
     head = [*first, "answered, %", "pictures", "accuracy, %", *(titles[key] for key in watched)]
