@@ -13,6 +13,7 @@ lesions and seed, the resamples are also the same.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def measure(
     """
     labels, truth = list(labels), np.asarray(truth)
     probabilities = np.asarray(probabilities, np.float64)
-    draw = _drawing(clusters_of(lesions), resamples, seed)
+    draw = partial(bootstrap, clusters=clusters_of(lesions), resamples=resamples, seed=seed)
     suspicious, threshold = calibration.get("suspicious"), calibration.get("threshold")
     warns = bool(suspicious) and threshold is not None
     score = suspicious_score(labels, probabilities, suspicious) if warns else None
@@ -91,7 +92,7 @@ def risk_coverage(confidence: np.ndarray, rows: dict, draw: Callable) -> dict:
 
     confidence: [n], the higher the earlier a picture is answered; rows: as from `_rows`. Equally
     confident pictures come in random order, and the figures are those expected: a number of
-    pictures may then be a fraction.
+    pictures may then be a fraction. draw: `bootstrap` with its lesions.
     """
 
     def figures(weights):
@@ -128,8 +129,9 @@ def decision_curve(
     score: the probability [n] of being positive; positive: [n] bool; threshold: the model's
     operating point. `curve`: rows of [t, net benefit, low, high, that of acting on all]. `point`:
     at the operating point, taken as the threshold probability, the net benefit, that of acting on
-    all, their difference, and that difference as the share of pictures that the model spares a
-    needless action, with none more missed. At t = 1 a net benefit is undefined.
+    all, their difference, and the same difference in needless actions spared per picture, less
+    those that would be as bad as what is missed. At t = 1 a net benefit is undefined.
+    draw: `bootstrap` with its lesions.
     """
     levels = np.append(THRESHOLDS, threshold)
     odds = _ratio(levels, 1 - levels)[:, None]
@@ -167,11 +169,6 @@ def decision_curve(
         },
         "curve": curve,
     }
-
-
-def _drawing(clusters, resamples, seed):
-    """draw(figures): `bootstrap` with these lesions."""
-    return lambda figures: bootstrap(figures, clusters, resamples, seed)
 
 
 def _rows(correct, those, flagged):

@@ -15,6 +15,7 @@ from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from model.folder import replacing
+from model.labels import display_name
 
 # Okabe and Ito, Color universal design, 2008; without the yellow, too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -265,7 +266,7 @@ def risk_coverage_figure(decisions: dict, title: str, path: Path) -> None:
     if sets:
         pairs = [(one["answered"]["value"], one["accuracy"]["value"]) for one in sets]
         look = {"color": COLOURS[1], "linestyle": "none", "marker": "s"}
-        axes.plot(*zip(*pairs), label="sets of at most so many labels", **look)
+        axes.plot(*zip(*pairs), label="prediction sets of at most 1, 2, ... labels", **look)
         for one, pair, before in zip(sets, pairs, [(-1, 0), *pairs]):
             if pair[0] - before[0] > 0.02:  # else the numbers would overlap
                 place = {"xytext": (0, -14), "textcoords": "offset points", "ha": "center"}
@@ -279,7 +280,7 @@ def risk_coverage_figure(decisions: dict, title: str, path: Path) -> None:
         parts = (1 - left - wrong, wrong, left)
         below[0].stackplot(share, *parts, labels=names, colors=(COLOURS[2], COLOURS[4], "#BBBBBB"))
         number = measured["points"][0]["watched"]["left_out"]["of"]
-        title = f"The {number:g} pictures of {decisions['watched']}"
+        title = f"{display_name(decisions['watched'])}, {number:g} images"
         below[0].set(title=title, ylabel="share", ylim=(0, 1))
     figure.axes[-1].set(xlabel="share of the pictures that are answered", xlim=(0, 1.02))
     entries = [each.get_legend_handles_labels() for each in figure.axes]
@@ -306,7 +307,8 @@ def decision_figure(decisions: dict, title: str, path: Path) -> None:
             *place, "o", color=COLOURS[-1], label=f"the model's operating point, {place[0]:.3f}"
         )
     best = np.nanmax([*high, *benefit, 0.02])
-    axes.set_ylim(-0.25 * best, 1.05 * best)  # the line of all falls far below
+    worst = min(-0.25 * best, 1.05 * np.nanmin(benefit))  # the line of all falls far below
+    axes.set_ylim(worst, 1.05 * best)
     axes.set_title(f"Decision curve: net benefit of excising\n{title}")
     axes.set(xlabel="threshold probability", ylabel="net benefit, per picture")
     axes.grid(alpha=0.3)
