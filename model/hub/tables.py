@@ -44,31 +44,6 @@ def table(head: list, rows: list[list]) -> list[str]:
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines] + [""]
 
 
-def answered_table(points: list[dict], those: str) -> str:
-    """A Markdown table of `points` or of `at_most` in `decisions` of metrics.json; those: the
-    watched pictures, in words."""
-    titles = {
-        "left_out": f"{those} left out, %",
-        "wrong": f"answered {those} with a wrong answer, %",
-        "unwarned": f"answered {those} with a wrong answer and no warning, %",
-    }
-    watched = [key for key in titles if key in points[0].get("watched", {})]
-    rows = []
-    for point in points:
-        if "labels" in point:
-            row = [point["labels"], text(point["answered"], 100, 1)]
-        else:
-            row = [f"{point['answered'] * 100:.0f}"]
-        row += [f"{point['images']:g}", text(point["accuracy"], 100, 1)]
-        for figure in (point["watched"][key] for key in watched):
-            of = f": {figure['count']:g} of {figure['of']:g}" if figure["of"] else ""
-            row.append(text(figure, 100, 0) + of)
-        rows.append(row)
-    first = ["labels, at most"] if "labels" in points[0] else []
-    head = [*first, "answered, %", "pictures", "accuracy, %", *(titles[key] for key in watched)]
-    return "\n".join(table(head, rows))
-
-
 def drawn(entry: dict) -> str:
     """What the intervals of classification_metrics are; "" without any."""
     how = entry["interval"]
@@ -125,3 +100,28 @@ def conversion_text(conversion: dict) -> str:
             f"{short(conversion.get('largest_difference'))} apart"
         )
     return ", ".join(parts) + "."
+
+
+def answered_table(points: list[dict], those: str) -> str:
+    """A Markdown table of `points` or of `at_most` in `decisions` of metrics.json; those: the
+    watched pictures, in words."""
+    titles = {
+        "left_out": f"{those} left out, %",
+        "wrong": f"answered {those} with a wrong answer, %",
+        "unwarned": f"answered {those} with a wrong answer and no warning, %",
+    }
+    watched = [key for key in titles if key in points[0].get("watched", {})]
+    rows = []
+    for point in points:
+        if "labels" in point:
+            row = [point["labels"], text(point["answered"], 100, 1)]
+        else:
+            row = [f"{point['answered'] * 100:.0f}"]
+        row += [f"{point['images']:g}", text(point["accuracy"], 100, 1)]
+        for figure in (point["watched"][key] for key in watched):
+            of = f": {figure['count']:g} of {figure['of']:g}" if figure["of"] else ""
+            row.append(text(figure, 100, 0) + of)
+        rows.append(row)
+    first = ["labels, at most"] if "labels" in points[0] else []
+    head = [*first, "answered, %", "pictures", "accuracy, %", *(titles[key] for key in watched)]
+    return "\n".join(table(head, rows))
