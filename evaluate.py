@@ -198,6 +198,7 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
 
 def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) -> dict:
     """The content of metrics.json."""
+    from model.evaluation import decisions
     from model.evaluation.calibration import keras_calibration
     from model.evaluation.coverage import set_metrics
     from model.evaluation.metrics import classification_metrics, subgroup_metrics
@@ -226,6 +227,9 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
     raised /= raised.sum(axis=1, keepdims=True)
     plain = classification_metrics(labels, part.truth, raised, part.lesions, resamples=0)
     metrics["uncalibrated"] = {"ece": plain["ece"], "reliability": plain["reliability"]}
+    metrics["decisions"] = decisions.measure(
+        labels, part.truth, probabilities, part.lesions, calibration, args.resamples
+    )
     metrics["subgroups"] = {
         key: subgroup_metrics(labels, part.truth, probabilities, part.lesions, values, **options)
         for key, values in part.groups.items()

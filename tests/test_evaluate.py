@@ -37,7 +37,11 @@ def test_metrics_hold_the_stable_keys_with_intervals(trained):
     # Colours tell the made diagnoses apart: well above the seventh that guessing gives.
     assert metrics["tflite"]["balanced_accuracy"]["value"] > 0.5
     assert set(metrics["subgroups"]) == {"dataset", "sex", "age"}
-    for name in ("report.md", "confusion.png", "roc.png", "reliability.png", "README.md"):
+    answered = metrics["decisions"]["risk_coverage"]["points"][0]
+    assert answered["accuracy"] == metrics["tflite"]["top_1"]  # all are answered
+    for kind in ("confusion", "roc", "reliability", "risk_coverage", "decision_curve"):
+        assert (trained / f"{kind}.png").stat().st_size > 500
+    for name in ("report.md", "README.md"):
         assert (trained / name).stat().st_size > 500
     f.verify(trained)
 

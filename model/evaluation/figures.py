@@ -15,6 +15,7 @@ from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from model.folder import replacing
+from model.labels import display_name
 
 # Okabe and Ito, Color universal design, 2008; without the yellow, too pale for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -245,6 +246,73 @@ def reliability_figure(metrics: dict, before: dict | None, title: str, path: Pat
     upper.grid(alpha=0.3)
     lower.set(xlabel="confidence (highest probability)", ylabel="images", xlim=(0, 1))
     _legend_outside(figure, upper, "lower center")
+    _save(figure, path)
+
+
+def risk_coverage_figure(decisions: dict, title: str, path: Path) -> None:
+    """Write what happens when only a share of the pictures is answered, of `decisions` in
+    metrics.json: the accuracy and, below, what becomes of the watched label's pictures."""
+    measured = decisions["risk_coverage"]
+    share, accuracy, low, high, *others = np.array(measured["curve"], float).T  # null becomes NaN
+    watched = bool(others) and not np.isnan(others).any()
+    figure = Figure(figsize=(8, 8.5 if watched else 5.5), dpi=DPI, layout="constrained")
+    axes, *below = np.atleast_1d(figure.subplots(2 if watched else 1, 1, sharex=True))
+    axes.axhline(accuracy[-1], color="#999999", linewidth=1, label="in random order (expected)")
+    axes.fill_between(share, low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
+    area = measured["aurc"]["value"]
+    name = f"most confident first, 95 % interval (AURC {area:.3f})"
+    axes.plot(share, accuracy, color=COLOURS[0], label=name)
+    sets = [one for one in decisions.get("sets", {}).get("at_most", []) if one["images"]]
+    if sets:
+        pairs = [(one["answered"]["value"], one["accuracy"]["value"]) for one in sets]
+        look = {"color": COLOURS[1], "linestyle": "none", "marker": "s"}
+        axes.plot(*zip(*pairs), label="prediction sets of at most 1, 2, ... labels", **look)
+        for one, pair, before in zip(sets, pairs, [(-1, 0), *pairs]):
+            if pair[0] - before[0] > 0.02:  # else the numbers would overlap
+                place = {"xytext": (0, -14), "textcoords": "offset points", "ha": "center"}
+                axes.annotate(str(one["labels"]), pair, color=COLOURS[1], **place)
+    axes.set(title=f"Accuracy when the least sure are left out\n{title}", ylabel="accuracy")
+    axes.margins(y=0.1)
+    axes.grid(alpha=0.3)
+    if watched:
+        left, wrong = others
+        names = ("answered rightly", "answered wrongly", "left out")
+        parts = (1 - left - wrong, wrong, left)
+        below[0].stackplot(share, *parts, labels=names, colors=(COLOURS[2], COLOURS[4], "#BBBBBB"))
+        number = measured["points"][0]["watched"]["left_out"]["of"]
+        title = f"{display_name(decisions['watched'])}, {number:g} images"
+        below[0].set(title=title, ylabel="share", ylim=(0, 1))
+    figure.axes[-1].set(xlabel="share of the pictures that are answered", xlim=(0, 1.02))
+    entries = [each.get_legend_handles_labels() for each in figure.axes]
+    handles, names = (sum(parts, []) for parts in zip(*entries))
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
+    _save(figure, path)
+
+
+def decision_figure(decisions: dict, title: str, path: Path) -> None:
+    """Write the net benefit against the threshold probability, of `decisions` in metrics.json."""
+    figure = Figure(figsize=(8, 5.5), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    measured = decisions["decision_curve"]
+    threshold, benefit, low, high, everything = np.array(measured["curve"], float).T
+    axes.axhline(0, color="#999999", linewidth=1, label="excise none")
+    axes.plot(threshold, everything, "--", color=COLOURS[1], label="excise all")
+    axes.fill_between(threshold, low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
+    name = "excise where the model gives at least this probability, with 95 % interval"
+    axes.plot(threshold, benefit, color=COLOURS[0], label=name)
+    point = measured["point"]
+    if point["net_benefit"]["value"] is not None:
+        place = point["threshold"], point["net_benefit"]["value"]
+        axes.plot(
+            *place, "o", color=COLOURS[-1], label=f"the model's operating point, {place[0]:.3f}"
+        )
+    best = np.nanmax([*high, *benefit, 0.02])
+    worst = min(-0.25 * best, 1.05 * np.nanmin(benefit))  # the line of all falls far below
+    axes.set_ylim(worst, 1.05 * best)
+    axes.set_title(f"Decision curve: net benefit of excising\n{title}")
+    axes.set(xlabel="threshold probability", ylabel="net benefit, per picture")
+    axes.grid(alpha=0.3)
+    _legend_outside(figure, axes, "lower center")
     _save(figure, path)
 
 

@@ -33,6 +33,7 @@ from model.folder import (
 from model.hub.pull import README
 from model.hub.tables import (
     always_text,
+    answered_table,
     calibration_text,
     conversion_text,
     counts,
@@ -113,7 +114,8 @@ def write_card(folder: Path, repo_id: str | None = None) -> None:
 
 
 def write_report(folder: Path, config: dict, metrics: dict) -> None:
-    """Write report.md, confusion.png, roc.png and reliability.png into a folder.
+    """Write report.md and its figures into a folder: confusion.png, roc.png, reliability.png and,
+    where metrics.json has `decisions`, risk_coverage.png and decision_curve.png.
 
     config, metrics: the content of config.json and metrics.json; missing keys leave their lines
     out. The figures show TF Lite, or Keras if TF Lite was not measured. Published figures are next
@@ -127,6 +129,10 @@ def write_report(folder: Path, config: dict, metrics: dict) -> None:
     figures.roc_figure(entry, title, folder / "roc.png")
     before = metrics.get("uncalibrated")
     figures.reliability_figure(entry, before, title, folder / "reliability.png")
+    if decisions := metrics.get("decisions"):
+        figures.risk_coverage_figure(decisions, title, folder / "risk_coverage.png")
+        if "decision_curve" in decisions:
+            figures.decision_figure(decisions, title, folder / "decision_curve.png")
     write_text(folder / "report.md", _rendered("report.md.jinja", facts))
 
 
@@ -368,3 +374,4 @@ TEMPLATES.globals |= {"always": always, "always_text": always_text, "sets_table"
 TEMPLATES.globals |= {"at": at, "calibration_text": calibration_text}
 TEMPLATES.globals |= {"counts": counts, "drawn": drawn, "seen_text": seen_text}
 TEMPLATES.globals |= {"short": short, "span": span, "text": text, "value": value}
+TEMPLATES.globals |= {"answered_table": answered_table}

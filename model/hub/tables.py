@@ -13,11 +13,13 @@ def value(figure: dict | None, scale: float = 1, decimals: int = 2) -> str:
 
 
 def text(figure: dict | None, scale: float = 1, decimals: int = 2) -> str:
-    """A figure with its interval, "0.53 (0.40–0.66)" or, in per cent, "87.56 (85.22–89.70)"."""
+    """A figure with its interval, "0.53 (0.40–0.66)" or, in per cent, "87.56 (85.22–89.70)"; "5.00
+    (2.10–∞)" where nothing bounds it above."""
     shown = value(figure, scale, decimals)
     if shown == "–" or figure["low"] is None:
         return shown
-    return f"{shown} ({figure['low'] * scale:.{decimals}f}–{figure['high'] * scale:.{decimals}f})"
+    high = "∞" if figure["high"] is None else f"{figure['high'] * scale:.{decimals}f}"
+    return f"{shown} ({figure['low'] * scale:.{decimals}f}–{high})"
 
 
 def short(number: float | None) -> str:
@@ -144,3 +146,28 @@ def conversion_text(conversion: dict) -> str:
             f"{short(conversion.get('largest_difference'))} apart"
         )
     return ", ".join(parts) + "."
+
+
+def answered_table(points: list[dict], those: str) -> str:
+    """A Markdown table of `points` or of `at_most` in `decisions` of metrics.json; those: the
+    watched pictures, in words."""
+    titles = {
+        "left_out": f"{those} left out, %",
+        "wrong": f"answered {those} with a wrong answer, %",
+        "unwarned": f"answered {those} with a wrong answer and no warning, %",
+    }
+    watched = [key for key in titles if key in points[0].get("watched", {})]
+    rows = []
+    for point in points:
+        if "labels" in point:
+            row = [point["labels"], text(point["answered"], 100, 1)]
+        else:
+            row = [f"{point['answered'] * 100:.0f}"]
+        row += [f"{point['images']:g}", text(point["accuracy"], 100, 1)]
+        for figure in (point["watched"][key] for key in watched):
+            of = f": {figure['count']:g} of {figure['of']:g}" if figure["of"] else ""
+            row.append(text(figure, 100, 0) + of)
+        rows.append(row)
+    first = ["labels, at most"] if "labels" in points[0] else []
+    head = [*first, "answered, %", "pictures", "accuracy, %", *(titles[key] for key in watched)]
+    return "\n".join(table(head, rows))
