@@ -24,7 +24,8 @@ NAMED = {"melanoma": "mel", "malignant": "malignant"}
 @dataclass(frozen=True)
 class Gap:
     """The groups with the lowest and the highest share among the `compared` ones. `overlap`:
-    whether their intervals do; None if there are none."""
+    whether their intervals do; None if there are none. Where all shares are the same, both groups
+    are."""
 
     lowest: str
     highest: str
