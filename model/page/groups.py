@@ -44,8 +44,7 @@ def _table(column, groups, kinds, language):
     title = title or text(language, "groups_by", column=column)
     head = "".join(f'<th scope="col">{escape(measure)}</th>' for measure in measures.values())
     rows = "".join(
-        f'<tr><th scope="row">{escape(_name(name, language))}<small>'
-        f"{escape(_size(group, language))}</small></th>"
+        f'<tr><th scope="row">{escape(_name(name, language))}{_size(group, language)}</th>'
         + "".join(f"<td>{_cell(group, path, language)}</td>" for path in measures)
         + "</tr>"
         for name, group in groups.items()
@@ -65,11 +64,16 @@ def _name(group, language):
 
 
 def _size(group, language):
+    """HTML: the number of pictures, and that of lesions where it is another."""
     n, lesions = group["n"], group.get("lesions", group["n"])
-    size = f"n = {number(n, language)}"
+    size = _small(f"n = {number(n, language)}")
     if lesions == n:
         return size
-    return f"{size}; {text(language, 'groups_lesions', lesions=number(lesions, language))}"
+    return size + _small(text(language, "groups_lesions", lesions=number(lesions, language)))
+
+
+def _small(words):
+    return f"<small>{escape(words)}</small>"
 
 
 def _shown(group, path):
@@ -92,9 +96,8 @@ def _cell(group, path, language):
         return escape(text(language, "rates_of", count=count, n=n))
     ends = [figure["low"], figure["high"]]
     low, high = ("–" if end is None else number(100 * end, language) for end in ends)
-    beside = "" if path == TOP else f", n = {number(n, language)}"
-    value = percent(figure["value"], language)
-    return f"{escape(value)}<small>{escape(f'{low}–{high}%{beside}')}</small>"
+    below = "" if path == TOP else _small(f"n = {number(n, language)}")
+    return f"{escape(percent(figure['value'], language))}{_small(f'{low}–{high}%')}{below}"
 
 
 def _gaps(groups, measures, language):
