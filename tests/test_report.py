@@ -164,8 +164,8 @@ def test_gaps_between_groups_are_below_their_table(report, metrics):
     assert "| a\\|b | 100 | 100 | 2 | 10 | 10 | 50.00 (40.00–60.00) | 1.00 (0.72–1.00) |" in text
     for line in (
         "- Top-1 accuracy, %: of 2 groups, 50.00 (40.00–60.00) for a\\|b (100 images) is the "
-        "lowest and 90.00 (80.00–95.00) for c (100 images) the highest; their intervals do not overlap. "
-        "Fewer than 10 images: d (9).",
+        "lowest and 90.00 (80.00–95.00) for c (100 images) the highest; their intervals do not "
+        "overlap. Fewer than 10 images: d (9).",
         "- Suspicious sensitivity: of 2 groups, 0.80 (0.60–0.90) for c (20 suspicious images) is "
         "the lowest and 1.00 (0.72–1.00) for a\\|b (10 suspicious images) the highest; their "
         "intervals overlap, so this may be chance. Fewer than 10 suspicious images: d (0).",
