@@ -25,9 +25,9 @@ the figures are no test then.
 The figures are also those of groups: by sex, age, body site and clinic, as far as the data set has
 the columns sex, age, localization and dataset (or the names that layouts.py knows them by).
 --group-by adds columns of any other name, such as skin_type or camera: words, or numbers, of which
-more than 12 different ones are cut at their quartiles. HAM10000 does not record skin tone, so this
-is the way to measure it. report.md names the largest gaps between groups, and those too small to
-compare.
+more than 12 different ones are cut at their quartiles. HAM10000 does not record skin tone; with
+pictures that do, this measures it. report.md names the largest gaps between groups, and those too
+small to compare.
 
 --outliers names a data set of pictures that are not lesions. It also measures how well
 `model.tflite` separates these, and generated pictures, from the pictures of the part, and how many

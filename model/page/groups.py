@@ -29,11 +29,6 @@ def html(subgroups: dict[str, dict], kinds: dict[str, str] | None, language: str
     )
 
 
-def few(group: dict, path: tuple[str, ...]) -> bool:
-    """Whether a share of a group is of too few pictures to be more than a count."""
-    return pictures(group, path) < FLOOR
-
-
 def _table(column, groups, kinds, language):
     groups = ordered(groups)
     measures = {TOP: text(language, "groups_top")}
@@ -91,7 +86,7 @@ def _cell(group, path, language):
     if figure is None:
         return "–"
     n = pictures(group, path)
-    if few(group, path):
+    if n < FLOOR:
         count = number(figure["value"] * n, language)
         return escape(text(language, "rates_of", count=count, n=n))
     ends = [figure["low"], figure["high"]]
