@@ -1,6 +1,7 @@
 """What the page says about its model: every sentence follows from the model folder."""
 
 import copy
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -18,8 +19,9 @@ def figure(value, low, high):
 
 def group(n, suspicious, caught, cleared):
     support = dict.fromkeys(LABELS, 0) | {"mel": suspicious, "nv": n - suspicious}
-    point = {"sensitivity": figure(caught, 0, 1), "specificity": figure(cleared, 0, 1)}
-    return {"n": n, "support": support, "suspicious": point}
+    point = {"sensitivity": figure(caught, 0, 1), "specificity": figure(cleared, 0.1, 0.99)}
+    point["labels"] = ["akiec", "bcc", "mel"]
+    return {"n": n, "support": support, "top_1": figure(0.625, 0.5, 0.75), "suspicious": point}
 
 
 CONFIG = {
@@ -86,8 +88,8 @@ RATES = (
     "also warned about 15 (13 to 18)."
 )
 SOURCES = (
-    "This differs between clinics and cameras: it warned for 1 of 4 suspicious lesions from one "
-    "and 13 of 13 from another, and for 9 of 589 harmless ones from one and 63 of 78 from "
+    "This differs between clinics and cameras: it warned for 1 of only 4 suspicious lesions from "
+    "one and 13 of 13 from another, and for 9 of 589 harmless ones from one and 63 of 78 from "
     "another."
 )
 
@@ -107,7 +109,7 @@ def test_every_paragraph_follows_from_the_folder(loaded):
         "carcinoma (bcc) and Melanoma (mel). Its warning level is 9%. It was set so that 95% of "
         "the suspicious pictures in the validation part reach it. "
         f"{RATES} {SOURCES} {TEXTS['en']['about_use']}",
-        TEXTS["en"]["about_limits"],
+        f"{TEXTS['en']['about_limits']} {TEXTS['en']['about_skin']}",
     ]
     indonesian = " ".join(about.about(loaded, "id"))
     for words in ("299 x 224 piksel", "8.290 gambar dari HAM10000", "88,2%", "80,1% dan 14,3%"):
@@ -115,7 +117,7 @@ def test_every_paragraph_follows_from_the_folder(loaded):
     assert "Dari 100 lesi mencurigakan dalam pengujian kami, peringatan muncul untuk 94" in (
         indonesian
     )
-    assert "1 dari 4 lesi mencurigakan" in indonesian and "63 dari 78" in indonesian
+    assert "1 dari hanya 4 lesi mencurigakan" in indonesian and "63 dari 78" in indonesian
 
 
 def test_what_a_model_does_not_have_is_not_said(loaded):
@@ -249,7 +251,84 @@ def test_html_is_escaped(loaded):
     loaded.config["weights"] = {"start": "<b>.h5"}
     html = about.html(loaded, "en")
     assert html.startswith("<h2>About the model</h2><p>The model is")
-    assert "&lt;b&gt;.h5" in html and html.count("<p>") == 4
+    assert "&lt;b&gt;.h5" in html and html.split("<details")[0].count("<p>") == 4
+
+
+def tables(loaded, language="en"):
+    """The rows of each table of `about.html`, by its caption; cells hold their parts."""
+    html = about.html(loaded, language).partition("<details")[2]
+    return {
+        re.search(r"<caption>(.*?)</caption>", table)[1]: [
+            [re.split("<small>", cell.replace("</small>", "")) for cell in cells]
+            for row in re.findall(r"<tr>(.*?)</tr>", table)
+            if (cells := re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row))
+        ]
+        for table in html.split("<table>")[1:]
+    }
+
+
+def test_the_groups_of_the_test_have_tables_with_intervals_and_numbers(loaded):
+    subgroups = loaded.metrics["subgroups"]
+    subgroups["camera"] = {"<b>|": group(30, 10, 0.5, 0.75), "unknown": group(12, 12, 1.0, None)}
+    subgroups["sex"] = {"female": group(60, 20, 0.5, 0.8) | {"lesions": 45}}
+    shown = tables(loaded)
+    assert list(shown) == ["By sex", "By clinic and camera", "By camera"]
+    head, female = shown["By sex"]
+    assert head[1:] == [["First answer right"], ["Warned, if suspicious"], ["Warned, if harmless"]]
+    assert female[:2] == [["Female", "n = 60", "lesions: 45"], ["62%", "50–75%"]]
+    # Of harmless pictures the page counts those with a warning.
+    assert female[2:] == [["50%", "0–100%", "n = 20"], ["20%", "1–90%", "n = 40"]]
+    clinics = {row[0][0]: row[1:] for row in shown["By clinic and camera"][1:]}
+    assert clinics["four"][1:] == [["–"], ["10%", "1–90%", "n = 20"]]  # no suspicious pictures
+    assert clinics["one"][1] == ["1 of 4"]
+    names = [row[0][0] for row in shown["By camera"][1:]]
+    assert names == ["&lt;b&gt;|", "Not recorded"]
+    indonesian = tables(loaded, "id")
+    assert list(indonesian) == ["Menurut jenis kelamin", "Menurut klinik dan kamera"] + [
+        "Menurut camera"
+    ]
+    assert indonesian["Menurut jenis kelamin"][1][0] == ["Perempuan", "n = 60", "lesi: 45"]
+    assert indonesian["Menurut klinik dan kamera"][2][2] == ["1 dari 4"]
+
+
+def test_the_largest_gaps_are_named_and_whether_the_intervals_overlap(loaded):
+    html = about.html(loaded, "en")
+    # All first answers are alike, and of "one" and "four" too few pictures are suspicious.
+    assert (
+        "<p>Largest gaps. Warned, if suspicious: 98% (three) and 100% (two); the intervals "
+        "overlap, so this may be chance. Warned, if harmless: 81% (three) and 2% (one); the "
+        "intervals overlap, so this may be chance.</p>"
+    ) in html
+    groups = loaded.metrics["subgroups"]["dataset"]
+    groups["one"]["suspicious"]["specificity"] = figure(0.98, 0.97, 0.99)
+    groups["three"]["suspicious"]["specificity"] = figure(0.19, 0.1, 0.3)
+    sentence = "Warned, if harmless: 81% (three) and 2% (one); the intervals do not overlap."
+    assert sentence in about.html(loaded, "en")
+    assert "81% (three) dan 2% (one); intervalnya tidak bertumpang tindih." in (
+        about.html(loaded, "id")
+    )
+    loaded.metrics["subgroups"] = {"sex": {"male": group(50, 20, 0.9, 0.9)}}
+    assert "<caption>By sex" in about.html(loaded, "en")
+    assert "Largest gaps" not in about.html(loaded, "en")  # there is no other group
+
+
+def test_groups_of_another_warning_or_part_are_not_shown(loaded):
+    loaded.config["calibration"]["threshold"] = 0.3
+    (table,) = tables(loaded).values()
+    assert table[0][1:] == [["First answer right"]]
+    loaded.metrics["data"]["part"] = "validation"
+    assert "<details" not in about.html(loaded, "en")
+    loaded.metrics["data"]["part"] = "test"
+    del loaded.metrics["subgroups"]
+    assert "<details" not in about.html(loaded, "en")
+
+
+def test_skin_tone_is_said_to_be_unmeasured_where_the_test_was_on_ham10000(loaded):
+    for dataset, said in (("marmal88/skin_cancer", True), ("mine", False), (None, False)):
+        loaded.metrics["data"]["dataset"] = dataset
+        for language in TEXTS:
+            last = about.about(loaded, language)[-1]
+            assert (TEXTS[language]["about_skin"] in last) == said
 
 
 @pytest.mark.parametrize("folder", [BUNDLED, COMPACT])

@@ -85,7 +85,7 @@ def metrics():
             "top_1_agreement": 0.9935,
             "largest_difference": 0.0412,
         },
-        "subgroups": {"dataset": groups, "sex": groups, "age": groups},
+        "subgroups": {"dataset": groups, "sex": groups, "age": groups, "localization": groups},
     }
 
 
@@ -155,6 +155,10 @@ def test_the_text_holds_the_folders_figures(made, metrics):
         "By clinic of origin",
         "By sex",
         "By age in years",
+        "By body site",
+        "- Suspicious sensitivity: of 2 groups, ",
+        "### Skin tone\n\nNot measured.",
+        "--group-by COLUMN` measures it",
         "99.35%",
         "131 ms",
         "df 6",
@@ -184,7 +188,7 @@ def test_every_table_has_as_many_cells_in_each_row(made, metrics):
         width = line.count("|") if line.startswith("|") and width is None else width
         width = width if line.startswith("|") else None
         assert width is None or line.count("|") == width, line
-    assert tables == 7
+    assert tables == 8
 
 
 @pytest.mark.parametrize(

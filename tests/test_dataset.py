@@ -187,6 +187,37 @@ def test_blank_metadata_is_unknown(tmp_path):
     assert np.isnan(metadata["age"]).sum() == 1
 
 
+def test_further_columns_are_kept_as_they_are(tmp_path):
+    import datasets
+
+    rows = [
+        row | {"tone": i if i else None, "label": "a", "eye": i % 2}
+        for i, row in enumerate(made_rows(1, 1))
+    ]
+    write_dataset(tmp_path / "a", rows)
+    path = tmp_path / "a" / "data" / "train-00000-of-00001.parquet"
+    table = datasets.Dataset.from_parquet(str(path))
+    names = datasets.ClassLabel(names=["blue", "brown"])
+    table.cast_column("eye", names).to_parquet(path)
+    loaded = d.load_rows(tmp_path / "a", keep=["tone", "label", "eye", "sex"])
+    order = np.argsort([row["image_id"] for row in rows])
+    assert loaded.metadata["tone"].tolist() == [rows[i]["tone"] for i in order]
+    assert loaded.metadata["label"].tolist() == 7 * ["a"] and {*loaded.dx} == {*LABELS}
+    assert loaded.metadata["eye"].tolist() == [("blue", "brown")[i % 2] for i in order]
+    assert loaded.take(np.array([1])).metadata["tone"].tolist() == [rows[order[1]]["tone"]]
+    assert "tone" not in d.load_rows(tmp_path / "a").metadata
+
+
+@pytest.mark.parametrize("column", ["skin", "image"])
+def test_a_column_to_keep_that_is_missing_is_named_with_those_that_exist(made, column):
+    with pytest.raises(d.DatasetError) as error:
+        d.load_rows(made, keep=["sex", column])
+    assert str(error.value) == (
+        f"{made} has no column {column!r} to group by; its columns are age, dataset, dx, dx_type, "
+        "image_id, lesion_id, localization, sex."
+    )
+
+
 def test_image_id_0_is_a_value_and_a_blank_one_is_listed(tmp_path):
     rows = [row | {"image_id": i} for i, row in enumerate(made_rows(2, 1))]
     assert d.load_rows(write_dataset(tmp_path / "a", rows)).image_id[:2].tolist() == ["0", "1"]

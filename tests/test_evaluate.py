@@ -63,6 +63,28 @@ def test_own_pictures_need_image_and_dx_alone(trained, tmp_path):
     assert (trained / "metrics.json").read_bytes() == before
 
 
+def test_groups_of_ones_own_columns_are_measured(trained, tmp_path):
+    tones = [None, 1.0, 2.0, 6.0]
+    rows = [
+        {key: row[key] for key in ("image", "dx", "sex")} | {"tone": tones[i % 4], "room": "a"}
+        for i, row in enumerate(made_rows(4, 1, seed=1000))
+    ]
+    mine = write_dataset(tmp_path / "mine", rows)
+    data = f"{trained} --part all --dataset {mine} --cache {tmp_path}/cache --output {tmp_path}/out"
+    data = f"{data} --resamples 20 --group-by".split()
+    metrics = evaluate.main([*data, "tone", "room", "sex"])
+    groups = metrics["subgroups"]
+    assert set(groups) == {"sex", "tone", "room"}
+    assert {name: group["n"] for name, group in groups["tone"].items()} == dict.fromkeys(
+        ("1", "2", "6", "unknown"), 7
+    )
+    assert list(groups["room"]) == ["a"]  # all in one group, as asked for
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "## By tone\n" in report and "- 7 images without a value (unknown)" in report
+    with pytest.raises(DatasetError, match="no column 'tint' to group by; its columns are dx, roo"):
+        evaluate.main([*data, "tone", "tint"])
+
+
 def test_class_folders_are_measured_whatever_their_spelling(trained, tmp_path):
     names = "AK,Basal cell carcinoma,bkl,Dermatofibromas,MEL,melanocytic_Nevi,vascular-lesion"
     for label, name in zip(LABELS, names.split(",")):

@@ -159,6 +159,8 @@ def test_isic_2019_has_a_label_more(tmp_path):
     assert rows.lesion_id.tolist() == [f"of image {names[0]}", "BCN_1", "BCN_1"]
     assert rows.metadata["age"].tolist()[::2] == [55, 40] and np.isnan(rows.metadata["age"][1])
     assert rows.metadata["sex"].tolist() == ["female", "unknown", "male"]
+    sites = ["anterior torso", "unknown", "upper extremity"]
+    assert rows.metadata["localization"].tolist() == sites
     write_csv(ground_truth, f"{heading}\n{lines[0]}\n{names[1]},1,0,0,0,1,0,0,0,0\n{names[2]},0")
     with pytest.raises(d.DatasetError, match="has not exactly one 1 in row 2, 3"):
         d.load_rows(base)
@@ -178,6 +180,7 @@ def test_isic_archive(tmp_path):
     rows = d.load_rows(tmp_path, need=("image_id", "lesion_id"))
     assert rows.dx.tolist() == ["nv", "mel", "vasc", "akiec"]
     assert rows.lesion_id.tolist() == ["IL_1", "IL_2", "IL_3", "IL_3"]
+    assert "localization" not in rows.metadata
     other = d.load_rows(tmp_path, "diagnosis_1")
     assert other.labels == ["Benign", "Malignant"]
     write_csv(
@@ -191,6 +194,17 @@ def test_isic_archive(tmp_path):
     assert str(error.value) == (
         f"{tmp_path} has no value in column 'dx' in 1 of 2 rows: ISIC_2 (row 2)."
     )
+
+
+@pytest.mark.parametrize("site", ["anatom_site_general", "anatom_site_1"])
+def test_body_sites_of_the_isic_archive_have_two_names(tmp_path, site):
+    pictures(tmp_path, ["ISIC_1", "ISIC_2"])
+    rows = "ISIC_1,Nevus,head/neck,IV\nISIC_2,Nevus,,"
+    write_csv(tmp_path / "m.csv", f"isic_id,diagnosis,{site},fitzpatrick_skin_type\n{rows}")
+    metadata = d.load_rows(tmp_path, keep=["fitzpatrick_skin_type", site]).metadata
+    assert metadata["localization"].tolist() == ["head/neck", "unknown"]
+    assert metadata["fitzpatrick_skin_type"].tolist() == ["IV", None]
+    assert metadata[site].tolist() == ["head/neck", None]
 
 
 def test_pad_ufes_20(tmp_path):
@@ -208,6 +222,10 @@ def test_pad_ufes_20(tmp_path):
     assert rows.image_id.tolist() == names and rows.dx.tolist() == ["nv", "akiec", "bkl"]
     assert rows.lesion_id.tolist() == ["15", "16", "16"]
     assert rows.metadata["sex"].tolist() == ["FEMALE", "unknown", "unknown"]
+    assert rows.metadata["localization"].tolist() == ["NECK", "FACE", "FACE"]
+    kept = d.load_rows(tmp_path, keep=["biopsed", "region"]).metadata
+    assert kept["biopsed"].tolist() == ["False", "True", "True"]
+    assert kept["region"].tolist() == ["NECK", "FACE", "FACE"]
 
 
 def test_a_csv_that_fits_nothing_is_named_with_its_columns(tmp_path):

@@ -301,6 +301,11 @@ def test_subgroups_are_the_metrics_of_their_rows():
     )
     for key in ("top_1", "balanced_accuracy", "macro_f1", "melanoma", "suspicious"):
         assert ours["vidir"][key] == alone[key]
+    assert ours["vidir"]["lesions"] == len({lesions[row] for row in rows}) < len(rows)
+    images = subgroup_metrics(
+        SEVEN, truth, probabilities, lesions, groups, unit="image", resamples=0
+    )
+    assert "lesions" not in images["vidir"]
     with pytest.raises(ValueError, match="groups"):
         subgroup_metrics(SEVEN, truth, probabilities, lesions, groups[:5])
 

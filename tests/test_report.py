@@ -144,6 +144,50 @@ def test_calibration_before_and_after_in_one_figure(folder, metrics, tmp_path):
         assert (drawn == (folder / "reliability.png").read_bytes()) == same
 
 
+def test_gaps_between_groups_are_below_their_table(report, metrics):
+    def group(top, caught, **support):
+        n = sum(support.values())
+        point = {"labels": ["mel"], "sensitivity": caught, "specificity": top}
+        return {"n": n, "lesions": n, "support": support, "top_1": top, "suspicious": point}
+
+    def figure(*ends):
+        return dict(zip(("value", "low", "high"), ends))
+
+    groups = {
+        "a|b": group(figure(0.5, 0.4, 0.6), figure(1.0, 1.0, 1.0), mel=10, nv=90),
+        "c": group(figure(0.9, 0.8, 0.95), figure(0.8, 0.6, 0.9), mel=20, nv=80),
+        "d": group(figure(0.2, 0.1, 0.3), figure(None, None, None), nv=9),
+        "unknown": group(figure(0.1, 0.0, 0.2), figure(0.5, 0.2, 0.8), mel=10, nv=90),
+    }
+    text = report(metrics | {"subgroups": {"localization": groups}})
+    assert "## By body site\n" in text
+    assert "| a\\|b | 100 | 100 | 2 | 10 | 10 | 50.00 (40.00–60.00) | 1.00 (0.72–1.00) |" in text
+    for line in (
+        "- Top-1 accuracy, %: of 2 groups, 50.00 (40.00–60.00) for a\\|b (100 images) is the "
+        "lowest and 90.00 (80.00–95.00) for c (100 images) the highest; their intervals do not "
+        "overlap. Fewer than 10 images: d (9).",
+        "- Suspicious sensitivity: of 2 groups, 0.80 (0.60–0.90) for c (20 suspicious images) is "
+        "the lowest and 1.00 (0.72–1.00) for a\\|b (10 suspicious images) the highest; their "
+        "intervals overlap, so this may be chance. Fewer than 10 suspicious images: d (0).",
+        "- 100 images without a value (unknown) are not compared.",
+    ):
+        assert f"{line}\n" in text
+    text = report(metrics | {"subgroups": {"sex": {"male": groups["c"]}}})
+    assert "- Top-1 accuracy, %: no two groups of at least 10 images to compare.\n" in text
+    text = report(metrics | {"subgroups": {"sex": {"male": groups["c"], "female": groups["c"]}}})
+    assert "- Top-1 accuracy, %: the same for all 2 groups that can be compared.\n" in text
+
+
+def test_the_report_says_what_ham10000_cannot_tell_about_skin_tone(report, metrics):
+    assert "\n## Skin tone\n\nNot measured. HAM10000 has no column for it" in report(metrics)
+    groups = metrics["subgroups"]["sex"]
+    text = report(metrics | {"subgroups": {"skin_type": groups}})
+    assert "## By skin_type\n" in text
+    assert "\n## Skin tone\n\nHAM10000 has no column for it" in text
+    entry, _ = measured(["cat", "dog"], [6, 6])
+    assert "kin tone" not in report({"tflite": entry})
+
+
 def test_nothing_measured_is_said(tmp_path):
     for metrics in ({}, {"keras": {}, "conversion": {"megabytes": 3}}):
         with pytest.raises(ValueError, match="evaluate.py"):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from model.data.label_column import clean_labels, missing_column, read_labels
 from model.data.loading import load_tables, with_ids
-from model.data.tables import DatasetError, is_blank, listed
+from model.data.tables import DatasetError, cells, is_blank, listed
 from model.folder import replacing, shareable, training_of
 from model.preprocessing import PREPROCESSING, PictureError, load_picture
 
@@ -129,6 +129,7 @@ def load_rows(
     labels: list[str] | None = None,
     as_is: bool = False,
     classes: dict[str, list[str]] | None = None,
+    keep: Sequence[str] = (),
 ) -> Rows:
     """Read the rows of a data set, with all splits merged and one row per `image_id`.
 
@@ -143,13 +144,16 @@ def load_rows(
     as_is: take the labels as they are, and do not replace a missing `image_id`.
     classes: for a model of two labels, {its label: labels that it stands for}, as `classes_of` in
         model/data/split.py returns it.
+    keep: columns that `metadata` holds in addition to METADATA. Their values are as they are, None
+        if blank.
 
     Prints how many rows repeat an image or have no lesion. Raises DatasetError.
     """
     name = str(name)
     tables = load_tables(name)
     values: dict[str, list] = {}
-    index = []
+    index, dx = [], []
+    _check_columns(name, tables, keep)
     if "image_id" in need and not as_is:
         tables = [with_ids(table, name) for table in tables]
     for t, table in enumerate(tables):
@@ -157,10 +161,10 @@ def load_rows(
         for wanted in need:
             if wanted not in table.column_names:
                 raise DatasetError(missing_column(name, wanted, table.column_names))
-        for key in ("image_id", "lesion_id", *METADATA):
+        for key in dict.fromkeys(("image_id", "lesion_id", *METADATA, *keep)):
             if key in table.column_names:
-                values.setdefault(key, [None] * len(index)).extend(table[key])
-        values.setdefault("label", []).extend(read)
+                values.setdefault(key, [None] * len(index)).extend(cells(table, key))
+        dx += read
         index += [(t, row) for row in range(len(table))]
         for column_values in values.values():
             column_values += [None] * (len(index) - len(column_values))
@@ -178,7 +182,7 @@ def load_rows(
     lesions = values.get("lesion_id")
     if lesions is not None:
         lesions = _lesions(lesions, ids, places, name, "lesion_id" in need)
-    dx, known = values["label"], labels or [""]
+    known = labels or [""]
     if label_column:
         dx, known = clean_labels(dx, places, name, label_column, labels, classes, as_is)
 
@@ -196,8 +200,9 @@ def load_rows(
             f"{name}: {n} rows, {n - len(kept)} repeat an image and are dropped: {len(kept)} left"
         )
 
-    def column(key, empty=""):
-        return np.array([empty if is_blank(values[key][i]) else values[key][i] for i in kept])
+    def column(key, empty="", dtype=None):
+        found = [empty if is_blank(values[key][i]) else values[key][i] for i in kept]
+        return np.array(found, dtype)
 
     return Rows(
         name=name,
@@ -210,10 +215,21 @@ def load_rows(
             key: column(key, np.nan if key == "age" else "unknown")
             for key in METADATA
             if key in values
-        },
+        }
+        | {key: column(key, None, object) for key in keep if key not in METADATA},
         tables=tables,
         index=np.array([index[i] for i in kept]),
     )
+
+
+def _check_columns(name, tables, wanted):
+    """Raises DatasetError for a wanted column that no table has, or that holds the pictures."""
+    columns = {column for table in tables for column in table.column_names} - {"image"}
+    if missing := [column for column in wanted if column not in columns]:
+        raise DatasetError(
+            f"{name} has no column {missing[0]!r} to group by; its columns are "
+            f"{', '.join(sorted(columns)) or 'none'}."
+        )
 
 
 def _place(image_id, table, row):
@@ -251,7 +267,11 @@ def _lesions(values, ids, places, name, needed):
 
 
 def rows_of_model(
-    config: dict, name: str, label_column: str | None = None, need=("image_id",)
+    config: dict,
+    name: str,
+    label_column: str | None = None,
+    need=("image_id",),
+    keep: Sequence[str] = (),
 ) -> Rows:
     """`load_rows` for a model with the content of its config.json: with its labels, and by default
     from the label column that it was trained on. Raises DatasetError."""
@@ -261,6 +281,7 @@ def rows_of_model(
         need,
         labels=config["labels"],
         classes=config["data"].get("classes"),
+        keep=keep,
     )
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from model.data.layouts import check_classes, expected_columns
-from model.data.tables import DatasetError, is_blank, listed
+from model.data.tables import DatasetError, cells, is_blank, listed
 from model.labels import LABELS, find_label
 
 
@@ -15,11 +15,8 @@ def read_labels(table, column: str, name: str) -> list:
             check_classes(name, getattr(feature, "names", None) or [])
         message = missing_column(name, column, table.column_names)
         raise DatasetError(message + expected_columns(name))
-    feature = table.features[column]
-    if not hasattr(feature, "int2str"):
-        return table[column]
-    check_classes(name, feature.names)
-    return [None if v is None or v < 0 else feature.int2str(v) for v in table[column]]
+    check_classes(name, getattr(table.features[column], "names", None) or [])
+    return cells(table, column)
 
 
 def missing_column(name: str, column: str, columns: list[str]) -> str:

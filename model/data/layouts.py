@@ -20,6 +20,7 @@ PART = re.compile(r"(_part_?\d+|_input)$", re.IGNORECASE)
 ISIC_COLUMNS = {
     "age_approx": "age",
     "anatom_site_general": "localization",
+    "anatom_site_1": "localization",  # the archive's later name
     "diagnosis_confirm_type": "dx_type",
 }
 
@@ -58,7 +59,9 @@ LAYOUTS = (
         ("diagnosis", *(f"diagnosis_{level}" for level in (5, 4, 3, 2, 1))),
         ours=ISIC_COLUMNS,
     ),
-    Layout("PAD-UFES-20", "img_id", ("diagnostic",), ours={"gender": "sex"}),
+    Layout(
+        "PAD-UFES-20", "img_id", ("diagnostic",), ours={"gender": "sex", "region": "localization"}
+    ),
     Layout(
         "ISIC 2018 or 2019",
         "image",

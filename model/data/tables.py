@@ -1,4 +1,4 @@
-"""CSV files, blank cells, and how messages list what cannot be used."""
+"""CSV files, cells, and how messages list what cannot be used."""
 
 import csv
 from collections.abc import Sequence
@@ -44,6 +44,15 @@ def read_table(path: str | Path, columns: list[str]) -> list[dict]:
             if not row[column]:
                 raise DatasetError(f"row {number} of {path} has no value in column {column!r}.")
     return table
+
+
+def cells(table, column: str) -> list:
+    """The cells of a column of a datasets.Dataset; those of class labels as their names, or None
+    for a missing one."""
+    feature = table.features[column]
+    if not hasattr(feature, "int2str"):
+        return table[column]
+    return [None if v is None or v < 0 else feature.int2str(v) for v in table[column]]
 
 
 def listed(items: Sequence, between: str = ", ") -> str:

@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from model.groups import NAMED
+
 LEVEL = 0.95  # of the intervals
 BLOCK = 1_000_000  # weights held at a time (images x resamples), 8 MB
 BINS = 15  # of the reliability figure and the calibration error, as in Guo et al. 2017
 ROC_POINTS = 100
 BANDS = ("0-29", "30-44", "45-59", "60-74", "75+")  # of age, in years
 EPSILON = 1e-7  # lower bound of a probability in the log-loss
-# Labels whose sensitivity and specificity (of the top-1 prediction) are also reported by name.
-NAMED = {"melanoma": "mel", "malignant": "malignant"}
 
 
 def classification_metrics(
@@ -129,7 +129,8 @@ def subgroup_metrics(
     """The main figures of each group of images, in alphabetical order of the groups.
 
     groups: [n] names such as the clinic of origin, the sex or the age band; None and "" count as
-    "unknown". options: those of classification_metrics.
+    "unknown". options: those of classification_metrics. If `lesions` names lesions, their number in
+    the group is in `lesions`.
     """
     lesions = list(lesions)
     truth, probabilities = _checked(labels, truth, probabilities, lesions)
@@ -144,6 +145,8 @@ def subgroup_metrics(
             labels, truth[rows], probabilities[rows], [lesions[row] for row in rows], **options
         )
         result[name] = {key: metrics[key] for key in keep if key in metrics}
+        if metrics["interval"]["unit"] == "lesion":
+            result[name]["lesions"] = metrics["interval"]["units"]
     return result
 
 

@@ -30,6 +30,7 @@ from model.folder import (
     read_metrics,
     write_text,
 )
+from model.groups import CAUGHT, is_share, ordered, pictures, share
 from model.hub.pull import README
 from model.hub.tables import (
     always_text,
@@ -38,6 +39,8 @@ from model.hub.tables import (
     conversion_text,
     counts,
     drawn,
+    gaps,
+    group_name,
     seen_text,
     sets_table,
     short,
@@ -161,6 +164,7 @@ def _facts(config, metrics):
         "entry": entry,
         "measured_on": _measured_on(data, str(data.get("dataset") or ""), entry),
         "beside": set(entry["per_class"]) == set(support),
+        "lesions": _of_lesions(list(entry["per_class"]), config.get("data") or {}),
         # By number and class these are the test images of the published figures.
         "compares": data.get("part") == "test" and entry["support"] == support,
     }
@@ -170,8 +174,7 @@ def _card_facts(folder, config, metrics, repo_id):
     """The variables of card.md.jinja."""
     data, labels = config.get("data") or {}, config["labels"]
     training, measured = config.get("training") or {}, metrics.get("data") or {}
-    classes = data.get("classes") or {}  # of two labels that stand for the seven
-    lesions = labels == LABELS or sorted(sum(classes.values(), [])) == LABELS
+    lesions = _of_lesions(labels, data)
     dataset = str(data.get("dataset") or "unknown")
     ham10000 = lesions and (dataset == HAM10000 or _has_images_of_ham10000(folder, data))
     scaling = (config.get("preprocessing") or {}).get("scaling")
@@ -202,6 +205,12 @@ def _card_facts(folder, config, metrics, repo_id):
     if facts["own_part"]:
         facts["measured_on"] = _measured_on(measured, facts["title"], facts["entry"])
     return facts
+
+
+def _of_lesions(labels, data):
+    """Whether the labels are the seven diagnoses, or two that stand for them."""
+    classes = data.get("classes") or {}
+    return sorted(labels) == LABELS or sorted(sum(classes.values(), [])) == LABELS
 
 
 def _measured(metrics):
@@ -326,6 +335,7 @@ def _summary_table(runtimes, beside):
 
 def _subgroup_table(groups):
     """The figures of each group of `subgroups` in metrics.json."""
+    groups = ordered(groups)
     columns = [
         row
         for row in SUMMARY
@@ -333,13 +343,19 @@ def _subgroup_table(groups):
         and any((at(group, row[1]) or {}).get("value") is not None for group in groups.values())
     ]
     melanoma = any("mel" in group.get("support", {}) for group in groups.values())
-    head = ["", "images", "classes", *(["melanomas"] if melanoma else [])]
+    warned = any("suspicious" in group for group in groups.values())
+    head = ["", "images", "lesions", "classes"]
+    head += ["melanomas"] * melanoma + ["suspicious"] * warned
     rows = []
     for name, group in groups.items():
         support = group.get("support", {})
-        row = [name, group.get("n", "–"), sum(count > 0 for count in support.values())]
-        row += [support.get("mel", 0)] if melanoma else []
-        rows.append(row + [text(at(group, path), scale) for _, path, scale, _ in columns])
+        row = [group_name(name), group["n"], group.get("lesions", "–")]
+        row += [sum(count > 0 for count in support.values())]
+        row += [support.get("mel", 0)] * melanoma
+        row += [pictures(group, CAUGHT) if "suspicious" in group else "–"] * warned
+        for _, path, scale, _ in columns:
+            row.append(text((share if is_share(path) else at)(group, path), scale))
+        rows.append(row)
     return "\n".join(table(head + [title for title, *_ in columns], rows))
 
 
@@ -371,7 +387,7 @@ TEMPLATES.globals |= {"backbone_title": title_of, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
 TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
 TEMPLATES.globals |= {"always": always, "always_text": always_text, "sets_table": sets_table}
-TEMPLATES.globals |= {"at": at, "calibration_text": calibration_text}
+TEMPLATES.globals |= {"at": at, "gaps": gaps, "calibration_text": calibration_text}
 TEMPLATES.globals |= {"counts": counts, "drawn": drawn, "seen_text": seen_text}
 TEMPLATES.globals |= {"short": short, "span": span, "text": text, "value": value}
 TEMPLATES.globals |= {"answered_table": answered_table}

@@ -4,6 +4,8 @@ A figure is {"value", "low", "high"}, as model/evaluation/metrics.py makes it. A
 undefined one is shown as a dash.
 """
 
+from model.groups import CAUGHT, FLOOR, SPARED, TOP, UNKNOWN, gap, pictures, share, too_few
+
 
 def value(figure: dict | None, scale: float = 1, decimals: int = 2) -> str:
     """A figure without its interval."""
@@ -88,6 +90,49 @@ def always_text(always: dict[str, dict[str, int]]) -> str:
         "For lack of lesions in the validation part, whose number is in brackets, some labels are "
         f"in every set: {'; '.join(parts)}."
     )
+
+
+def group_name(name: str) -> str:
+    """The name of a group, which comes from the data set, as a cell of a Markdown table."""
+    return name.replace("|", "\\|")
+
+
+def gaps(groups: dict[str, dict]) -> list[str]:
+    """Sentences on the largest gaps between groups of `subgroups` in metrics.json: in top-1
+    accuracy and in the sensitivity and specificity of the warning."""
+    said = []
+    for title, path, kind, scale in (
+        ("Top-1 accuracy, %", TOP, "", 100),
+        ("Suspicious sensitivity", CAUGHT, "suspicious ", 1),
+        ("Suspicious specificity", SPARED, "other ", 1),
+    ):
+        if not any(path[0] in group for group in groups.values()):
+            continue
+        few = ", ".join(f"{group_name(name)} ({n})" for name, n in too_few(groups, path).items())
+        few = f" Fewer than {FLOOR} {kind}images: {few}." if few else ""
+        said.append(f"{title}: {_gap(groups, path, kind, scale)}.{few}")
+    if UNKNOWN in groups:
+        said.append(f"{groups[UNKNOWN]['n']} images without a value ({UNKNOWN}) are not compared.")
+    return said
+
+
+def _gap(groups, path, kind, scale):
+    found = gap(groups, path)
+    if not found:
+        return f"no two groups of at least {FLOOR} {kind}images to compare"
+    if found.lowest == found.highest:
+        return f"the same for all {found.compared} groups that can be compared"
+    ends = [
+        f"{text(share(groups[name], path), scale)} for {group_name(name)} "
+        f"({pictures(groups[name], path)} {kind}images)"
+        for name in (found.lowest, found.highest)
+    ]
+    between = f"of {found.compared} groups, {ends[0]} is the lowest and {ends[1]} the highest"
+    if found.overlap is None:
+        return between
+    if found.overlap:
+        return f"{between}; their intervals overlap, so this may be chance"
+    return f"{between}; their intervals do not overlap"
 
 
 def drawn(entry: dict) -> str:

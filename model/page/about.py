@@ -4,8 +4,10 @@ right. Every figure comes from the model folder's config.json and metrics.json."
 import re
 from html import escape
 
+from model.groups import FLOOR
 from model.labels import BINARY, LABELS
 from model.network.backbones import title_of
+from model.page import groups
 from model.page.texts import listed, name, number, percent, text
 
 # Data sets as they are called in print; ours have the size of their pictures in the folder's name.
@@ -19,10 +21,14 @@ DATA_SETS = {
 
 
 def html(classifier, language: str) -> str:
-    """HTML: `about` below its heading."""
+    """HTML: `about` below its heading, and the test's figures by group."""
     heading = escape(text(language, "about_heading"))
     paragraphs = (f"<p>{escape(paragraph)}</p>" for paragraph in about(classifier, language))
-    return f"<h2>{heading}</h2>{''.join(paragraphs)}"
+    tables = ""
+    if _test(classifier):
+        kinds = _kinds(classifier, language) if tested_point(classifier) else None
+        tables = groups.html(classifier.metrics.get("subgroups") or {}, kinds, language)
+    return f"<h2>{heading}</h2>{''.join(paragraphs)}{tables}"
 
 
 def about(classifier, language: str) -> list[str]:
@@ -37,10 +43,7 @@ def rates(classifier, language: str) -> list[str]:
     calibration = classifier.config["calibration"]
     if not _warns(calibration):
         return []
-    kinds = {"suspicious": "rates_suspicious", "harmless": "rates_harmless"}
-    if classifier.labels == BINARY:
-        kinds = {"suspicious": "rates_malignant", "harmless": "rates_benign"}
-    kinds = {kind: text(language, key) for kind, key in kinds.items()}
+    kinds = _kinds(classifier, language)
 
     def hundred(share):
         return number(100 * share, language)
@@ -61,6 +64,14 @@ def rates(classifier, language: str) -> list[str]:
             caught, alarmed = hundred(chosen["sensitivity"]), hundred(1 - chosen["specificity"])
             return [text(language, "rates_validation", **kinds, caught=caught, alarmed=alarmed)]
     return [text(language, "rates_unmeasured")]
+
+
+def _kinds(classifier, language):
+    """What the page calls the lesions that it should warn about, and the others."""
+    kinds = {"suspicious": "rates_suspicious", "harmless": "rates_harmless"}
+    if classifier.labels == BINARY:
+        kinds = {"suspicious": "rates_malignant", "harmless": "rates_benign"}
+    return {kind: text(language, key) for kind, key in kinds.items()}
 
 
 def _made(classifier, language):
@@ -164,6 +175,9 @@ def _limits(classifier, language):
             for kind, labels in classes.items()
         }
         yield text(language, "about_limits_binary", **counted)
+    measured_on = classifier.metrics.get("data", {}).get("dataset") or ""
+    if _test(classifier) and _data_sets(measured_on, language) == "HAM10000":
+        yield text(language, "about_skin")
 
 
 def _warns(calibration):
@@ -206,7 +220,12 @@ def _sources(classifier, suspects, language, kinds):
         "most_alarmed": (1 - min(cleared)[0], min(cleared)[1]),
     }
     shares = {
-        key: text(language, "rates_of", count=number(share * n, language), n=number(n, language))
+        key: text(
+            language,
+            "rates_of_few" if n < FLOOR else "rates_of",
+            count=number(share * n, language),
+            n=number(n, language),
+        )
         for key, (share, n) in counts.items()
     }
     yield text(language, "rates_sources", **kinds, **shares)
