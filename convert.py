@@ -64,6 +64,7 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
+    remove_shift,
     replacing,
     write_checksums,
     write_json,
@@ -229,6 +230,7 @@ def recalibrate(args: argparse.Namespace, folder: Path) -> None:
     config |= {"calibration": after, "keras_calibration": keras_calibration(config)}
     with changing(folder) as new:
         write_json(new / CONFIG, config)
+        remove_shift(new)
         write_card(new)
         write_checksums(new)
     old, new = (calibration.get("threshold") for calibration in (before, after))
@@ -320,6 +322,7 @@ def main(arguments=None) -> Path:
         # Measurements of the previous model.tflite no longer hold.
         metrics = {k: v for k, v in read_metrics(new).items() if k in ("keras", "data")}
         write_json(new / METRICS, metrics | {"conversion": result})
+        remove_shift(new)
         write_card(new)
         write_checksums(new)
     print(f"{folder / TFLITE} is ready; next: python evaluate.py {folder}")
