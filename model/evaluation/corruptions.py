@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 SIDE = 400  # pixels of the longer side; 400 x 300 for pictures of HAM10000
 SEED = 0
 STRENGTHS = (1, 2, 3)
-# What the strengths 1, 2 and 3 of each kind are, in the words of `DESCRIBED`.
+# What the strengths 1, 2 and 3 of each kind are; `DESCRIBED` says of what.
 KINDS = {
     "brightness": (0.4, 0.8, 1.2),
     "contrast": (0.8, 0.6, 0.4),
@@ -31,14 +31,14 @@ KINDS = {
 }
 DESCRIBED = {
     "brightness": "stops of exposure more or less, drawn for each picture",
-    "contrast": "of the distance from the picture's mean colour is left",
-    "colour temperature": "mired warmer or cooler than 6,500 K, drawn for each picture",
-    "blur": "pixels, the standard deviation of a Gaussian",
-    "JPEG": "quality of a JPEG",
-    "noise": "levels of 255, the standard deviation of Gaussian noise",
+    "contrast": "share that is left of the distance from the picture's mean colour",
+    "colour temperature": "mired (a million divided by kelvin) warmer or cooler than 6,500 K, drawn for each picture",
+    "blur": "standard deviation of a Gaussian, in pixels",
+    "JPEG": "quality, 1 to 95",
+    "noise": "standard deviation of a Gaussian, in levels of 255",
     "hair": "draws of 3 to 30 hairs (model/data/artefacts.py)",
     "ruler": "draws of a ruler (model/data/artefacts.py)",
-    "zoom": "times closer to the middle",
+    "zoom": "times as large, cut to the middle",
 }
 WHITE = 6500  # kelvin, close to the white of sRGB
 # CIE XYZ to linear sRGB, IEC 61966-2-1.

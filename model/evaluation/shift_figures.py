@@ -10,7 +10,7 @@ from model.folder import replacing
 
 LEVEL = "0.9"  # of the sets that are drawn
 CLINIC = (
-    (f"Coverage of the {float(LEVEL):.0%} sets", ("coverage", LEVEL)),
+    (f"Coverage of the {100 * float(LEVEL):.0f} % sets", ("coverage", LEVEL)),
     ("Sensitivity of the warning", ("sensitivity",)),
     ("Specificity of the warning", ("specificity",)),
     ("Calibration error (ECE)", ("ece",)),

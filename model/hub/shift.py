@@ -47,7 +47,7 @@ def brackets(record: dict) -> str:
     """What the brackets of a table hold."""
     return (
         f"Brackets hold 95 % intervals from {record['resamples']} bootstrap resamples of "
-        f"{record['unit']}s. An interval of zero width means few pictures, not certainty."
+        f"{record['unit']}s. An interval of zero width means that the pictures counted were all alike, not certainty."
     )
 
 
@@ -74,7 +74,7 @@ def clinic_lines(record: dict) -> list[str]:
         "![Coverage, sensitivity, specificity and calibration error by clinic](shift_clinic.png)",
         "",
     ]
-    shown = [f"{float(level):.0%} sets: coverage" for level in levels]
+    shown = [f"{100 * float(level):.0f} % sets: coverage" for level in levels]
     head = ["", "pictures", "lesions", "suspicious", "calibrated on", *shown, "labels in 90 % sets"]
     head += ["sensitivity of the warning", "specificity", "calibration error (ECE)"]
     rows = []
@@ -93,7 +93,7 @@ def corruption_lines(record: dict) -> list[str]:
     """The lines of shift_corruptions.md."""
     part = "" if record["part"] == "validation" else f" --part {record['part']}"
     kinds = [
-        f"- {kind}: {', '.join(str(strength) for strength in KINDS[kind])} {DESCRIBED[kind]}"
+        f"- {kind} ({DESCRIBED[kind]}): {', '.join(str(strength) for strength in KINDS[kind])}"
         for kind in record["figures"]
         if kind in KINDS
     ]
@@ -112,8 +112,8 @@ def corruption_lines(record: dict) -> list[str]:
         "(`training.artefacts`).",
         "",
         "The model answers every picture as on the page, and the figures count all pictures, also "
-        "those *without a reliable answer*: pictures with a notice, which the page shows no "
-        "diagnosis for. *Missed in silence* is the share of suspicious pictures that get neither a "
+        "those *without a reliable answer*: pictures with a notice, for which the page gives "
+        "no headline. *Missed in silence* is the share of suspicious pictures that get neither a "
         "warning nor such a notice. " + brackets(record) + " All rows show the same pictures, so "
         "a difference between rows is more certain than the intervals suggest.",
         "",
@@ -154,7 +154,7 @@ def _worst_clinic(record):
     name, entry = min(entries, key=lambda item: item[1]["others"]["coverage"]["0.9"]["value"])
     said = (
         f"[Calibrated without the clinic](shift_clinic.md) that a picture is from (the "
-        f"{record['part']} part), the 90 % sets held the diagnosis least often at {name}: for "
+        f"{record['part']} part), the 90% sets held the diagnosis least often at {name}: for "
         f"{text(entry['others']['coverage']['0.9'])} of {entry['n']:,} pictures"
     )
     warned = [item for item in entries if item[1]["others"]["sensitivity"]["value"] is not None]
