@@ -167,7 +167,7 @@ def test_the_folder_holds_tables_and_figures_and_the_card_names_the_worst(shifte
     assert "The network is not trained anew" in clinic
     assert corruptions.count("\n| ") == 2 + 1 + 9 * 3
     card = (shifted / "README.md").read_text()
-    assert "[Calibrated without the clinic](shift_clinic.md)" in card
+    assert "[calibration that has not seen the clinic](shift_clinic.md)" in card
     assert "Of nine [corruptions](shift_corruptions.md) at three strengths" in card
     assert "shift" not in (trained / "README.md").read_text()
 

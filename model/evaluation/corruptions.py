@@ -32,12 +32,12 @@ KINDS = {
 DESCRIBED = {
     "brightness": "stops of exposure more or less, drawn for each picture",
     "contrast": "share that is left of the distance from the picture's mean colour",
-    "colour temperature": "mired (a million divided by kelvin) warmer or cooler than 6,500 K, drawn for each picture",
+    "colour temperature": "mired warmer or cooler than 6,500 K, drawn for each picture",
     "blur": "standard deviation of a Gaussian, in pixels",
     "JPEG": "quality, 1 to 95",
     "noise": "standard deviation of a Gaussian, in levels of 255",
-    "hair": "draws of 3 to 30 hairs (model/data/artefacts.py)",
-    "ruler": "draws of a ruler (model/data/artefacts.py)",
+    "hair": "draws of 3 to 30 hairs",
+    "ruler": "draws of a ruler",
     "zoom": "times as large, cut to the middle",
 }
 WHITE = 6500  # kelvin, close to the white of sRGB

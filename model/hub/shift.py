@@ -47,7 +47,8 @@ def brackets(record: dict) -> str:
     """What the brackets of a table hold."""
     return (
         f"Brackets hold 95 % intervals from {record['resamples']} bootstrap resamples of "
-        f"{record['unit']}s. An interval of zero width means that the pictures counted were all alike, not certainty."
+        f"{record['unit']}s. An interval of zero width means that the pictures counted were all "
+        "alike, not certainty."
     )
 
 
@@ -108,8 +109,9 @@ def corruption_lines(record: dict) -> list[str]:
         *kinds,
         "",
         "At strength 3 a person still sees the lesion. Hair and rulers are drawn by the program "
-        "that can also draw them on training pictures; `config.json` says whether it did "
-        "(`training.artefacts`).",
+        "(`model/data/artefacts.py`) that may have drawn such on the training pictures, too; "
+        "`training.artefacts` of `config.json` says which. A mired is a million divided by "
+        "kelvin.",
         "",
         "The model answers every picture as on the page, and the figures count all pictures, also "
         "those *without a reliable answer*: pictures with a notice, for which the page gives "
@@ -153,15 +155,15 @@ def _worst_clinic(record):
     entries = record["figures"].items()
     name, entry = min(entries, key=lambda item: item[1]["others"]["coverage"]["0.9"]["value"])
     said = (
-        f"[Calibrated without the clinic](shift_clinic.md) that a picture is from (the "
-        f"{record['part']} part), the 90% sets held the diagnosis least often at {name}: for "
+        "With a [calibration that has not seen the clinic](shift_clinic.md) of a picture (the "
+        f"{record['part']} part), the 90% sets held the diagnosis least often at {name}, for "
         f"{text(entry['others']['coverage']['0.9'])} of {entry['n']:,} pictures"
     )
     warned = [item for item in entries if item[1]["others"]["sensitivity"]["value"] is not None]
     if warned:
         name, entry = min(warned, key=lambda item: item[1]["others"]["sensitivity"]["value"])
         said += (
-            f"; the warning caught the fewest suspicious pictures at {name}, "
+            f", and the warning caught the smallest share of suspicious pictures at {name}, "
             f"{text(entry['others']['sensitivity'])} of {entry['suspicious']:,}"
         )
     return said + "."
@@ -178,7 +180,8 @@ def _worst_corruption(record):
     if "silent" in entry:
         kind, strength, entry = max(others, key=lambda item: item[2]["silent"]["value"] or 0)
         said += (
-            f"; with {kind} of strength {strength} most suspicious pictures got neither a warning "
-            f"nor a notice, {text(entry['silent'])} instead of {text(plain[2]['silent'])}"
+            "; the share of suspicious pictures that got neither a warning nor a notice was "
+            f"largest with {kind} of strength {strength}, {text(entry['silent'])} instead of "
+            f"{text(plain[2]['silent'])}"
         )
     return said + "."
