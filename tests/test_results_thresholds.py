@@ -26,7 +26,7 @@ def test_a_clinic_is_warned_of_as_if_its_diagnoses_were_unknown(method):
     score, positive, looks, answers = made()
     own = answers.clinics == "B"
     before = t.warned(score, positive, looks, answers, t.METHODS[method])
-    after = t.warned(score, positive & ~own, looks, answers, t.METHODS[method])
+    after = t.warned(score, positive ^ own, looks, answers, t.METHODS[method])
     assert (before[own] == after[own]).all()
     assert (before != after).any()
     reached = before[positive].mean()
