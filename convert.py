@@ -65,6 +65,7 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
+    remove_shift,
     replacing,
     write_checksums,
     write_json,
@@ -234,6 +235,7 @@ def recalibrate(args: argparse.Namespace, folder: Path) -> None:
         measured = after["sets"] != before.get("sets") and metrics.pop("sets", None)
         if measured:
             write_json(new / METRICS, metrics)
+        remove_shift(new)
         write_card(new)
         write_checksums(new)
     old, new = (calibration.get("threshold") for calibration in (before, after))
@@ -325,6 +327,7 @@ def main(arguments=None) -> Path:
         # Measurements of the previous model.tflite no longer hold.
         metrics = {k: v for k, v in read_metrics(new).items() if k in ("keras", "data")}
         write_json(new / METRICS, metrics | {"conversion": result})
+        remove_shift(new)
         write_card(new)
         write_checksums(new)
     print(f"{folder / TFLITE} is ready; next: python evaluate.py {folder}")

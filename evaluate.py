@@ -9,6 +9,9 @@
                                                                     also by a column of yours
     python evaluate.py runs/NAME --outliers PICTURES                and pictures of other things
     python evaluate.py runs/NAME --results results/runs.csv         its row of the table of runs
+    python evaluate.py runs/NAME --shift clinic                     a clinic that the calibration
+                                                                    has not seen
+    python evaluate.py runs/NAME --shift corruptions                blur, noise, hair and the like
     python evaluate.py USER/NAME --push-to-hub USER/NAME            a model on the Hub, in a copy,
                                                                     runs/USER--NAME
 
@@ -34,6 +37,15 @@ small to compare.
 --outliers names a data set of pictures that are not lesions. It also measures how well
 `model.tflite` separates these, and generated pictures, from the pictures of the part, and how many
 of each it refuses.
+
+--shift measures `model.tflite` on the validation part, or on --part, and leaves the other figures
+as they are. It writes a table, a figure and shift.json, which convert.py removes when it writes
+another model. `clinic` fits temperature, operating point and prediction sets to the validation part
+without one clinic at a time, and measures on that one; the network is not trained anew.
+--clinic-column names another column than `dataset`: sex, or age for bands of age. `corruptions`
+changes every picture in nine ways at three strengths; the larger models take ten minutes on two
+cores. A run without --part goes into the model folder and its card, one with --part into
+runs/NAME/PART.
 """
 
 import argparse
@@ -85,16 +97,22 @@ def parse(arguments=None) -> argparse.Namespace:
     add = parser.add_argument
     add("folder", help="model folder, or a model on the Hub")
     add("--dataset", help="Hub id or folder (default: that of the training)")
-    add("--part", choices=("test", "validation", "all"), default="test", help="default: test")
+    parts = ("test", "validation", "all")
+    add("--part", choices=parts, help="default: test; for --shift: validation")
     add("--output", help="folder for metrics.json, report.md and PNGs (default: see above)")
     add("--label-column", help="column of the labels (default: that of the training)")
     add("--group-by", nargs="+", default=[], metavar="COLUMN", help="further columns to group by")
     add("--outliers", help="Hub id or folder of pictures that are not lesions")
+    add("--shift", choices=("clinic", "corruptions"), help="measure dataset shift; see above")
+    add("--clinic-column", default="dataset", help="of --shift clinic (default: %(default)s)")
     add("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
     add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
     add("--results", metavar="CSV", help="table of runs to write the folder's row into")
     add_push_arguments(parser)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.home = "validation" if args.shift else "test"  # the part that belongs to the model folder
+    args.part = args.part or args.home
+    return args
 
 
 @dataclass
@@ -116,7 +134,8 @@ class Part:
 
 
 def main(arguments=None) -> dict:
-    """Run as from the command line; returns the content of metrics.json."""
+    """Run as from the command line; returns the content of metrics.json, or with --shift what was
+    measured."""
     args = parse(arguments)
     check_backend()
     check_push(args)
@@ -124,7 +143,7 @@ def main(arguments=None) -> dict:
     # a model on the Hub is copied first
     folder = working_copy(args.folder)
     config = read_config(folder)
-    output = Path(args.output or (folder if args.part == "test" else folder / args.part))
+    output = Path(args.output or (folder if args.part == args.home else folder / args.part))
     in_place = output.resolve() == folder.resolve()
     check(args, folder, config, None if in_place else output)
     # A model folder is changed in a copy beside it.
@@ -134,6 +153,11 @@ def main(arguments=None) -> dict:
 
     # pictures, answers and figures
     part = load_part(args, folder, config)
+    if args.shift:
+        record = measure_shift(args, folder, config, part)
+        write_shifted(args.shift, output, record, in_place)
+        push_if_asked(args, folder)
+        return record
     metrics = measure(args, folder, config, part)
     keep_earlier(metrics, folder)
 
@@ -155,7 +179,8 @@ def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path 
     `elsewhere`: the output, if it is not the model folder."""
     if not any((folder / name).is_file() for name in (WEIGHTS, TFLITE)):
         raise ModelFolderError(f"{folder} has neither {WEIGHTS} nor {TFLITE}: nothing to evaluate.")
-    if args.part == "validation" and "final" in config["training"]:
+    validated = args.part == "validation" or args.shift == "clinic"
+    if validated and "final" in config["training"]:
         raise ModelFolderError(
             f"{folder} was trained on its validation part too, so that part measures nothing: "
             f"evaluate {config['training']['final']['like']}, the run that was selected."
@@ -165,13 +190,22 @@ def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path 
     for option, value in (("--results", args.results), ("--push-to-hub", args.push_to_hub)):
         if elsewhere and value:
             raise ModelFolderError(
-                f"{option} takes the figures of the test part in {folder}: leave out {option}, or "
-                "--output and --part."
+                f"{option} takes the figures of the {args.home} part in {folder}: leave out "
+                f"{option}, or --output and --part."
             )
-    if args.outliers and not (folder / TFLITE).is_file():
+    for option, value in (("--outliers", args.outliers), ("--shift", args.shift)):
+        if value and not (folder / TFLITE).is_file():
+            raise ModelFolderError(
+                f"{option} measures {TFLITE}, and {folder} has none: leave out {option}, or first "
+                f"run: python convert.py {folder}"
+            )
+    for option, value in (("--results", args.results), ("--outliers", args.outliers)):
+        if args.shift and value:
+            raise ModelFolderError(f"{option} is not for --shift: run evaluate.py once for each.")
+    if args.shift == "clinic" and args.part == "all":
         raise ModelFolderError(
-            f"--outliers measures {TFLITE}, and {folder} has none: leave out --outliers, or first "
-            f"run: python convert.py {folder}"
+            "--shift clinic compares clinics of the validation part with those of the part that it "
+            "measures: leave out --part, or name the test part."
         )
 
 
@@ -268,6 +302,50 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
             args.resamples,
         )
     return metrics
+
+
+def measure_shift(args: argparse.Namespace, folder: Path, config: dict, part: Part) -> dict:
+    """The record of --shift for shift.json: `figures`, and what they were measured on."""
+    from model.evaluation import shift
+
+    classifier = shift.several(folder)
+    record = part.record | {"unit": part.unit, "resamples": args.resamples}
+    if args.shift == "corruptions":
+        known = part.truth, part.lesions, args.resamples
+        return record | {"figures": shift.corruptions(classifier, part.encoded, *known)}
+
+    def answers(part):
+        if args.clinic_column not in part.groups:
+            raise ModelFolderError(
+                f"{part.record['dataset']} has no column {args.clinic_column} that names clinics: "
+                f"--clinic-column can be {' or '.join(part.groups) or 'none of its columns'}."
+            )
+        logits = shift.logits_of(classifier, part.images, part.record["part"])
+        return shift.Answers(logits, part.truth, part.lesions, part.groups[args.clinic_column])
+
+    measured = None
+    if args.part == "validation":
+        validation = answers(part)
+    else:
+        measured = answers(part)
+        as_validation = argparse.Namespace(**vars(args) | {"part": "validation"})
+        validation = answers(load_part(as_validation, folder, config))
+    figures = shift.clinics(config["labels"], validation, measured, args.resamples)
+    return record | {"column": args.clinic_column, "figures": figures}
+
+
+def write_shifted(kind: str, output: Path, record: dict, in_place: bool) -> None:
+    """Write what --shift measured into `output` and print it. `in_place`: into the model folder."""
+    from model.hub.card import write_card
+    from model.hub.shift import write_shift
+
+    with changing(output) if in_place else contextlib.nullcontext(output) as new:
+        new.mkdir(parents=True, exist_ok=True)
+        print(write_shift(new, kind, record))
+        if in_place:
+            write_card(new)
+            write_checksums(new)
+    print(f"shift.json, shift_{kind}.md and its figure are in {output}")
 
 
 def keep_earlier(metrics: dict, folder: Path) -> None:

@@ -4,6 +4,7 @@
     model.weights.h5   Keras weights                       (absent in model/bundled)
     model.tflite       the graph that is served
     metrics.json       what convert.py and evaluate.py measured
+    shift.json         what evaluate.py --shift measured
     split.json         image ids of the training, validation and test parts
     fingerprints.npz   the pictures that taught the weights (model/data/fingerprints.py)
     history.csv, *.png, report.md, README.md    for people
@@ -33,6 +34,12 @@ FORMAT = 1
 CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
 METRICS, SPLIT, SUMS, LOCAL = "metrics.json", "split.json", "SHA256SUMS", ".local.json"
 FINGERPRINTS = "fingerprints.npz"
+# What evaluate.py --shift writes, about one model.tflite.
+SHIFT = "shift.json"
+SHIFT_FILES = [SHIFT]
+SHIFT_FILES += [
+    f"shift_{kind}.{end}" for kind in ("clinic", "corruptions") for end in ("md", "png")
+]
 BUNDLED = Path(__file__).parent / "bundled"
 COMPACT = Path(__file__).parent / "compact"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # OSError.errno on a full disk
@@ -160,11 +167,15 @@ def changing(folder: "str | Path"):
     try:
         skip = shutil.ignore_patterns(".partial-*")
         shutil.copytree(folder, beside, ignore=skip, dirs_exist_ok=True)
+        before = {path.name for path in beside.iterdir() if path.is_file()}
         yield beside
         if not _exchange(beside, folder):
+            kept = list(beside.iterdir())
             for path in sorted(beside.rglob("*"), key=lambda path: path.name == SUMS):
                 target = folder / path.relative_to(beside)
                 target.mkdir(exist_ok=True) if path.is_dir() else os.replace(path, target)
+            for name in before - {path.name for path in kept}:
+                (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -331,6 +342,12 @@ def read_metrics(folder: "str | Path") -> dict:
             "Make it again with convert.py, then evaluate.py."
         ) from None
     return metrics
+
+
+def remove_shift(folder: "str | Path") -> None:
+    """Remove what evaluate.py --shift measured, since the model or its calibration changes."""
+    for name in SHIFT_FILES:
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def sha256(path: "str | Path") -> str:

@@ -32,6 +32,7 @@ from model.folder import (
 )
 from model.groups import CAUGHT, is_share, ordered, pictures, share
 from model.hub.pull import README
+from model.hub.shift import shift_sentences
 from model.hub.tables import (
     always_text,
     answered_table,
@@ -198,6 +199,7 @@ def _card_facts(folder, config, metrics, repo_id):
         "title": "HAM10000" if ham10000 else dataset,
         "licence": data.get("licence") or ("cc-by-nc-4.0" if ham10000 else None),
         "own_part": measured.get("part") in PARTS,
+        "shift": shift_sentences(folder),
     }
     if not _measured(metrics):
         return facts | {"compares": False}

@@ -24,6 +24,7 @@ from model.folder import (
     CONFIG,
     FINGERPRINTS,
     METRICS,
+    SHIFT_FILES,
     SPLIT,
     SUMS,
     TFLITE,
@@ -50,7 +51,7 @@ from model.hub.pull import (
 
 # Other files are refused, so that no private file is published by mistake.
 LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, FINGERPRINTS, SUMS, README}
-LAYOUT |= {"history.csv", "report.md"}
+LAYOUT |= {"history.csv", "report.md", *SHIFT_FILES}
 RECORD = ".hub.json"  # in a working copy: the commit it was made from, and the files it then held
 
 
