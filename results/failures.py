@@ -167,14 +167,15 @@ def features(found: list[Answer]) -> list[tuple[str, str, Callable[[Answer], boo
 
 
 def unusual(count: int, drawn: int, having: int, total: int) -> bool:
-    """Whether `count` or fewer, or `count` or more, of `drawn` pictures would have a feature with a
+    """Whether `count` or fewer, or `count` or more, of `drawn` lesions would have a feature with a
     probability below RARE, if they were drawn by chance from `total` of which `having` have it."""
     chance = hypergeom(total, having, drawn)
     return bool(min(chance.cdf(count), chance.sf(count - 1)) < RARE)
 
 
-def common(found: list[Answer], resamples: int) -> tuple[list[list[str]], list[str]]:
-    """The rows of the table of what the worst have in common, and what is unusual, in words."""
+def common(found: list[Answer], resamples: int) -> tuple[list[list[str]], dict[str, list[str]]]:
+    """The rows of the table of what the worst have in common, and what is unusual, in words:
+    {"more": those that are more common than among all pictures, "less": less common}."""
     chosen, rows = worst(found), features(found)
     wrong = [one for one in found if one.wrong]
     has = np.array([[test(one) for one in found] for _, _, test in rows], np.float64)
@@ -184,29 +185,36 @@ def common(found: list[Answer], resamples: int) -> tuple[list[list[str]], list[s
         resamples,
         0,
     )["share"]
-    body, words, last = [], [], None
+    body, words, last = [], {"more": [], "less": []}, None
     for row, (group, name, test) in enumerate(rows):
-        count, having = sum(map(test, chosen)), int(has[row].sum())
+        count, everywhere = sum(map(test, chosen)), interval(100 * shares[:, row])
         # Among all pictures most are right, so a confusion is always rarer there.
-        marked = group != "confusion" and unusual(count, len(chosen), having, len(found))
-        everywhere = interval(100 * shares[:, row])
+        marked = group != "confusion" and unusual(
+            *lesions_with(test, chosen), *lesions_with(test, found)
+        )
         body.append(
             [
                 group if group != last else "",
                 f"**{name}**" if marked else name,
                 f"{count} ({100 * count / len(chosen):.0f} %)",
-                f"{100 * np.mean([test(one) for one in wrong]):.0f} %",
-                f"{text(everywhere, 1, 1)} %",
+                f"{100 * np.mean([test(one) for one in wrong]):.0f}",
+                text(everywhere, 1, 1),
             ]
         )
         last = group
         if marked:
+            way = "more" if 100 * count / len(chosen) > everywhere["value"] else "less"
             before = "" if group == "answer" else f"{group} "
-            words.append(
+            words[way].append(
                 f"{before}*{name}* ({count} of {len(chosen)}; of all pictures "
                 f"{everywhere['value']:.0f} %)"
             )
     return body, words
+
+
+def lesions_with(test: Callable[[Answer], bool], of: list[Answer]) -> tuple[int, int]:
+    """Of how many lesions a picture passes the test, and how many lesions there are."""
+    return len({one.lesion_id for one in of if test(one)}), len({one.lesion_id for one in of})
 
 
 def listing(chosen: list[Answer]) -> list[list[str]]:
@@ -238,7 +246,7 @@ def listing(chosen: list[Answer]) -> list[list[str]]:
     return body
 
 
-def story(found: list[Answer], alarming: list[str], words: list[str]) -> list[str]:
+def story(found: list[Answer], alarming: list[str], words: dict[str, list[str]]) -> list[str]:
     """What the counts say, in sentences. `alarming`: the suspicious labels; `words`: what is
     unusual, from `common`."""
     chosen = worst(found)
@@ -252,21 +260,21 @@ def story(found: list[Answer], alarming: list[str], words: list[str]) -> list[st
     ]
     missed = [one for one in chosen if one.truth in alarming and not one.warned]
     alarms = [one for one in chosen if one.truth not in alarming and one.warned]
-    ids = f" ({', '.join(one.image_id for one in missed)})" if missed else ""
     if alarming:
+        ids = f" ({', '.join(one.image_id for one in missed)})" if missed else ""
+        named = sum(one.truth in (one.set or []) for one in missed)
         lines += [
-            f"**Without a warning** are {len(missed)} suspicious lesions{ids}: the page gives no "
-            f"sign that they are. {len(alarms)} harmless ones have a warning. The truth is in the "
-            f"prediction set of {sum(one.truth in (one.set or []) for one in chosen)}, and "
+            f"**No warning** comes with {len(missed)} pictures of suspicious lesions{ids}; the "
+            f"prediction set of {named} of them holds the truth. {len(alarms)} pictures of "
+            f"harmless lesions have a warning. Of all {n}, the set of "
+            f"{sum(one.truth in (one.set or []) for one in chosen)} holds the truth, and "
             f"{sum(bool(one.notices) for one in chosen)} have a notice.",
             "",
         ]
-    lines.append(
-        "More or less common than among all pictures (in bold below): " + "; ".join(words) + "."
-        if words
-        else "Nothing in the table below differs clearly from all pictures."
-    )
-    return [*lines, ""]
+    for way, named in words.items():
+        listed = "; ".join(named) or "nothing clearly"
+        lines += [f"{way.title()} common than among all pictures: {listed}.", ""]
+    return lines
 
 
 def report_lines(
@@ -277,6 +285,10 @@ def report_lines(
     if not chosen:
         raise UserError(f"{folder} answers all pictures of its validation part right.")
     right = sum(not one.wrong for one in found)
+    bound = ""
+    if alarming and chosen[0].suspicious:
+        at = chosen[0].suspicious["threshold"]
+        bound = f" ({', '.join(alarming)}), with a warning from {at:.2f} on"
     body, words = common(found, resamples)
     codes = ", ".join(f"{code} {DIAGNOSES[code]}" for code in DIAGNOSES)
     shown = [one.middle for one in chosen if one.middle is not None]
@@ -293,11 +305,10 @@ def report_lines(
         *story(found, alarming, words),
         "## The pictures",
         "",
-        "*Score*: the summed probability of the suspicious labels"
-        f"{' (' + ', '.join(alarming) + ')' if alarming else ''}. *Set*: the diagnoses that stay "
-        "possible at 90 %. *Evidence*: where the map of the answer is strongest (corner, border or "
-        "inside of its areas), and its share in the middle third of height and width. Codes: "
-        f"{codes}.",
+        f"*Score*: the summed probability of the suspicious labels{bound}. *Set*: the diagnoses "
+        "that stay possible at 90 %. *Evidence*: where the map of the answer is strongest (corner, "
+        "border or inside of its areas), and its share in the middle third of height and width. "
+        f"Codes: {codes}.",
         "",
         *table(
             ["", "image", "lesion", "truth", "answer", "score", "set", "notices", "evidence"]
@@ -307,12 +318,12 @@ def report_lines(
         "## What they have in common",
         "",
         f"The {len(chosen)} beside all {len(found) - right:,} wrong answers and all {len(found):,} "
-        "pictures, the latter with 95 % intervals from a bootstrap over lesions. In bold: a count "
-        f"this far from usual has a probability below {RARE:g} among {len(chosen)} pictures drawn "
-        "by chance. The rows are many, and pictures of one lesion are alike, so even a bold row "
-        "may be chance. Confusions are never in bold, since right answers have none.",
+        "pictures, the latter with 95 % intervals from a bootstrap over lesions. In bold: so many "
+        f"or so few of the {lesions_with(bool, chosen)[1]} lesions would show it with a "
+        f"probability below {RARE:g}, if they were drawn from all by chance. With so many rows, "
+        "one may be bold by chance. Confusions are never bold, since right answers have none.",
         "",
-        *table(["", "", f"the {len(chosen)}", "all wrong answers", "all pictures"], body),
+        *table(["", "", f"the {len(chosen)}", "all wrong answers, %", "all pictures, %"], body),
         f"Mean share of the evidence in the middle third: {means[0]} in the {len(chosen)}, "
         f"{means[1]} in all pictures.",
         "",

@@ -1,5 +1,7 @@
 """The report on confident wrong answers: which are listed, what is counted, what survives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made import made_rows, write_dataset
@@ -86,21 +88,33 @@ def test_a_count_is_unusual_if_chance_would_rarely_give_it():
 def test_shares_among_the_worst_stand_beside_those_of_all(found):
     body, words = x.common(found, 50)
     rows = {row[1].strip("*"): row[2:] for row in body}
-    assert rows["mel taken for nv"][:2] == ["20 (100 %)", "100 %"]
+    assert rows["mel taken for nv"][:2] == ["20 (100 %)", "100"]
     assert rows["mel taken for nv"][2].startswith("30.0 (")
     assert rows["any other"][0] == "0 (0 %)"
-    assert rows["vienna"][:2] == ["20 (100 %)", "67 %"] and rows["vienna"][2].startswith("20.0 (")
+    assert rows["vienna"][:2] == ["20 (100 %)", "67"] and rows["vienna"][2].startswith("20.0 (")
     assert rows["truth in the set at 90 %"][0] == "0 (0 %)"
     bold = {row[1] for row in body if row[1].startswith("**")}
     assert bold == {"**vienna**", "**rosendahl**", "**truth in the set at 90 %**"}
-    assert len(words) == 3 and any("*vienna* (20 of 20; of all pictures 20 %)" in w for w in words)
+    assert words["more"] == ["clinic *vienna* (20 of 20; of all pictures 20 %)"]
+    assert [word.split(" (")[0] for word in words["less"]] == [
+        "clinic *rosendahl*",
+        "*truth in the set at 90 %*",
+    ]
+
+
+def test_pictures_of_one_lesion_count_once_where_chance_is_judged(found):
+    alike = [replace(one, lesion_id="HAM_1" if one.clinic == "vienna" else "x") for one in found]
+    body, words = x.common(alike, 20)
+    assert not any(row[1].startswith("**") for row in body) and words == {"more": [], "less": []}
+    assert x.lesions_with(lambda one: one.wrong, alike) == (2, 2)
 
 
 def test_the_story_names_suspicious_lesions_without_a_warning(found):
     found[29] = answer(29, "nv", "mel", 0.99)  # a harmless one with a warning
     text = "\n".join(x.report_lines("made", found, ["mel"], 20, "runs/made"))
-    assert "**Without a warning** are 19 suspicious lesions (ISIC_28, ISIC_27" in text
-    assert "1 harmless ones have a warning" in text
+    assert "**No warning** comes with 19 pictures of suspicious lesions (ISIC_28, ISIC_27" in text
+    assert "1 pictures of harmless lesions have a warning. Of all 20, the set of 0" in text
+    assert "with a warning from 0.10 on" in text
     assert "Most common: mel taken for nv (19)." in text
     first = cells(text, "The pictures")[0]
     assert first[:7] == ["1", "ISIC_29", "HAM_29", "nv", "mel 0.99", "0.30, warned", "mel"]
@@ -110,7 +124,7 @@ def test_the_story_names_suspicious_lesions_without_a_warning(found):
 def test_a_model_without_operating_point_and_sets_has_a_report(found):
     bare = [answer(i, "mel", "nv", 0.9, suspicious=None, set=None, age=np.nan) for i in range(4)]
     text = "\n".join(x.report_lines("made", bare + [answer(9, set=None)], [], 20, "runs/made"))
-    assert "truth in the set" not in text and "Without a warning" not in text
+    assert "truth in the set" not in text and "No warning" not in text
     assert cells(text, "The pictures")[0][5:7] == ["–", "–"]
 
 
