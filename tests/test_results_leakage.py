@@ -130,3 +130,10 @@ def test_runs_that_know_the_test_lesions_are_refused(reported, made, tmp_path):
     with pytest.raises(f.UserError, match="remove them"):
         x.parts(rows, tmp_path, 1)
     assert len(x.parts(rows, runs, 1)["test"]) == len(theirs[x.PICTURE]["test"])
+
+
+def test_what_leakage_adds_is_the_difference_beyond_that_on_new_lesions(measured):
+    assert x.excess(measured, measured, 0) == "accuracy +0.0, balanced accuracy +0.000"
+    alike = replace(measured, answers={way: measured.answers[x.LESION] for way in measured.answers})
+    assert x.excess(measured, alike, 50).startswith("accuracy +37.5 (+")
+    assert x.excess(alike, measured, 0) == "accuracy -37.5, balanced accuracy -0.375"
