@@ -161,8 +161,9 @@ def another_size(copy):
 
 def more_labels(copy):
     config = f.read_config(copy) | {"labels": [*LABELS, "scc"]}
-    for quantiles in config["calibration"]["sets"]["quantiles"].values():
-        quantiles["scc"] = 1.0
+    sets = config["calibration"]["sets"]
+    for of_labels in (sets["lesions"], *sets["quantiles"].values()):
+        of_labels["scc"] = 1
     f.write_json(copy / "config.json", config)
     f.write_checksums(copy)
 
