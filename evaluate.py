@@ -31,10 +31,10 @@ of each it refuses.
 as they are. It writes a table, a figure and shift.json, which convert.py removes when it writes
 another model. `clinic` fits temperature, operating point and prediction sets to the validation part
 without one clinic at a time, and measures on that one; the network is not trained anew.
---clinic-column names another column than `dataset`: sex, or age for bands of age. `corruptions`
-changes every picture in nine ways at three strengths; the larger models take ten minutes on two
-cores. A run without --part goes into the model folder and its card, one with --part into
-runs/NAME/PART.
+--clinic-column names another column than `dataset`, such as localization, or age for bands of age.
+`corruptions` changes every picture in nine ways at three strengths; the larger models take ten
+minutes on two cores. What is measured on the validation part goes into the model folder and its
+card, figures of another part go into runs/NAME/PART.
 """
 
 import argparse
@@ -209,7 +209,8 @@ def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
         chosen = rows.find(read_json(folder / SPLIT)[args.part])
     split_by = config["data"]["split_by"]
     named = None if rows.lesion_id is None else rows.lesion_id[chosen]
-    groups = {k: rows.metadata[k][chosen] for k in ("dataset", "sex") if k in rows.metadata}
+    columns = dict.fromkeys(("dataset", "sex", args.clinic_column))
+    groups = {k: rows.metadata[k][chosen] for k in columns if k in rows.metadata}
     if "age" in rows.metadata:
         groups["age"] = np.array([age_band(age) for age in rows.metadata["age"][chosen]])
     record = {

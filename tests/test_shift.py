@@ -217,6 +217,8 @@ def test_another_column_and_another_output(trained, tmp_path):
     record = run(trained, f"--shift clinic --clinic-column sex --output {output}")
     assert set(record["figures"]) == {"female", "male"}
     assert "--shift clinic --clinic-column sex`" in (output / "shift_clinic.md").read_text()
+    with pytest.raises(UserError, match="the validation part has one clinic alone"):  # all "back"
+        run(trained, f"--shift clinic --clinic-column localization --output {output}")
     with pytest.raises(UserError, match="no column camera that names clinics.* dataset or sex or"):
         run(trained, f"--shift clinic --clinic-column camera --output {output}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model.evaluation.corruptions import DESCRIBED, KINDS, SIDE
 from model.folder import SHIFT, read_json, write_json, write_text
-from model.hub.tables import table, text, value
+from model.hub.tables import seen_text, table, text, value
 
 CALIBRATIONS = {"others": "the other clinics", "all": "all clinics"}
 
@@ -119,6 +119,7 @@ def corruption_lines(record: dict) -> list[str]:
         "warning nor such a notice. " + brackets(record) + " All rows show the same pictures, so "
         "a difference between rows is more certain than the intervals suggest.",
         "",
+        *([seen_text(record), ""] if record.get("seen") else []),
         "![Figures by kind and strength](shift_corruptions.png)",
         "",
     ]
