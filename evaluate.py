@@ -42,10 +42,10 @@ of each it refuses.
 as they are. It writes a table, a figure and shift.json, which convert.py removes when it writes
 another model. `clinic` fits temperature, operating point and prediction sets to the validation part
 without one clinic at a time, and measures on that one; the network is not trained anew.
---clinic-column names another column than `dataset`: sex, or age for bands of age. `corruptions`
-changes every picture in nine ways at three strengths; the larger models take ten minutes on two
-cores. A run without --part goes into the model folder and its card, one with --part into
-runs/NAME/PART.
+--group-by names another column than `dataset`, such as localization, or age for bands of age.
+`corruptions` changes every picture in nine ways at three strengths; the larger models take ten
+minutes on two cores. What is measured on the validation part goes into the model folder and its
+card, figures of another part go into runs/NAME/PART.
 """
 
 import argparse
@@ -104,7 +104,6 @@ def parse(arguments=None) -> argparse.Namespace:
     add("--group-by", nargs="+", default=[], metavar="COLUMN", help="further columns to group by")
     add("--outliers", help="Hub id or folder of pictures that are not lesions")
     add("--shift", choices=("clinic", "corruptions"), help="measure dataset shift; see above")
-    add("--clinic-column", default="dataset", help="of --shift clinic (default: %(default)s)")
     add("--resamples", type=int, default=1000, help="bootstrap resamples (default: 1000)")
     add("--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)")
     add("--results", metavar="CSV", help="table of runs to write the folder's row into")
@@ -202,6 +201,11 @@ def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path 
     for option, value in (("--results", args.results), ("--outliers", args.outliers)):
         if args.shift and value:
             raise ModelFolderError(f"{option} is not for --shift: run evaluate.py once for each.")
+    if args.shift and len(args.group_by) > (args.shift == "clinic"):
+        raise ModelFolderError(
+            "--shift clinic leaves out the groups of one column, and --shift corruptions has none: "
+            "name one column, or leave out --group-by."
+        )
     if args.shift == "clinic" and args.part == "all":
         raise ModelFolderError(
             "--shift clinic compares clinics of the validation part with those of the part that it "
@@ -314,14 +318,16 @@ def measure_shift(args: argparse.Namespace, folder: Path, config: dict, part: Pa
         known = part.truth, part.lesions, args.resamples
         return record | {"figures": shift.corruptions(classifier, part.encoded, *known)}
 
+    (column,) = args.group_by or ["dataset"]
+
     def answers(part):
-        if args.clinic_column not in part.groups:
+        if column not in part.groups:
             raise ModelFolderError(
-                f"{part.record['dataset']} has no column {args.clinic_column} that names clinics: "
-                f"--clinic-column can be {' or '.join(part.groups) or 'none of its columns'}."
+                f"{part.record['dataset']} has no column {column} that names clinics: --group-by "
+                f"can be {' or '.join(part.groups) or 'none of its columns'}."
             )
         logits = shift.logits_of(classifier, part.images, part.record["part"])
-        return shift.Answers(logits, part.truth, part.lesions, part.groups[args.clinic_column])
+        return shift.Answers(logits, part.truth, part.lesions, part.groups[column])
 
     measured = None
     if args.part == "validation":
@@ -331,7 +337,7 @@ def measure_shift(args: argparse.Namespace, folder: Path, config: dict, part: Pa
         as_validation = argparse.Namespace(**vars(args) | {"part": "validation"})
         validation = answers(load_part(as_validation, folder, config))
     figures = shift.clinics(config["labels"], validation, measured, args.resamples)
-    return record | {"column": args.clinic_column, "figures": figures}
+    return record | {"column": column, "figures": figures}
 
 
 def write_shifted(kind: str, output: Path, record: dict, in_place: bool) -> None:

@@ -214,11 +214,13 @@ def test_the_test_part_has_a_folder_of_its_own(shifted, tmp_path):
 
 def test_another_column_and_another_output(trained, tmp_path):
     output = tmp_path / "out"
-    record = run(trained, f"--shift clinic --clinic-column sex --output {output}")
+    record = run(trained, f"--shift clinic --group-by sex --output {output}")
     assert set(record["figures"]) == {"female", "male"}
-    assert "--shift clinic --clinic-column sex`" in (output / "shift_clinic.md").read_text()
+    assert "--shift clinic --group-by sex`" in (output / "shift_clinic.md").read_text()
+    with pytest.raises(UserError, match="the validation part has one clinic alone"):  # all "back"
+        run(trained, f"--shift clinic --group-by localization --output {output}")
     with pytest.raises(UserError, match="no column camera that names clinics.* dataset or sex or"):
-        run(trained, f"--shift clinic --clinic-column camera --output {output}")
+        run(trained, f"--shift clinic --group-by camera --output {output}")
 
 
 @pytest.mark.parametrize(

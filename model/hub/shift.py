@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model.evaluation.corruptions import DESCRIBED, KINDS, SIDE
 from model.folder import SHIFT, read_json, write_json, write_text
-from model.hub.tables import table, text, value
+from model.hub.tables import seen_text, table, text, value
 
 CALIBRATIONS = {"others": "the other clinics", "all": "all clinics"}
 
@@ -54,7 +54,7 @@ def brackets(record: dict) -> str:
 
 def clinic_lines(record: dict) -> list[str]:
     """The lines of shift_clinic.md."""
-    column = "" if record["column"] == "dataset" else f" --clinic-column {record['column']}"
+    column = "" if record["column"] == "dataset" else f" --group-by {record['column']}"
     part = "" if record["part"] == "validation" else f" --part {record['part']}"
     levels = list(next(iter(record["figures"].values()))["all"]["coverage"])
     out = "each picture with a calibration that its own lesion was left out of"
@@ -119,6 +119,7 @@ def corruption_lines(record: dict) -> list[str]:
         "warning nor such a notice. " + brackets(record) + " All rows show the same pictures, so "
         "a difference between rows is more certain than the intervals suggest.",
         "",
+        *([seen_text(record), ""] if record.get("seen") else []),
         "![Figures by kind and strength](shift_corruptions.png)",
         "",
     ]
