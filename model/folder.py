@@ -27,6 +27,7 @@ import tempfile
 from pathlib import Path, PureWindowsPath
 
 from model.labels import LABELS
+from model.sets import LEVELS, METHOD
 
 FORMAT = 1
 CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
@@ -267,8 +268,10 @@ def read_config(folder: "str | Path") -> dict:
 
 def _possible(calibration: dict, labels: list[str]) -> bool:
     points = calibration.get("points") or []
-    sets = calibration.get("sets") or {"level": 1, "quantiles": dict.fromkeys(labels, 1)}
-    shares = [sets["level"], *(sets["quantiles"][label] for label in labels)]
+    sets = calibration.get("sets") or {}
+    # Earlier versions wrote no method, and the quantiles of one level, which nothing reads any more.
+    levels = LEVELS if sets.get("method") == METHOD else ()
+    shares = [sets["quantiles"][str(level)][label] for level in levels for label in labels]
     shares += (one[key] for one in points for key in ("threshold", "sensitivity", "specificity"))
     return (
         0 < float(calibration["temperature"]) < math.inf

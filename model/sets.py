@@ -1,23 +1,30 @@
 """Prediction sets: the labels that a picture may have, where the model is unsure of the first.
 
-config.json's `calibration.sets` holds the level and the quantile of each label that
+config.json's `calibration.sets` holds, for each of LEVELS, the quantile of each label that
 model/evaluation/conformal.py found on the validation part.
 """
 
+LEVELS = (0.8, 0.9, 0.95)
+LEVEL = 0.9  # what the page names first
+METHOD = "threshold"  # results/sets.md compares it with others
 
-def prediction_set(probabilities: dict[str, float], config: dict) -> list[str] | None:
-    """The labels whose 1 - probability is at most their quantile, most probable first; None if
-    `config`, a model's config.json, has no quantiles.
+
+def prediction_set(
+    probabilities: dict[str, float], config: dict, level: float = LEVEL
+) -> list[str] | None:
+    """The labels whose 1 - probability is at most their quantile at `level`, one of LEVELS, most
+    probable first; None if `config`, a model's config.json, has no such quantiles.
 
     The most probable label is always among them. That makes no set smaller, so the level still
-    holds.
+    holds. The set of a higher level holds that of a lower one.
     """
-    sets = config["calibration"].get("sets")
-    if not sets:
+    sets = config["calibration"].get("sets") or {}
+    if sets.get("method") != METHOD:
         return None
+    quantiles = sets["quantiles"][str(level)]
     ranked = sorted(probabilities, key=lambda label: -probabilities[label])
     return [
         label
         for label in ranked
-        if label == ranked[0] or 1 - probabilities[label] <= sets["quantiles"][label]
+        if label == ranked[0] or 1 - probabilities[label] <= quantiles[label]
     ]
