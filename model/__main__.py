@@ -25,9 +25,9 @@ name_missing("requirements.txt")
 
 from model.classifier import Classifier
 from model.folder import BUNDLED, UserError, errors_in_words
-from model.page import answer, batch, sets
+from model.page import answer, batch
 from model.page.texts import ENGLISH, name, percent, probability, text
-from model.sets import LEVEL, LEVELS
+from model.sets import LEVEL, LEVELS, always
 
 PICTURES = ".jpg .jpeg .jfif .png .webp .tif .tiff .bmp .gif .heic .heif .hif".split()
 
@@ -120,13 +120,11 @@ def verdict(row: batch.BatchRow, config: dict) -> str:
 
 def set_in_words(row: batch.BatchRow, config: dict, level: float) -> str:
     """The set at `level`, and which labels are in every set."""
-    always = sets.in_every_set(config, level)
-    found = [name(ENGLISH, label) for label in row.sets[str(level)]]
-    said = f"Set at the {percent(level, ENGLISH)} level: {', '.join(found)}."
-    if not always:
-        return said
-    counted = [label if n is None else f"{label} ({n})" for label, n in always.items()]
-    return f"{said} Always in it, for too few validation lesions: {', '.join(counted)}."
+    named = [name(ENGLISH, label) for label in row.sets[str(level)]]
+    said = f"Set at the {percent(level, ENGLISH)} level: {', '.join(named)}."
+    few = always(config["calibration"]["sets"])[str(level)]
+    counted = ", ".join(f"{label} ({n})" for label, n in few.items())
+    return f"{said} Always in it, for too few validation lesions: {counted}." if few else said
 
 
 def main(arguments=None) -> None:

@@ -269,7 +269,7 @@ def read_config(folder: "str | Path") -> dict:
 def _possible(calibration: dict, labels: list[str]) -> bool:
     points = calibration.get("points") or []
     sets = calibration.get("sets") or {}
-    # Earlier versions wrote no method, and the quantiles of one level, which nothing reads any more.
+    # Earlier versions wrote no method, and quantiles of one level, which nothing reads any more.
     levels = LEVELS if sets.get("method") == METHOD else ()
     shares = [sets["quantiles"][str(level)][label] for level in levels for label in labels]
     shares += (one[key] for one in points for key in ("threshold", "sensitivity", "specificity"))
@@ -278,6 +278,7 @@ def _possible(calibration: dict, labels: list[str]) -> bool:
         and set(calibration.get("suspicious") or []) <= set(labels)
         and 0 <= float(calibration.get("threshold") or 0) <= 1
         and all(0 <= float(share) <= 1 for share in shares)
+        and (not levels or all(int(sets["lesions"][label]) >= 0 for label in labels))
     )
 
 

@@ -28,3 +28,12 @@ def prediction_set(
         for label in ranked
         if label == ranked[0] or 1 - probabilities[label] <= quantiles[label]
     ]
+
+
+def always(sets: dict) -> dict[str, dict[str, int]]:
+    """{level: {label: the lesions that its quantile is from}} of the labels that are in every set
+    of a level, as these lesions are too few to leave it out. `sets`: `calibration.sets`."""
+    return {
+        level: {label: sets["lesions"][label] for label, limit in limits.items() if limit >= 1}
+        for level, limits in sets["quantiles"].items()
+    }

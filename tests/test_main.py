@@ -103,7 +103,7 @@ LIMITS = dict.fromkeys(["mel", "nv", "df", "vasc"], 0.1)
 SETS = {
     "sets": {
         "method": "threshold",
-        "lesions": {"mel": 40, "nv": 90, "df": 7},
+        "lesions": {"mel": 40, "nv": 90, "df": 7, "vasc": 14},
         "quantiles": {
             "0.8": LIMITS,
             "0.9": LIMITS | {"mel": 0.8, "df": 1},
@@ -127,7 +127,7 @@ def test_the_set_of_the_chosen_level_comes_after_the_verdict():
     several = f"{named['nv']}, {named['mel']}, {named['df']}"
     few = "Always in it, for too few validation lesions: df (7)"
     assert said(0.9) == f"  Set at the 90% level: {several}. {few}." == said()
-    assert said(0.95) == f"  Set at the 95% level: {several}, {named['vasc']}. {few}, vasc."
+    assert said(0.95) == f"  Set at the 95% level: {several}, {named['vasc']}. {few}, vasc (14)."
     # Not of a picture that the model cannot judge.
     assert "Set at" not in in_words(replace(row, confident=False), config)
 

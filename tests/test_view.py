@@ -63,7 +63,7 @@ GIVEN = {
     "sets": {
         "level": "0.9",
         "quantiles": {level: {} for level in ("0.8", "0.9", "0.95")},
-        "always": {"0.8": {}, "0.9": {"df": 7}, "0.95": {"df": 7, "vasc": 1, "bcc": None}},
+        "always": {"0.8": {}, "0.9": {"df": 7}, "0.95": {"df": 7, "vasc": 1, "bcc": 8}},
         "measured": {"0.9": "In our test it was 91%."},
     },
     "rates": ["Of 100 suspicious lesions it warned about 94."],
@@ -285,8 +285,10 @@ def test_the_level_of_the_set_is_in_the_visitors_hand_and_takes_no_request(tab):
     assert "solid 3px" in most.evaluate("node => getComputedStyle(node).outline")
     assert likeness.inner_text() == "Could be: melanocytic nevus, melanoma, benign keratosis"
     assert likeness.get_attribute("aria-live") == "polite"
-    # A number of lesions may be unknown. This level was not measured.
-    names = "vascular lesion (1 lesion), basal cell carcinoma, dermatofibroma (7 lesions)"
+    # This level was not measured.
+    names = (
+        "vascular lesion (1 lesion), basal cell carcinoma (8 lesions), dermatofibroma (7 lesions)"
+    )
     assert notes(place) == [means("95%", 95), text("en", "set_rare", names=names)]
     # It holds for the answer beside it and for the next one, and the verdict stays.
     assert other.get_by_role("radio", name="95%").is_checked()

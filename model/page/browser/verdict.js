@@ -96,7 +96,7 @@ function scarce(rare, page, level) {
     const {text} = speaker(page);
     const names = rare.map(label => {
         const n = page.sets.always[level][label], name = listed([label], page);
-        return n === null ? name : text(n === 1 ? "set_few_one" : "set_few", {name, n});
+        return text(n === 1 ? "set_few_one" : "set_few", {name, n});
     });
     return names.length ? text("set_rare", {names: names.join(", ")}) : "";
 }
