@@ -1,6 +1,7 @@
 """Classify dermatoscopic pictures without a page.
 
     python -m model lesion.jpg                       the answer in words
+    python -m model lesion.jpg --level 0.95          with the set of diagnoses at another level
     python -m model lesion.jpg FOLDER pictures.zip   many; a folder stands for its pictures
     python -m model lesion.jpg --json                what /analyze answers, and the file
     python -m model FOLDER --csv > answers.csv       the columns of the page's CSV
@@ -25,7 +26,8 @@ name_missing("requirements.txt")
 from model.classifier import Classifier
 from model.folder import BUNDLED, UserError, errors_in_words
 from model.page import answer, batch
-from model.page.texts import ENGLISH, name, probability, text
+from model.page.texts import ENGLISH, name, percent, probability, text
+from model.sets import LEVEL, LEVELS, always
 
 PICTURES = ".jpg .jpeg .jfif .png .webp .tif .tiff .bmp .gif .heic .heif .hif".split()
 
@@ -33,7 +35,7 @@ PICTURES = ".jpg .jpeg .jfif .png .webp .tif .tiff .bmp .gif .heic .heif .hif".s
 def parse(arguments=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m model",
-        usage="python -m model FILE [FILE ...] [--json | --csv] [--model MODEL]",
+        usage="python -m model FILE [FILE ...] [--json | --csv | --level LEVEL] [--model MODEL]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,6 +43,13 @@ def parse(arguments=None) -> argparse.Namespace:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print an array with an object a picture")
     form.add_argument("--csv", action="store_true", help="print a table with a line a picture")
+    form.add_argument(
+        "--level",
+        type=float,
+        choices=LEVELS,
+        default=LEVEL,
+        help="of the prediction set in words (default: %(default)s); JSON and CSV have all three",
+    )
     parser.add_argument(
         "--model", default=str(BUNDLED), help="model folder, or USER/NAME[@REVISION]"
     )
@@ -79,9 +88,12 @@ def _classify(classifier: Classifier, path: Path) -> Iterator[batch.BatchRow]:
         yield replace(row, name=f"{path}/{row.name}" if inside else str(path))
 
 
-def in_words(row: batch.BatchRow, config: dict) -> str:
-    """The answer for one picture: the verdict, then the probabilities, the largest first."""
+def in_words(row: batch.BatchRow, config: dict, level: float = LEVEL) -> str:
+    """The answer for one picture: the verdict, the set at `level`, one of LEVELS, if the model has
+    sets and can judge the picture, then the probabilities, the largest first."""
     lines = [row.name, f"  {verdict(row, config)}"]
+    if row.sets and row.confident:
+        lines.append(f"  {set_in_words(row, config, level)}")
     lines += [f"  {text(ENGLISH, f'notice_{code}')}" for code in row.notices]
     ranked = sorted(row.probabilities.items(), key=lambda item: -item[1])
     named = [(name(ENGLISH, label), probability(p, ENGLISH, 1)) for label, p in ranked]
@@ -106,6 +118,15 @@ def verdict(row: batch.BatchRow, config: dict) -> str:
     return f"{text(ENGLISH, 'sum_benign')}. {level} {text(ENGLISH, 'sum_benign_caution')}"
 
 
+def set_in_words(row: batch.BatchRow, config: dict, level: float) -> str:
+    """The set at `level`, and which labels are in every set."""
+    named = [name(ENGLISH, label) for label in row.sets[str(level)]]
+    said = f"Set at the {percent(level, ENGLISH)} level: {', '.join(named)}."
+    few = always(config["calibration"]["sets"])[str(level)]
+    counted = ", ".join(f"{label} ({n})" for label, n in few.items())
+    return f"{said} Always in it, for too few validation lesions: {counted}." if few else said
+
+
 def main(arguments=None) -> None:
     args = parse(arguments)
     with errors_in_words("python -m model"):
@@ -117,7 +138,7 @@ def main(arguments=None) -> None:
             if row.reason:
                 print(f"{row.name}: {row.error}", file=sys.stderr)
             elif not args.json and not args.csv:
-                print(in_words(row, classifier.config), end="\n\n", flush=True)
+                print(in_words(row, classifier.config, args.level), end="\n\n", flush=True)
         answered = [row for row in rows if not row.reason]
         if args.json:
             found = [

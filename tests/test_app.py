@@ -32,6 +32,7 @@ from model.labels import LABELS, display_name
 from model.page import pictures
 from model.page.batch import MAX_BYTES
 from model.page.bodies import MOST
+from model.page.sets import sets_of
 from model.page.texts import text
 from model.page.uploads import sweep
 from model.sets import prediction_set
@@ -232,6 +233,7 @@ def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
         "probabilities",
         "suspicious",
         "set",
+        "sets",
         "confident",
         "notices",
         "milliseconds",
@@ -247,7 +249,9 @@ def test_analyze_gives_all_there_is_under_stable_keys(client, trained, picture):
     assert answer["suspicious"]["score"] == pytest.approx(score)
     assert answer["suspicious"]["threshold"] == calibration["threshold"]
     assert answer["suspicious"]["flag"] is (score >= calibration["threshold"])
-    assert answer["set"] == prediction_set(answer["probabilities"], Classifier(trained).config)
+    config = Classifier(trained).config
+    assert answer["set"] == prediction_set(answer["probabilities"], config)
+    assert answer["sets"] == sets_of(answer["probabilities"], config)
     assert isinstance(answer["confident"], bool) and answer["milliseconds"] > 0
     json.dumps(answer)
 

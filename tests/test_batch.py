@@ -566,7 +566,7 @@ def test_memory_holds_thumbnails_only(tmp_path):
 
 COLUMNS = [
     *["name", "flag", "suspicious_score", "threshold", "confident", "top_diagnosis", "probability"],
-    *[*LABELS, "notices", "error"],
+    *[*LABELS, "notices", "error", "set_80", "set_90", "set_95"],
 ]
 
 
@@ -606,6 +606,7 @@ def test_csv(tmp_path):
         "probability": "0.7",
         "notices": "blurred too_dark",
         "error": "",
+        **dict.fromkeys(["set_80", "set_90", "set_95"], ""),
     }
     assert [line["flag"] for line in lines] == ["true", "false", "", "", ""]
     assert [line["confident"] for line in lines] == ["false", "true", "", "", "true"]
@@ -617,7 +618,11 @@ def test_csv(tmp_path):
         "'-痣 ä.jpg",
     ]
     assert [line["error"] for line in lines] == [row.error for row in rows]
-    assert '"cut", off' in lines[2]["error"] and set(list(lines[2].values())[1:-1]) == {""}
+    assert '"cut", off' in lines[2]["error"] and set(lines[2].values()) == {
+        lines[2]["name"],
+        lines[2]["error"],
+        "",
+    }
     assert path.read_bytes().startswith(b'\xef\xbb\xbf"name",') and b'\n"a;b' in path.read_bytes()
     assert os.listdir(tmp_path) == ["out.csv"]
 
@@ -638,6 +643,15 @@ def test_no_text_of_the_csv_is_a_formula(tmp_path, start):
         cell for line in lines for cell in line if re.match(rf"\s*{re.escape(start)}", cell)
     ]
     assert f"'{text}" == lines[0][7] == lines[4][0] == lines[4][5] == lines[4][8]
+
+
+def test_csv_has_the_set_at_each_level(tmp_path):
+    sets = {"0.8": ["nv"], "0.9": ["nv", "mel"], "0.95": ["nv", "mel", "=a b"]}
+    write_csv([replace(answered("x", 0.1), sets=sets), BROKEN], tmp_path / "x.csv")
+    _, (line, broken) = read_csv(tmp_path / "x.csv")
+    found = [line[f"set_{level}"] for level in (80, 90, 95)]
+    assert found == ["nv", "nv; mel", "nv; mel; =a b"]
+    assert broken["set_80"] == broken["set_90"] == broken["set_95"] == ""
 
 
 def test_csv_takes_the_labels_of_the_model_and_leaves_the_old_on_failure(tmp_path):

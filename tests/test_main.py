@@ -15,6 +15,7 @@ from model.__main__ import classify, in_words, main
 from model.classifier import Classifier
 from model.folder import BUNDLED
 from model.page import answer, batch
+from model.page.sets import sets_of
 from model.page.texts import ENGLISH, name, probability, text
 from model.warning import suspicious
 
@@ -54,6 +55,8 @@ def test_the_verdict_comes_first_then_the_probabilities(capsys, classifier):
     found = suspicious(prediction, classifier.config)
     score, level = (probability(found[key], ENGLISH, 1) for key in ("score", "threshold"))
     assert found["flag"] and prediction.confident
+    if sets_of(prediction.probabilities, classifier.config):
+        assert lines.pop(2).startswith("  Set at the 90% level: ")
     assert lines[:2] == [
         str(LESION),
         f"  Show this lesion to a doctor soon. akiec + bcc + mel: {score}, warning level {level}.",
@@ -94,6 +97,48 @@ def test_the_verdict_goes_by_the_warning_level(mel, confident, config, said):
     lines = in_words(row, config).splitlines()
     assert lines[0] == "x.jpg" and lines[1].startswith(f"  {said}")
     assert lines[2] == f"  {text(ENGLISH, 'notice_lens')}" and len(lines) == 5
+
+
+LIMITS = dict.fromkeys(["mel", "nv", "df", "vasc"], 0.1)
+SETS = {
+    "sets": {
+        "method": "threshold",
+        "lesions": {"mel": 40, "nv": 90, "df": 7, "vasc": 14},
+        "quantiles": {
+            "0.8": LIMITS,
+            "0.9": LIMITS | {"mel": 0.8, "df": 1},
+            "0.95": LIMITS | {"mel": 0.9, "df": 1, "vasc": 1},
+        },
+    }
+}
+
+
+def test_the_set_of_the_chosen_level_comes_after_the_verdict():
+    values = {"mel": 0.2, "nv": 0.77, "df": 0.02, "vasc": 0.01}
+    config = {"calibration": SETS}
+    row = batch.BatchRow("x.jpg", probabilities=values, confident=True)
+    row = replace(row, sets=sets_of(values, config))
+
+    def said(*level):
+        return in_words(row, config, *level).splitlines()[2]
+
+    named = {label: name(ENGLISH, label) for label in values}
+    assert said(0.8) == f"  Set at the 80% level: {named['nv']}."
+    several = f"{named['nv']}, {named['mel']}, {named['df']}"
+    few = "Always in it, for too few validation lesions: df (7)"
+    assert said(0.9) == f"  Set at the 90% level: {several}. {few}." == said()
+    assert said(0.95) == f"  Set at the 95% level: {several}, {named['vasc']}. {few}, vasc (14)."
+    # Not of a picture that the model cannot judge.
+    assert "Set at" not in in_words(replace(row, confident=False), config)
+
+
+def test_the_level_is_chosen_among_those_of_the_model(capsys):
+    for level in ("0.8", "0.95"):
+        assert run(capsys, LESION, "--level", level)[0]
+    for wrong in (["--level", "0.7"], ["--level", "0.8", "--csv"]):
+        with pytest.raises(SystemExit):
+            main([str(LESION), *wrong])
+        assert "argument --level" in capsys.readouterr().err
 
 
 def test_json_is_what_analyze_answers_and_the_file(capsys, classifier):

@@ -33,6 +33,7 @@ from model.evaluation.outliers import KINDS, generate
 from model.folder import BUNDLED, COMPACT
 from model.lens import within_lens
 from model.page.answer import for_page
+from model.page.sets import sets_of
 from model.page.settings import RULES
 from model.page.texts import TEXTS, number, probability
 from model.preprocessing import load_picture, open_picture, to_array, turned, upright
@@ -313,6 +314,7 @@ def test_answer_is_that_of_the_server(agreement, size):
     assert list(ours["probabilities"]) == list(theirs["probabilities"])
     for key in ("confident", "notices"):
         assert ours[key] == theirs[key]
+    assert ours["sets"] == sets_of(ours["probabilities"], agreement.classifier.config)
     for key in ("threshold", "flag"):
         assert ours["suspicious"][key] == theirs["suspicious"][key]
     assert ours["suspicious"]["score"] == pytest.approx(theirs["suspicious"]["score"], abs=0.01)
@@ -328,17 +330,21 @@ def picture_in(answer: dict) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(answer["picture"].partition(",")[2])))
 
 
-def test_set_holds_the_first_label_and_those_within_their_quantile(numbers):
+def test_sets_hold_the_first_label_and_those_within_their_quantile_at_each_level(numbers):
     labels = ["mel", "nv", "bcc", "df"]
     ranked = [["nv", 0.5], ["mel", 0.3], ["bcc", 0.15], ["df", 0.05]]
-    for quantiles, expected in (
-        ([0.7, 0.6, 0.8, 0.99], ["nv", "mel", "df"]),
-        ([0.69, 0.1, 0.85, 0.9], ["nv", "bcc"]),
-    ):
-        sets = {"level": 0.9, "quantiles": dict(zip(labels, quantiles))}
-        found = numbers("([ranked, sets]) => predictionSet(ranked, sets)", [ranked, sets])
-        assert found == expected
-    assert numbers("ranked => predictionSet(ranked, null)", ranked) is None
+    quantiles = {
+        "0.8": [0.69, 0.1, 0.85, 0.9],
+        "0.9": [0.7, 0.6, 0.8, 0.99],
+        "0.95": [0.9, 0.6, 0.9, 1],
+    }
+    limits = {level: dict(zip(labels, values)) for level, values in quantiles.items()}
+    sets = {"method": "threshold", "quantiles": limits}
+    found = numbers("([ranked, sets]) => setsOf(ranked, sets)", [ranked, sets])
+    assert found == sets_of(dict(ranked), {"calibration": {"sets": sets}})
+    first, second = ["nv", "bcc"], ["nv", "mel", "df"]
+    assert found == {"0.8": first, "0.9": second, "0.95": [label for label, _ in ranked]}
+    assert numbers("ranked => setsOf(ranked, null)", ranked) is None
 
 
 def test_agreement_on_made_pictures(agreement):

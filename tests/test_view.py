@@ -60,7 +60,12 @@ POINTS = [
 ]
 GIVEN = {
     "suspicious": {"labels": ["akiec", "bcc", "mel"], "threshold": 0.11, "points": POINTS},
-    "sets": {"level": 0.9},
+    "sets": {
+        "level": "0.9",
+        "quantiles": {level: {} for level in ("0.8", "0.9", "0.95")},
+        "always": {"0.8": {}, "0.9": {"df": 7}, "0.95": {"df": 7, "vasc": 1, "bcc": 8}},
+        "measured": {"0.9": "In our test it was 91%."},
+    },
     "rates": ["Of 100 suspicious lesions it warned about 94."],
     "model": {"id": "ann/lesions", "revision": "0123abc"},
     "examples": [],
@@ -140,7 +145,7 @@ def made_answer(shares=SHARES, threshold=0.11, suspects=("akiec", "bcc", "mel"),
         "suspicious": {"score": score, "threshold": threshold, "flag": score >= threshold},
         "confident": True,
         "notices": [],
-        "set": None,
+        "sets": None,
         "milliseconds": 41.0,
         "evidence": {"height": 3, "width": 4, "maps": MAPS},
         "picture": PICTURE,
@@ -148,6 +153,13 @@ def made_answer(shares=SHARES, threshold=0.11, suspects=("akiec", "bcc", "mel"),
 
 
 CALM = SHARES | {"mel": 0.03, "nv": 0.72}
+# Those of SHARES at three levels: bkl is missing at 90 %, though it is more probable than vasc.
+SETS = {
+    "0.8": ["nv"],
+    "0.9": ["nv", "mel", "vasc", "df"],
+    "0.95": ["nv", "mel", "bkl", "vasc", "bcc", "df"],
+}
+COULD = "Could be: melanocytic nevus, melanoma, vascular lesion"
 
 
 def show(tab, answer, place="first"):
@@ -194,7 +206,7 @@ def test_scores_near_the_level_are_told_apart(tab):
 @pytest.mark.parametrize("shares, warned", [(SHARES, True), (CALM, False)])
 def test_a_refused_picture_has_one_box_with_all_reasons_and_no_headline(tab, shares, warned):
     answer = made_answer(
-        shares, confident=False, notices=["blurred", "too_dark", "lens"], set=["nv", "mel"]
+        shares, confident=False, notices=["blurred", "too_dark", "lens"], sets=SETS
     )
     place = show(tab, answer)
     box = place.locator(".said .unsure")
@@ -209,7 +221,7 @@ def test_a_refused_picture_has_one_box_with_all_reasons_and_no_headline(tab, sha
         "Do not rely on the figures below.",
         (even_so if warned else "") + worried,
     ]
-    assert place.locator(".likeness").count() == 0
+    assert place.locator(".likeness, .levels").count() == 0
     assert "Most similar" not in place.inner_text() and "Could be" not in place.inner_text()
     assert place.locator(".notice").all_inner_texts() == [text("en", "notice_lens")]
 
@@ -221,17 +233,87 @@ def test_a_lens_alone_is_a_remark(tab):
     assert place.locator(".notice").all_inner_texts() == [text("en", "notice_lens")]
 
 
+def notes(place):
+    """What is said about the set."""
+    return place.locator(".meaning p").all_inner_texts()
+
+
+def means(level, n):
+    return text("en", "set_means", level=level, n=n)
+
+
 def test_a_set_of_several_takes_the_place_of_one(tab):
-    place = show(tab, made_answer(set=["nv", "mel"]))
-    assert place.locator(".likeness").inner_text() == "Could be: melanocytic nevus, melanoma"
-    assert "true diagnosis of about 90 of 100 lesions of each diagnosis" in place.inner_text()
-    assert "Most similar to: Melan" in show(tab, made_answer(set=["nv"])).inner_text()
-    # A class of which there were too few to set its limit is in every set.
-    tab.evaluate("() => { page.sets.quantiles = {df: 1, nv: 0.9, mel: 0.9} }")
-    place = show(tab, made_answer(set=["nv", "mel", "df"]))
-    assert place.locator(".likeness").inner_text() == "Could be: melanocytic nevus, melanoma"
-    assert text("en", "set_rare", names="dermatofibroma") in place.inner_text()
-    assert "Most similar to: Melan" in show(tab, made_answer(set=["nv", "df"])).inner_text()
+    place = show(tab, made_answer(sets=SETS))
+    assert place.locator(".likeness").inner_text() == COULD
+    assert "true diagnosis of about 90 of 100 lesions of each diagnosis" in means("90%", 90)
+    rare = text("en", "set_rare", names="dermatofibroma (7 lesions)")
+    assert notes(place) == [
+        f"{means('90%', 90)} {text('en', 'set_own')}",
+        rare,
+        "In our test it was 91%.",
+    ]
+    # No more probable diagnosis is missing here. What is in every set makes no set of several.
+    place = show(tab, made_answer(sets=SETS | {"0.9": ["nv", "mel"]}))
+    assert notes(place)[0] == means("90%", 90)
+    place = show(tab, made_answer(SHARES | {"df": 0.4}, sets=SETS | {"0.9": ["nv", "df"]}))
+    assert "Most similar to: Melan" in place.locator(".likeness").inner_text()
+    assert notes(place)[:2] == [means("90%", 90), rare]
+    # Unless it is the most probable.
+    shares = SHARES | {"df": 0.45, "nv": 0.02}
+    place = show(tab, made_answer(shares, sets=SETS | {"0.9": ["df", "mel"]}))
+    assert place.locator(".likeness").inner_text() == "Could be: dermatofibroma, melanoma"
+    assert "too few lesions" not in place.inner_text()
+
+
+def test_the_level_of_the_set_is_in_the_visitors_hand_and_takes_no_request(tab):
+    requests = []
+    place = show(tab, made_answer(sets=SETS))
+    other = show(tab, made_answer(CALM, sets=SETS), "second")
+    tab.on("request", lambda request: requests.append(request.url))
+    group = place.get_by_role("group", name="Level of the set")
+    assert group.locator("label").all_inner_texts() == ["80%", "90%", "95%"]
+    assert group.get_by_role("radio", name="90%").is_checked()
+    group.get_by_role("radio", name="90%").focus()
+    tab.keyboard.press("ArrowLeft")
+    likeness = place.locator(".likeness")
+    assert likeness.inner_text() == "Most similar to: Melanocytic nevus (nv), 45%"
+    assert notes(place) == [f"{text('en', 'set_alone', level='80%')} {means('80%', 80)}"]
+    for _ in range(2):
+        tab.keyboard.press("ArrowRight")
+    most = group.get_by_role("radio", name="95%")
+    assert most.evaluate("node => node === document.activeElement")
+    assert "solid 3px" in most.evaluate("node => getComputedStyle(node).outline")
+    assert likeness.inner_text() == "Could be: melanocytic nevus, melanoma, benign keratosis"
+    assert likeness.get_attribute("aria-live") == "polite"
+    # This level was not measured.
+    names = (
+        "vascular lesion (1 lesion), basal cell carcinoma (8 lesions), dermatofibroma (7 lesions)"
+    )
+    assert notes(place) == [means("95%", 95), text("en", "set_rare", names=names)]
+    # It holds for the answer beside it and for the next one, and the verdict stays.
+    assert other.get_by_role("radio", name="95%").is_checked()
+    assert "benign keratosis" in other.locator(".likeness").inner_text()
+    place = show(tab, made_answer(sets=SETS))
+    assert place.locator(".levels").get_by_role("radio", name="95%").is_checked()
+    assert place.locator(".said h2").inner_text() == "Show this lesion to a doctor soon"
+    assert requests == []
+
+
+def test_without_a_warning_level_the_set_is_the_verdict_and_its_level_can_be_chosen(tab):
+    place = show(tab, made_answer(suspicious=None, sets=SETS))
+    assert place.locator(".said").inner_text() == COULD
+    place.get_by_role("radio", name="80%").check()
+    said = "Most similar to: Melanocytic nevus (nv), 45%"
+    assert place.locator(".said").inner_text() == said
+    assert place.locator(".likeness").count() == 1
+
+
+def test_without_sets_there_is_no_choice_of_their_level(tab):
+    for given in (GIVEN["sets"], None):
+        tab.evaluate("sets => { page.sets = sets }", given)
+        place = show(tab, made_answer())
+        assert place.locator(".levels").count() == 0 and notes(place) == []
+        assert place.locator(".likeness").inner_text().startswith("Most similar to: Melan")
 
 
 def test_models_with_other_labels_and_without_a_warning_level(tab):
@@ -432,10 +514,11 @@ NAME = '<img src=x onerror="alert(1)">&amp;$&' + 60 * "abc " + ".jpg"
 def test_a_report_holds_everything_loads_nothing_and_prints_to_one_page(
     chromium, url, tmp_path, language
 ):
-    answer = made_answer(name=NAME, set=["nv", "mel", "bkl"], notices=CODES)
+    answer = made_answer(name=NAME, sets=SETS, notices=CODES)
     with opened(chromium, url, language) as tab:
         place = show(tab, answer)
         choose(place, "Melanoma (mel)")
+        place.get_by_role("radio", name="95%").check()
         place.locator(".level summary").click()
         place.locator(".level input").focus()
         tab.keyboard.press("ArrowRight")
@@ -467,6 +550,7 @@ def test_a_report_holds_everything_loads_nothing_and_prints_to_one_page(
     for key in wanted:
         assert text(language, key) in words, key
     assert text(language, "point_own_suspicious", stored="11%") in words
+    assert text(language, "set_means", level="95%", n=95) in words
     assert NAME in words and "ann/lesions, 0123abc" in words
     assert re.search(r"20\d\d.* (UTC|GMT\S*)", words)
     shown = {"en": "45.0%", "id": "45,0%"}[language]
@@ -507,6 +591,33 @@ def test_screen_readers_hear_the_verdict_and_not_the_table(tab):
     assert tab.locator(".answer [aria-live]").count() == 0
 
 
+def test_compare_names_the_level_of_the_sets_and_follows_it(tab):
+    tab.evaluate(
+        """async answers => {
+            const {fill} = await import("/page/browser/compare.js");
+            for (const node of [first, second]) node.remove();
+            const server = {classify: async () => answers.shift()}, upload = async () => ({});
+            fill(document.querySelector(".tab"), page, "", {server, upload});
+        }""",
+        [made_answer(sets=SETS), made_answer(CALM, sets=SETS | {"0.95": ["nv"]})],
+    )
+    change, file = tab.locator(".change"), {"mimeType": "image/jpeg", "buffer": b"x"}
+    for side, section in enumerate(tab.locator(".sides section").all()):
+        section.locator("input[type=file]").first.set_input_files({"name": f"{side}.jpg"} | file)
+        section.get_by_role("button", name="Classify").click()
+        section.locator(".said h2").wait_for()
+    row = change.locator("tr").last
+    assert row.locator("th").inner_text() == "Resembles (set at the 90% level)"
+    assert row.locator("td").all_inner_texts() == [COULD, COULD]
+    tab.get_by_role("radio", name="95%").first.check()
+    row = change.locator("tr").last
+    assert row.locator("th").inner_text() == "Resembles (set at the 95% level)"
+    assert row.locator("td").all_inner_texts() == [
+        "Could be: melanocytic nevus, melanoma, benign keratosis",
+        "Most similar to: Melanocytic nevus (nv), 72%",
+    ]
+
+
 @pytest.mark.parametrize("viewport", [*PHONES, DESKTOP], ids=str)
 def test_an_answer_comes_into_view(chromium, url, viewport):
     with opened(chromium, url, size=viewport) as tab:
@@ -536,7 +647,7 @@ def test_axe_finds_nothing_and_a_narrow_phone_needs_no_scrolling_aside(chromium,
         if scheme == "dark":
             tab.evaluate("document.body.className = 'dark'")
         answers = [
-            made_answer(set=["nv", "mel"], notices=["lens"]),
+            made_answer(sets=SETS, notices=["lens"]),
             made_answer(confident=False, notices=["blurred", "uniform"]),
             {"error": "No picture."},
         ]
@@ -558,7 +669,6 @@ def test_view_gives_what_the_answer_needs(classifier):
         "threshold": calibration["threshold"],
         "points": calibration.get("points"),
     }
-    assert given["sets"] == calibration.get("sets")
     assert all(sentence.endswith(".") for sentence in given["rates"])
     assert {"colours", "half"} <= set(given["look"])
     json.dumps(given)

@@ -74,6 +74,27 @@ def _kinds(classifier, language):
     return {kind: text(language, key) for kind, key in kinds.items()}
 
 
+def sets(classifier, language: str) -> dict[str, str]:
+    """{"0.9": a sentence on the prediction sets at that level, as measured on the test part}; {} if
+    they were not measured."""
+    metrics = classifier.metrics
+    if metrics.get("data", {}).get("part") != "test":
+        return {}
+    levels = (metrics.get("sets") or {}).get("levels") or {}
+    return {level: _measured_sets(figures, language) for level, figures in levels.items()}
+
+
+def _measured_sets(figures, language):
+    lesions = sum(each["lesions"] for each in figures["per_class"].values())
+    return text(
+        language,
+        "set_measured",
+        lesions=number(lesions, language),
+        **_figures(lambda share: percent(share, language), coverage=figures["coverage"]),
+        **_figures(lambda size: number(size, language, 1), size=figures["size"]),
+    )
+
+
 def _made(classifier, language):
     config = classifier.config
     data = config["data"]

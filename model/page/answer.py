@@ -12,7 +12,7 @@ from pathlib import Path
 from model.cam import COLOURS, HALF, shown
 from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
-from model.page import about, batch
+from model.page import about, batch, sets
 from model.page.texts import TEXTS, name, number, text
 from model.sets import prediction_set
 from model.warning import suspicious
@@ -42,6 +42,7 @@ def as_json(prediction, classifier, model: dict) -> dict:
         "codes": list(prediction.probabilities),
         "labels": {label: display_name(label) for label in prediction.probabilities},
         **_found(prediction, classifier),
+        "set": prediction_set(prediction.probabilities, classifier.config),
         "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
     }
 
@@ -50,7 +51,7 @@ def _found(prediction, classifier) -> dict:
     return {
         "probabilities": prediction.probabilities,
         "suspicious": suspicious(prediction, classifier.config),
-        "set": prediction_set(prediction.probabilities, classifier.config),
+        "sets": sets.sets_of(prediction.probabilities, classifier.config),
         "confident": prediction.confident,
         "milliseconds": round(prediction.milliseconds, 1),
     }
@@ -89,7 +90,7 @@ def view(classifier, language: str) -> dict:
             "threshold": calibration.get("threshold"),
             "points": calibration.get("points"),
         },
-        "sets": calibration.get("sets"),
+        "sets": sets.view(classifier, language),
         "rates": about.rates(classifier, language),
         "look": {"colours": COLOURS, "half": HALF},
     }
@@ -133,11 +134,14 @@ def html(classifier, language: str) -> dict[str, str]:
         "megabytes": batch.MAX_BYTES // 1_000_000,
         "picture_megabytes": batch.MAX_PICTURE_BYTES // 1_000_000,
     }
+    many = [text(language, "batch_hint", **bounds)]
+    if sets.view(classifier, language):
+        many.append(text(language, "batch_sets"))
     introduction = escape(lead(classifier.labels, language))
     return {
         "title": f"<h1>{t['title']}</h1><p class='lead'>{introduction}</p>",
         "no_diagnosis": f"<strong>{t['no_diagnosis']}</strong> {notice}",
-        "batch_hint": escape(text(language, "batch_hint", **bounds)),
+        "batch_hint": escape(" ".join(many)),
         "batch_empty": f"<div class='empty'>{t['batch_empty']}</div>",
         "glossary": glossary(classifier.labels, language),
         "about": about.html(classifier, language),

@@ -17,9 +17,11 @@ from PIL import Image
 
 from model.folder import UserError, replacing
 from model.labels import LABELS
+from model.page.sets import sets_of
 from model.page.texts import ENGLISH, text
 from model.preprocessing import MAX_BYTES as MAX_PICTURE_BYTES
 from model.preprocessing import PictureError
+from model.sets import LEVELS
 from model.warning import suspicious
 
 # Limits for one call, as the page states them. MAX_BYTES holds for the files as sent and, in the
@@ -53,6 +55,7 @@ class BatchRow:
     label, probability: the most probable label
     probabilities: {label: 0..1}
     suspicious: what model/warning.py's `suspicious` returns
+    sets: what model/page/sets.py's `sets_of` returns
     confident: whether the picture is one that the model can judge; if not, the figures are those
         it computed all the same
     notices: codes from model/quality.py's CODES
@@ -70,6 +73,7 @@ class BatchRow:
     notices: list[str] = field(default_factory=list)
     milliseconds: float = 0.0
     reason: UserError | None = None
+    sets: dict[str, list[str]] | None = None
 
     @property
     def flagged(self) -> bool:
@@ -182,6 +186,7 @@ def _classify(classifier, name: str, data: bytes) -> BatchRow:
         confident=prediction.confident,
         notices=list(prediction.notices),
         milliseconds=prediction.milliseconds,
+        sets=sets_of(prediction.probabilities, classifier.config),
     )
 
 
@@ -263,8 +268,11 @@ def write_csv(
         LABEL             0..1, a column for each label
         notices           codes of model/quality.py, separated by spaces
         error             why the file cannot be used; then only `name` is filled besides
+        set_80, _90, _95  the labels of the prediction set at 80, 90 and 95 %, the most probable
+                          first, separated by "; "
 
-    The columns flag, suspicious_score and threshold are empty if the model has no operating point.
+    The columns flag, suspicious_score and threshold are empty if the model has no operating point,
+    those of the sets if it has no sets. The latter are last, so that the others keep their places.
     UTF-8 with a signature, by which Excel knows the encoding. Text that a spreadsheet would take
     for a formula gets the prefix ' (OWASP, "CSV Injection").
     """
@@ -272,6 +280,7 @@ def write_csv(
     labels = labels or next(answered, LABELS)
     columns = ["name", "flag", "suspicious_score", "threshold", "confident", "top_diagnosis"]
     columns += ["probability", *labels, "notices", "error"]
+    columns += [f"set_{100 * level:.0f}" for level in LEVELS]
     with replacing(path) as beside, open(beside, "w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # so a ; in a name splits no cell
         writer.writerow(map(_cell, columns))
@@ -280,6 +289,7 @@ def write_csv(
             values = [row.name, *map(point.get, ("flag", "score", "threshold"))]
             values += [None if row.reason else row.confident, row.label, row.probability]
             values += [*map(row.probabilities.get, labels), " ".join(row.notices), row.error]
+            values += ["; ".join((row.sets or {}).get(str(level), [])) for level in LEVELS]
             writer.writerow(map(_cell, values))
 
 

@@ -51,7 +51,8 @@ def endpoints(classifier, room: Room, folder: Path, model: dict) -> None:
         """Classify a dermatoscopic picture of a skin lesion, in Python handle_file("lesion.jpg").
         The answer is everything, as JSON: model (id, revision), codes and labels of the diagnoses,
         probabilities by code, suspicious (score, threshold, flag), set (the diagnoses that it may
-        be), confident, notices (code, text), milliseconds. This is not a medical diagnosis.
+        be) and sets (the same at the levels "0.8", "0.9" and "0.95"; set is that of "0.9"),
+        confident, notices (code, text), milliseconds. This is not a medical diagnosis.
 
         Args:
             picture: JPEG, PNG or WebP of one lesion

@@ -3,6 +3,7 @@ import {box, buttons, make, paragraphs} from "./elements.js";
 import {levelOf, levelSlider} from "./level.js";
 import {map} from "./map.js";
 import {print, report, save} from "./report.js";
+import {setChoice, setLevelOf} from "./sets.js";
 import {likeness, ranked, remarks, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
@@ -64,12 +65,20 @@ function description(label, page) {
 
 function fill([said, rest], aside, answer, page, signal) {
     const {text} = speaker(page), level = levelOf(page), time = new Date();
-    const like = likeness(answer, page), notes = remarks(answer, page);
-    const similar = like
-        ? [make("p", {className: "likeness"}, like.title), ...paragraphs(like.notes, "small")] : [];
+    const sets = setLevelOf(page), choice = answer.sets ? setChoice(page, signal) : [];
+    const similar = make("p", {className: "likeness"}), meaning = box("meaning");
+    const resemble = () => {
+        const {title, notes} = likeness(answer, page, sets.level);
+        similar.textContent = title;
+        meaning.replaceChildren(...paragraphs(notes, "small"));
+    };
+    if (answer.confident) {
+        resemble();
+        sets.addEventListener("change", resemble, {signal});
+    }
     const judge = () => {
         const judged = verdict(answer, page, level.own);
-        said.replaceChildren(...judged ? [verdictBox(judged)] : similar);
+        said.replaceChildren(judged ? verdictBox(judged) : similar);
     };
     judge();
     level.addEventListener("change", judge, {signal});
@@ -82,10 +91,14 @@ function fill([said, rest], aside, answer, page, signal) {
         told.replaceChildren(...description(label, page));
     };
     pick(ranked(answer)[0][0]);
-    const written = () => report(answer, page, {label: chosen, own: level.own, time});
-    const button = buttons(text);
+    const written = () => report(
+        answer, page, {label: chosen, own: level.own, level: sets.level, time});
+    const button = buttons(text), notes = remarks(answer, page);
+    // Once it is read, a choice of another level is to be heard.
+    if (answer.suspicious && choice.length) similar.ariaLive = "polite";
     rest.replaceChildren(
-        ...answer.suspicious || !answer.confident ? similar : [],
+        ...answer.confident && (answer.suspicious || choice.length)
+            ? [box("like", ...answer.suspicious ? [similar] : [], ...choice, meaning)] : [],
         ...notes.length ? [box("box notice", list(notes))] : [],
         bars(answer, page, pick),
         ...answer.suspicious ? levelSlider(page, signal) : [],

@@ -2,12 +2,14 @@
 import {box, make} from "./elements.js";
 import {levelOf} from "./level.js";
 import {fill as fillOne} from "./one.js";
+import {setLevelOf} from "./sets.js";
 import {likeness, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
 /** Fill the tab into `place`; see one.js. */
 export function fill(place, page, base, gradio) {
-    const {text, probability} = speaker(page), level = levelOf(page);
+    const {text, percent, probability} = speaker(page);
+    const level = levelOf(page), sets = setLevelOf(page);
     const answers = [null, null];
     const change = make("div", {className: "change", ariaLive: "polite"});
     const sides = ["compare_first", "compare_second"].map((key, index) => {
@@ -35,7 +37,8 @@ export function fill(place, page, base, gradio) {
             line(text("compare_verdict"), answers.map(one => verdict(one, page, level.own)?.title)),
             line(text("compare_score"), answers.map(
                 ({suspicious}) => suspicious && probability(suspicious.score))),
-            line(text("compare_like"), answers.map(one => likeness(one, page)?.title ?? "–")),
+            line(page.sets ? text("compare_set", {level: percent(sets.level)}) : text("compare_like"),
+                answers.map(one => likeness(one, page, sets.level)?.title ?? "–")),
         ];
         change.append(
             make("table", {}, make("thead", {}, head),
@@ -43,4 +46,5 @@ export function fill(place, page, base, gradio) {
             make("p", {className: "small", textContent: text("compare_caution")}));
     }
     level.addEventListener("change", compare);
+    sets.addEventListener("change", compare);
 }

@@ -70,8 +70,8 @@ function pictures(answer, label, page) {
 }
 
 /** The report as HTML. `label` is the diagnosis of the map, `own` the visitor's operating point or
- * null, `time` the Date of the answer. */
-export function report(answer, page, {label, own, time}) {
+ * null, `level` that of the set, `time` the Date of the answer. */
+export function report(answer, page, {label, own, level, time}) {
     const {text} = speaker(page);
     const file = document.implementation.createHTMLDocument(text("report_heading"));
     file.documentElement.lang = page.language;
@@ -79,7 +79,7 @@ export function report(answer, page, {label, own, time}) {
     file.head.append(
         make("meta", {name: "viewport", content: "width=device-width"}),
         make("style", {textContent: STYLE}));
-    const judged = verdict(answer, page, own), like = likeness(answer, page);
+    const judged = verdict(answer, page, own), like = likeness(answer, page, level);
     const parts = [make("h1", {}, text("report_heading")), facts(answer, page, time)];
     if (judged)
         parts.push(make("section", {}, make("h2", {}, judged.title),

@@ -1,6 +1,7 @@
 // A list of the pictures that have been answered, from which the visitor chooses.
 import {make} from "./elements.js";
 import {levelOf} from "./level.js";
+import {setLevelOf} from "./sets.js";
 import {likeness, verdict} from "./verdict.js";
 import {speaker} from "./words.js";
 
@@ -14,14 +15,15 @@ export function results(page, choose, signal) {
     const list = make("ol", {
         className: "results", hidden: true, ariaLabel: speaker(page).text("private_results"),
     });
-    const level = levelOf(page);
+    const level = levelOf(page), sets = setLevelOf(page);
 
     function draw({button, answer}) {
         const told = answer.error ? [answer.error]
-            : [verdict(answer, page, level.own)?.title, likeness(answer, page)?.title];
+            : [verdict(answer, page, level.own)?.title, likeness(answer, page, sets.level)?.title];
         button.lastChild.textContent = told.filter(Boolean).join(". ");
     }
-    level.addEventListener("change", () => rows.forEach(draw), {signal});
+    for (const choice of [level, sets])
+        choice.addEventListener("change", () => rows.forEach(draw), {signal});
 
     function add(file, answer) {
         if (!rows.has(file)) {

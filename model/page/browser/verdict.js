@@ -64,25 +64,41 @@ export function verdict(answer, page, own) {
     };
 }
 
-/** {title, notes}: what the picture is most similar to, or what it could be. Null if unreliable. */
-export function likeness(answer, page) {
-    const {text, number, probability} = speaker(page);
+/** {title, notes}: what the picture is most similar to, or, if the set at `level` holds more, what
+ * it could be; the notes say what the level means. Null if unreliable. */
+export function likeness(answer, page, level) {
+    const {text, probability} = speaker(page);
     if (!answer.confident) return null;
+    const [first, p] = ranked(answer)[0], set = answer.sets?.[level];
+    const title = text("sum_similar", {name: page.names[first], probability: probability(p)});
+    if (!set) return {title, notes: []};
     // A class with too few lesions to set its limit is in every set, and no news.
-    const {level, quantiles = {}} = page.sets ?? {};
-    const always = label => quantiles[label] >= 1;
-    const could = [], rare = [];
-    answer.set?.forEach((label, i) => (i && always(label) ? rare : could).push(label));
-    if (could.length > 1) {
-        const notes = level ? [text("set_means", {n: number(100 * level)})] : [];
-        if (rare.length) notes.push(text("set_rare", {names: listed(rare, page)}));
-        return {title: text("set_could", {names: listed(could, page)}), notes};
-    }
-    const [label, p] = ranked(answer)[0];
+    const rare = set.filter((label, i) => i && Object.hasOwn(page.sets.always[level], label));
+    const could = set.filter(label => !rare.includes(label));
     return {
-        title: text("sum_similar", {name: page.names[label], probability: probability(p)}),
-        notes: [],
+        title: could.length > 1 ? text("set_could", {names: listed(could, page)}) : title,
+        notes: [meaning(could, rare, answer, page, level), scarce(rare, page, level),
+            page.sets.measured[level]].filter(Boolean),
     };
+}
+
+function meaning(could, rare, answer, page, level) {
+    const {text, number, percent} = speaker(page), share = {level: percent(level)};
+    const said = [text("set_means", {...share, n: number(100 * level)})];
+    if (could.length + rare.length === 1) said.unshift(text("set_alone", share));
+    const likelier = ranked(answer).filter(([label]) => !rare.includes(label));
+    if (likelier.slice(0, could.length).some(([label]) => !could.includes(label)))
+        said.push(text("set_own"));
+    return said.join(" ");
+}
+
+function scarce(rare, page, level) {
+    const {text} = speaker(page);
+    const names = rare.map(label => {
+        const n = page.sets.always[level][label], name = listed([label], page);
+        return text(n === 1 ? "set_few_one" : "set_few", {name, n});
+    });
+    return names.length ? text("set_rare", {names: names.join(", ")}) : "";
 }
 
 /** Sentences on how the picture was read that are no reason to refuse an answer. */

@@ -145,10 +145,12 @@ async function opened(file) {
     return {whole, shown, cropped: cropped !== null};
 }
 
-/** model/sets.py's `prediction_set`, for `ranked`, [label, probability] from the most probable. */
-const predictionSet = (ranked, sets) => sets ? ranked
-    .filter(([label, p], rank) => rank === 0 || 1 - p <= sets.quantiles[label])
-    .map(([label]) => label) : null;
+/** `sets_of` of model/page/sets.py, for `ranked`, [label, probability] from the most probable, and
+ * page.sets. */
+const setsOf = (ranked, sets) => sets && Object.fromEntries(
+    Object.entries(sets.quantiles).map(([level, quantiles]) => [level, ranked
+        .filter(([label, p], rank) => rank === 0 || 1 - p <= quantiles[label])
+        .map(([label]) => label)]));
 
 /** `suspicious` of model/warning.py. */
 function suspicion(probabilities, {labels, threshold}) {
@@ -188,7 +190,7 @@ async function classify({file}) {
         probabilities, notices, accelerator: out.accelerator,
         suspicious: suspicion(probabilities, suspicious),
         confident: !notices.some(code => tab.quality.refused.includes(code)),
-        set: predictionSet(ranked, sets),
+        sets: setsOf(ranked, sets),
         milliseconds: rounded(out.milliseconds, 1),
         evidence: {
             ...size, extent: extent(shape, tab.input, quarter, tab.stride),
