@@ -11,14 +11,6 @@ from model.folder import BUNDLED, COMPACT, read_config, read_metrics, shareable
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
 PAGES = {path.name: path.read_text("utf-8") for path in FILES}
-# Pages that docs/claim.md links to and that are not here yet; empty once they are.
-COMING = {
-    "docs/failures.md",
-    "model/bundled/shift_clinic.md",
-    "model/bundled/shift_corruptions.md",
-    "results/leakage.md",
-    "results/sets.md",
-}
 README, HISTORY = PAGES["README.md"], PAGES["training-history.md"]
 
 
@@ -77,7 +69,7 @@ def test_what_a_page_names_exists(page):
     here = ROOT if page == "README.md" else ROOT / "docs"
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         path = (here / link).resolve()
-        assert path.exists() or str(path.relative_to(ROOT)) in COMING, link
+        assert path.exists(), link
     named = r"\bpython (\w+\.py)|\b(requirements[\w-]*\.txt)|\b(tests/\w+\.py)"
     for name in re.findall(named, text):
         assert (ROOT / "".join(name)).is_file(), name
