@@ -276,7 +276,7 @@ def risk_coverage_figure(decisions: dict, title: str, path: Path) -> None:
     axes.grid(alpha=0.3)
     if watched:
         left, wrong = others
-        names = ("answered rightly", "answered wrongly", "left out")
+        names = ("answered correctly", "answered wrongly", "left out")
         parts = (1 - left - wrong, wrong, left)
         below[0].stackplot(share, *parts, labels=names, colors=(COLOURS[2], COLOURS[4], "#BBBBBB"))
         number = measured["points"][0]["watched"]["left_out"]["of"]
