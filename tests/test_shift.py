@@ -78,7 +78,7 @@ def test_the_figures_of_a_clinic_are_those_of_its_pictures():
     assert entry["suspicious"] == positive.sum()
     assert entry["others"]["sensitivity"]["value"] == pytest.approx(caught, abs=1e-6)
     own = 1 - shares[np.arange(140), validation.truth[:140]]
-    for level, quantiles in calibration["quantiles"].items():
+    for level, quantiles in calibration["sets"]["quantiles"].items():
         inside = own <= np.array([quantiles[x] for x in LABELS])[validation.truth[:140]]
         inside |= shares.argmax(axis=1) == validation.truth[:140]
         figure = entry["others"]["coverage"][str(level)]
@@ -191,7 +191,7 @@ def test_files_are_removed_where_folders_cannot_be_swapped(shifted, tmp_path, mo
     monkeypatch.setattr(f, "_exchange", lambda *_: False)
     copy = shutil.copytree(shifted, tmp_path / "copy")
     with f.changing(copy) as new:
-        f.remove_shift(new)
+        f.remove_measured(new)
         f.write_checksums(new)
     assert not set(os.listdir(copy)) & set(SHIFT_FILES)
     f.verify(copy)
@@ -258,7 +258,7 @@ def test_the_files_go_to_the_hub_and_come_back(shifted, hub, tmp_path, monkeypat
     for name in SHIFT_FILES:
         assert (pulled.folder / name).read_bytes() == (folder / name).read_bytes()
         assert (copied / name).read_bytes() == (folder / name).read_bytes()
-    f.remove_shift(folder)
+    f.remove_measured(folder)
     f.write_checksums(folder)
     push(folder, "ann/skin", api=ann)
     assert not set(hub.files("ann/skin")) & set(SHIFT_FILES)

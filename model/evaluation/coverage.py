@@ -42,9 +42,9 @@ def set_metrics(
     ids; groups: {subgroup: [n] names}, of which None and "" count as "unknown"; unit: what
     `lesions` names, "lesion" or, where each image counts by itself, "image".
 
-    Under `levels`: {level: the figures of all images, with `n` and, of lesions, `lesions`; `per_class`, those of
-    the images of each label; `subgroups`, {subgroup: {name: those of its images}}}. `always`: see
-    model/sets.py.
+    Under `levels`: {level: the figures of all images, with `n` and, of lesions, `lesions`;
+    `per_class`, those of the images of each label; `subgroups`, {subgroup: {name: those of its
+    images}}}. `always`: see model/sets.py.
     """
     if prediction_set(dict.fromkeys(labels, 0.0), config) is None:
         return None
