@@ -291,17 +291,20 @@ def test_the_card_compares_clinics_of_enough_pictures_only(tmp_path):
     figures = {
         "few": clinic_of(9, 5, 0.1, 0.2),
         "unknown": clinic_of(40, 20, 0.1, 0.1),
-        "some": clinic_of(40, 9, 0.8, 0.1),
+        "some": clinic_of(40, 9, 0.8, 0.1, 0.3),
         "many": clinic_of(40, 10, 1.0, 1.0),
     }
     f.write_json(tmp_path / f.SHIFT, {"clinic": record_of(figures)})
     (sentence,) = shift_sentences(tmp_path)
     assert "least often at some, for 0.80 (0.70–0.90) of 40 pictures" in sentence
     assert "suspicious pictures at many, 1.00 (0.72–1.00) of 10." in sentence
-    assert "its specificity was 0.50 (0.40–0.60) of 30, and 0.70 (0.60–0.80) with" in sentence
+    assert "Its specificity there was 0.50 (0.40–0.60) of 30, and 0.70 (0.60–0.80) w" in sentence
+    assert "The specificity was lowest at some: 0.30 (0.20–0.40) of 31, and 0.70" in sentence
     f.write_json(tmp_path / f.SHIFT, {"clinic": record_of({"few": figures["few"]})})
     (sentence,) = shift_sentences(tmp_path)
     assert sentence.endswith("no clinic has the 10 pictures that a comparison needs.")
+    f.write_json(tmp_path / f.SHIFT, {"clinic": record_of(figures) | {"column": "sex"}})
+    assert shift_sentences(tmp_path) == []  # of an earlier version
 
 
 def test_any_name_of_a_group_fits_the_table():

@@ -7,6 +7,7 @@ PNGs are made from it. They are about one model.tflite, so convert.py removes th
 (`remove_measured` of model/folder.py) when it writes another.
 """
 
+from operator import itemgetter
 from pathlib import Path
 
 from model.evaluation.corruptions import DESCRIBED, KINDS, SIDE
@@ -154,7 +155,7 @@ def listed(figures: dict) -> list[tuple[str, int, dict]]:
 def shift_sentences(folder: Path) -> list[str]:
     """One sentence with the worst case for each kind that was measured, for the card."""
     records, sentences = read_shift(folder), []
-    if "clinic" in records:
+    if records.get("clinic", {}).get("column") == "dataset":
         sentences.append(_worst_clinic(records["clinic"]))
     if "corruptions" in records:
         sentences.append(_worst_corruption(records["corruptions"]))
@@ -167,7 +168,7 @@ def _worst_clinic(record):
         "With a [calibration that has not seen the clinic](shift_clinic.md) of a picture (the "
         f"{record['part']} part), "
     )
-    held = _compared(figures, lambda entry: entry["others"]["coverage"]["0.9"], "n")
+    held = _compared(figures, lambda entry: entry["others"]["coverage"]["0.9"], itemgetter("n"))
     if not held:
         return f"{said}no clinic has the {FLOOR} pictures that a comparison needs."
     name, share = held
@@ -175,36 +176,34 @@ def _worst_clinic(record):
         f"the 90% sets held the diagnosis least often at {group_name(name)}, for {text(share)} of "
         f"{figures[name]['n']:,} pictures"
     )
-    caught = _compared(figures, lambda entry: entry["others"]["sensitivity"], "suspicious")
+    caught = _compared(
+        figures, lambda entry: entry["others"]["sensitivity"], itemgetter("suspicious")
+    )
     if not caught:
         return said + "."
     name, share = caught
-    entry = figures[name]
     said += (
-        f", and the warning caught the smallest share of suspicious pictures at "
-        f"{group_name(name)}, {text(share)} of {entry['suspicious']:,}"
+        ", and the warning caught the smallest share of suspicious pictures at "
+        f"{group_name(name)}, {text(share)} of {figures[name]['suspicious']:,}."
     )
-    others = entry["n"] - entry["suspicious"]
-    if not others:
-        return said + "."
-    spared, with_it = (
-        text(_share(entry, entry[key]["specificity"], others)) for key in ("others", "all")
-    )
-    return (
-        f"{said}. There its specificity was {spared} of {others:,}, and {with_it} with a "
-        "calibration that has seen all clinics."
-    )
+    if _spared(figures[name]):
+        said += f" Its specificity there was {_specificity(figures[name])}."
+    spared = _compared(figures, lambda entry: entry["others"]["specificity"], _spared)
+    if spared and spared[0] != name:
+        name = spared[0]
+        said += f" The specificity was lowest at {group_name(name)}: {_specificity(figures[name])}."
+    return said
 
 
-def _compared(figures, figure, of):
+def _compared(figures, figure, count):
     """The name of the clinic where a share is lowest, and the share; None if there is none.
 
-    figure: gives the share from a clinic's entry; of: the key of the number of its pictures.
+    figure, count: give the share and the number of its pictures from a clinic's entry.
     """
     found = {
-        name: _share(entry, figure(entry), entry[of])
+        name: _share(entry, figure(entry), count(entry))
         for name, entry in figures.items()
-        if name != UNKNOWN and entry[of] >= FLOOR and figure(entry)["value"] is not None
+        if name != UNKNOWN and count(entry) >= FLOOR and figure(entry)["value"] is not None
     }
     return min(found.items(), key=lambda item: item[1]["value"], default=None)
 
@@ -214,6 +213,20 @@ def _share(entry, figure, n):
     if figure["value"] is None:
         return figure
     return widened(figure, n * entry["lesions"] / entry["n"])
+
+
+def _spared(entry):
+    """The number of pictures that are not suspicious."""
+    return entry["n"] - entry["suspicious"]
+
+
+def _specificity(entry):
+    """The specificity of the warning without the clinic and with it, in words."""
+    n = _spared(entry)
+    left_out, seen = (
+        text(_share(entry, entry[key]["specificity"], n)) for key in ("others", "all")
+    )
+    return f"{left_out} of {n:,}, and {seen} with a calibration on all clinics"
 
 
 def _worst_corruption(record):
