@@ -23,8 +23,11 @@ differs in its four decimals from the one in the graph, the network is converted
 final run was trained on the validation part; its model keeps the calibration of the selected run.
 
 --recalibrate fits operating points and prediction sets anew to the `model.tflite` that is there, at
-the temperature in its graph. It needs no Keras weights. If the sets change, what evaluate.py
-measured of them is removed from metrics.json.
+the temperature in its graph. It needs no Keras weights.
+
+What evaluate.py measured of another model.tflite, or with another operating point or other sets, no
+longer holds. It is removed: report.md, the figures, and all of metrics.json but `keras`, `data` and
+`conversion`.
 
 A picture counts as unfamiliar if its familiarity is below a threshold. That is set so that 0.75 %
 of the validation pictures fall below it, and stored in config.json (see model/network/ood.py).
@@ -65,7 +68,7 @@ from model.folder import (
     read_config,
     read_json,
     read_metrics,
-    remove_shift,
+    remove_measured,
     replacing,
     write_checksums,
     write_json,
@@ -229,18 +232,17 @@ def recalibrate(args: argparse.Namespace, folder: Path) -> None:
     probabilities, *_ = answers(folder / TFLITE, images)
     after = served_calibration(before["temperature"], probabilities, *known, config["labels"])
     config |= {"calibration": after, "keras_calibration": keras_calibration(config)}
+    # The suspicious labels follow from the labels.
+    changed = any(after.get(key) != before.get(key) for key in ("threshold", "sets"))
     with changing(folder) as new:
         write_json(new / CONFIG, config)
-        metrics = read_metrics(new)
-        measured = after["sets"] != before.get("sets") and metrics.pop("sets", None)
-        if measured:
-            write_json(new / METRICS, metrics)
-        remove_shift(new)
+        if changed:
+            remove_measured(new)
         write_card(new)
         write_checksums(new)
     old, new = (calibration.get("threshold") for calibration in (before, after))
     print(f"The operating point of {folder} was {old} and is {new}.")
-    if new != old or measured:
+    if changed:
         print(f"What was measured before no longer holds: python evaluate.py {folder}")
 
 
@@ -324,10 +326,8 @@ def main(arguments=None) -> Path:
             or f"The calibration is that of {config['calibration']['inherited']}: this run was "
             "trained on its validation part."
         )
-        # Measurements of the previous model.tflite no longer hold.
-        metrics = {k: v for k, v in read_metrics(new).items() if k in ("keras", "data")}
-        write_json(new / METRICS, metrics | {"conversion": result})
-        remove_shift(new)
+        remove_measured(new)
+        write_json(new / METRICS, read_metrics(new) | {"conversion": result})
         write_card(new)
         write_checksums(new)
     print(f"{folder / TFLITE} is ready; next: python evaluate.py {folder}")

@@ -42,7 +42,8 @@ of each it refuses.
 as they are. It writes a table, a figure and shift.json, which convert.py removes when it writes
 another model. `clinic` fits temperature, operating point and prediction sets to the validation part
 without one clinic at a time, and measures on that one; the network is not trained anew.
---group-by names another column than `dataset`, such as localization, or age for bands of age.
+--group-by names another column than `dataset`, such as localization, or age for bands of age; the
+model folder takes no figures of it, so it needs --output.
 `corruptions` changes every picture in nine ways at three strengths; the larger models take ten
 minutes on two cores. What is measured on the validation part goes into the model folder and its
 card, figures of another part go into runs/NAME/PART.
@@ -151,7 +152,7 @@ def main(arguments=None) -> dict:
     check_writable(args.cache or default_cache(), "--cache")
 
     # pictures, answers and figures
-    part = load_part(args, folder, config)
+    part = load_part(args, folder, config, args.part)
     if args.shift:
         record = measure_shift(args, folder, config, part)
         write_shifted(args.shift, output, record, in_place)
@@ -206,6 +207,11 @@ def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path 
             "--shift clinic leaves out the groups of one column, and --shift corruptions has none: "
             "name one column, or leave out --group-by."
         )
+    if args.shift == "clinic" and not elsewhere and args.group_by not in ([], ["dataset"]):
+        raise ModelFolderError(
+            f"The card of {folder} is about clinics, column dataset: for the groups of "
+            f"{args.group_by[0]} name another folder with --output."
+        )
     if args.shift == "clinic" and args.part == "all":
         raise ModelFolderError(
             "--shift clinic compares clinics of the validation part with those of the part that it "
@@ -213,27 +219,35 @@ def check(args: argparse.Namespace, folder: Path, config: dict, elsewhere: Path 
         )
 
 
-def load_part(args: argparse.Namespace, folder: Path, config: dict) -> Part:
-    """The pictures of --part. Raises DatasetError."""
+def load_part(args: argparse.Namespace, folder: Path, config: dict, name: str) -> Part:
+    """The pictures of a part, "test", "validation" or "all". Raises DatasetError."""
     from model.evaluation.groups import groups_of
 
-    name = dataset_of(folder, config, args.dataset)
-    need = () if args.part == "all" else ("image_id",)
-    rows = rows_of_model(config, name, args.label_column, need, args.group_by)
+    dataset = dataset_of(folder, config, args.dataset)
+    need = () if name == "all" else ("image_id",)
+    rows = rows_of_model(config, dataset, args.label_column, need, args.group_by)
     chosen = np.arange(len(rows))
-    if args.part != "all":
-        chosen = rows.find(read_json(folder / SPLIT)[args.part])
+    if name != "all":
+        parts = read_json(folder / SPLIT)
+        chosen = rows.find(parts[name])
+    grouped = chosen
+    if args.shift == "clinic":  # bands of numbers must be the same in both parts
+        both = {"validation", args.part}
+        grouped = np.concatenate([rows.find(parts[part]) for part in sorted(both)])
     split_by = config["data"]["split_by"]
     named = None if rows.lesion_id is None else rows.lesion_id[chosen]
-    groups = groups_of(rows.take(chosen).metadata, args.group_by)
+    groups = groups_of(rows.take(grouped).metadata, args.group_by)
+    place = {row: number for number, row in enumerate(grouped)}
+    here = [place[row] for row in chosen]
+    groups = {key: names[here] for key, names in groups.items()}
     record = {
-        "dataset": data_name(name),
-        "part": args.part,
+        "dataset": data_name(dataset),
+        "part": name,
         "images": len(chosen),
         "lesions": None if named is None else len(set(named)),
     }
     seen = count_known(folder, config, rows.take(chosen), args.cache)
-    if args.part == "all" or seen["trained"]:
+    if name == "all" or seen["trained"]:
         record["seen"] = seen
     size = config["input"]["height"], config["input"]["width"]
     images = decode(rows, chosen, *size, args.cache, mapped=True)
@@ -289,6 +303,7 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
             config,
             {key: part.groups[key] for key in metrics["subgroups"]},
             args.resamples,
+            unit=part.unit,
         )
         metrics |= {"sets": sets} if sets else {}
     if args.outliers:
@@ -334,8 +349,7 @@ def measure_shift(args: argparse.Namespace, folder: Path, config: dict, part: Pa
         validation = answers(part)
     else:
         measured = answers(part)
-        as_validation = argparse.Namespace(**vars(args) | {"part": "validation"})
-        validation = answers(load_part(as_validation, folder, config))
+        validation = answers(load_part(args, folder, config, "validation"))
     figures = shift.clinics(config["labels"], validation, measured, args.resamples)
     return record | {"column": column, "figures": figures}
 

@@ -40,6 +40,12 @@ SHIFT_FILES = [SHIFT]
 SHIFT_FILES += [
     f"shift_{kind}.{end}" for kind in ("clinic", "corruptions") for end in ("md", "png")
 ]
+# What evaluate.py writes for people in an ordinary run, about one model.tflite too.
+REPORT_FILES = ["report.md"]
+REPORT_FILES += [
+    f"{figure}.png"
+    for figure in ("confusion", "roc", "reliability", "risk_coverage", "decision_curve")
+]
 BUNDLED = Path(__file__).parent / "bundled"
 COMPACT = Path(__file__).parent / "compact"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # OSError.errno on a full disk
@@ -344,10 +350,17 @@ def read_metrics(folder: "str | Path") -> dict:
     return metrics
 
 
-def remove_shift(folder: "str | Path") -> None:
-    """Remove what evaluate.py --shift measured, since the model or its calibration changes."""
-    for name in SHIFT_FILES:
-        (Path(folder) / name).unlink(missing_ok=True)
+def remove_measured(folder: "str | Path") -> None:
+    """Remove what evaluate.py measured, since model.tflite or its calibration changes: the report,
+    its figures and those of --shift, and from metrics.json all but `keras`, `data` and
+    `conversion`."""
+    folder = Path(folder)
+    for name in REPORT_FILES + SHIFT_FILES:
+        (folder / name).unlink(missing_ok=True)
+    metrics = read_metrics(folder)
+    kept = {key: metrics[key] for key in ("keras", "data", "conversion") if key in metrics}
+    if kept != metrics:
+        write_json(folder / METRICS, kept)
 
 
 def sha256(path: "str | Path") -> str:

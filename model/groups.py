@@ -70,9 +70,7 @@ def is_share(path: tuple[str, ...]) -> bool:
 def share(group: dict, path: tuple[str, ...]) -> dict | None:
     """A share of a group as {value, low, high}; None if it is missing or undefined.
 
-    Where all pictures were right, or all wrong, every resample gives the same value, and the
-    bootstrap's interval has no width. Wilson's takes its place (Probable inference, the law of
-    succession, and statistical inference, JASA 22, 1927), with as many independent pictures as the
+    An interval without width becomes Wilson's (`widened`), with as many independent pictures as the
     group's ratio of lesions to pictures gives.
     """
     figure = group
@@ -80,9 +78,18 @@ def share(group: dict, path: tuple[str, ...]) -> dict | None:
         figure = (figure or {}).get(key)
     if not figure or figure["value"] is None:
         return None
+    return widened(figure, pictures(group, path) * group.get("lesions", group["n"]) / group["n"])
+
+
+def widened(figure: dict, n: float) -> dict:
+    """A share {value, low, high} of n independent pictures, with an interval that has a width.
+
+    Where all pictures were right, or all wrong, every resample gives the same value, and the
+    bootstrap's interval has no width. Wilson's takes its place (Probable inference, the law of
+    succession, and statistical inference, JASA 22, 1927).
+    """
     if figure["low"] is None or figure["low"] < figure["high"]:
         return figure
-    n = pictures(group, path) * group.get("lesions", group["n"]) / group["n"]
     p, square = figure["value"], Z * Z
     middle = (p + square / (2 * n)) / (1 + square / n)
     half = Z * math.sqrt(p * (1 - p) / n + square / (4 * n * n)) / (1 + square / n)

@@ -4,6 +4,8 @@ config.json's `calibration.sets` holds, for each of LEVELS, the quantile of each
 model/evaluation/conformal.py found on the validation part.
 """
 
+import math
+
 LEVELS = (0.8, 0.9, 0.95)
 LEVEL = 0.9  # what the page names first
 METHOD = "threshold"  # results/sets.md compares it with others
@@ -32,8 +34,17 @@ def prediction_set(
 
 def always(sets: dict) -> dict[str, dict[str, int]]:
     """{level: {label: the lesions that its quantile is from}} of the labels that are in every set
-    of a level, as these lesions are too few to leave it out. `sets`: `calibration.sets`."""
+    of a level, as these lesions are too few to leave it out. `sets`: `calibration.sets`.
+
+    Their number decides, not the quantile, since one near 1 is rounded up to 1 too.
+    """
     return {
-        level: {label: sets["lesions"][label] for label, limit in limits.items() if limit >= 1}
+        level: {label: n for label in limits if rank(n := sets["lesions"][label], float(level)) > n}
         for level, limits in sets["quantiles"].items()
     }
+
+
+def rank(lesions: int, level: float) -> int:
+    """Which of the scores of so many lesions, the smallest being 1, is their quantile at `level`, 0
+    to 1; more than `lesions` if these are too few."""
+    return math.ceil((lesions + 1) * level - 1e-9)  # 0.9 * 10 must stay 9

@@ -132,7 +132,9 @@ def test_front_matter_is_what_the_hub_reads(made, metrics):
 
 
 def test_the_text_holds_the_folders_figures(made, metrics):
-    made(config_of(SEVEN), metrics)
+    config = config_of(SEVEN)
+    config["calibration"] |= {"suspicious": OPTIONS["suspicious"], "threshold": 0.3}
+    made(config, metrics)
     text = made.text()
     for words in (
         "# InceptionResNetV2 on HAM10000",
@@ -247,8 +249,15 @@ def test_the_card_and_the_page_say_the_same_of_the_warning(made, metrics):
         "\n- deciding against seeing a doctor: some suspicious lesions, cancers among them, get no "
         f"warning ({tables.text(caught, 100, 0)} % of those measured got one);\n"
     ) in text
+    assert f"Here: sensitivity {tables.text(caught, 1, 3)}, specificity" in text
     made(config, {})
     assert "cancers among them, get no warning;\n" in made.text()
+    # What was measured at another operating point says nothing about this one.
+    config["calibration"]["threshold"] = 0.2
+    made(config, metrics)
+    assert "cancers among them, get no warning;\n" in made.text()
+    assert "together reach 0.200" in made.text() and "It was not measured." in made.text()
+    assert "Here: sensitivity" not in made.text()
 
 
 def with_sets(config):

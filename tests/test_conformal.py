@@ -8,7 +8,7 @@ import pytest
 from model.evaluation.conformal import quantile, rounded, sets_of, worst_scores
 from model.folder import BUNDLED, COMPACT, read_config
 from model.labels import LABELS
-from model.sets import LEVELS, prediction_set
+from model.sets import LEVELS, always, prediction_set
 
 
 def test_the_quantile_has_the_correction_for_few_scores():
@@ -22,6 +22,16 @@ def test_the_quantile_has_the_correction_for_few_scores():
 def test_a_limit_is_rounded_up_so_that_the_score_itself_is_within():
     assert rounded(0.12345678) == 0.123457 and rounded(0.25) == 0.25
     assert rounded(math.inf) == rounded(1.0) == rounded(0.9999999) == 1.0
+
+
+def test_a_quantile_near_one_is_no_lack_of_lesions():
+    shares = np.array([[5e-7, 1 - 5e-7]] * 20)
+    sets = sets_of(["a", "b"], np.zeros(20, int), shares, [f"lesion {k}" for k in range(20)])
+    assert sets["quantiles"]["0.9"] == {"a": 1.0, "b": 1.0}
+    assert always(sets) == dict.fromkeys(["0.8", "0.9", "0.95"], {"b": 0})
+    for n, few in ((8, {"0.9", "0.95"}), (9, {"0.95"}), (19, set())):
+        sets = sets_of(["a", "b"], np.zeros(n, int), shares[:n], [f"lesion {k}" for k in range(n)])
+        assert {level for level, labels in always(sets).items() if "a" in labels} == few
 
 
 def test_a_lesion_counts_once_with_its_worst_picture():

@@ -239,7 +239,9 @@ def test_a_folder_without_keras_weights_is_recalibrated(made, trained, tmp_path,
     threshold = before["calibration"]["threshold"]
     said = capsys.readouterr().out
     assert f"The operating point of {copy} was {threshold} and is {threshold}.\n" in said
-    assert "no longer holds" not in said and "sets" in f.read_metrics(copy)
+    assert "no longer holds" not in said
+    assert (copy / f.METRICS).read_bytes() == (trained / f.METRICS).read_bytes()
+    assert all((copy / name).exists() for name in f.REPORT_FILES)
     f.verify(copy)
     f.write_json(copy / f.CONFIG, before | {"calibration": sparse | {"threshold": 0.5}})
     convert.main(command)
@@ -247,11 +249,30 @@ def test_a_folder_without_keras_weights_is_recalibrated(made, trained, tmp_path,
     said = capsys.readouterr().out
     assert f"The operating point of {copy} was 0.5 and is {threshold}.\n" in said
     assert f"measured before no longer holds: python evaluate.py {copy}" in said
+    assert_nothing_measured(copy)
     # Sets are measured again once they have other limits.
+    shutil.copy(trained / f.METRICS, copy / f.METRICS)
     f.write_json(copy / f.CONFIG, before | {"calibration": sparse | {"sets": None}})
     convert.main(command)
-    assert f.read_config(copy) == before and "sets" not in f.read_metrics(copy)
+    assert f.read_config(copy) == before
+    assert_nothing_measured(copy)
     assert f"measured before no longer holds: python evaluate.py {copy}" in capsys.readouterr().out
+
+
+def assert_nothing_measured(folder):
+    """That of the converted model nothing measured is left, in files or in the card."""
+    assert set(f.read_metrics(folder)) == {"keras", "data", "conversion"}
+    assert not [name for name in f.REPORT_FILES if (folder / name).exists()]
+    card = (folder / "README.md").read_text()
+    assert "confusion.png" not in card and "decision_curve.png" not in card
+    f.verify(folder)
+
+
+def test_another_model_takes_the_report_of_the_last_one_away(trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    assert all((copy / name).exists() for name in f.REPORT_FILES)
+    convert.main([str(copy), "--quantize", "none", "--cache", str(tmp_path / "cache")])
+    assert_nothing_measured(copy)
 
 
 def test_what_cannot_be_recalibrated_is_a_sentence(trained, tmp_path):

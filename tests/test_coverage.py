@@ -112,6 +112,25 @@ def test_labels_that_are_in_every_set_are_named_with_their_lesions():
     assert always_text({"0.8": {}}) == ""
 
 
+def test_images_that_count_by_themselves_are_not_called_lesions(config):
+    truth, shares, lesions, clinics = made()
+    for ids, unit in ((lesions, "image"), ([None] * 60, "lesion")):
+        found = set_metrics(
+            LABELS, truth, shares, ids, config, {"dataset": clinics}, resamples=9, unit=unit
+        )
+        assert "lesions" not in json.dumps(found["levels"])
+
+
+def test_groups_of_any_name_have_a_row_of_their_own(config):
+    truth, shares, lesions, clinics = made()
+    groups = {"dataset": clinics, "clinic": np.roll(clinics, 1), "camera": ["a|b", "c"] * 30}
+    found = set_metrics(LABELS, truth, shares, lesions, config, groups, resamples=0)
+    lines = sets_table(found).splitlines()
+    assert sum(line.startswith("| clinic x |") for line in lines) == 2
+    assert sum(line.startswith("| camera a\\|b | 30 |") for line in lines) == 1
+    assert len({line.replace("\\|", "").count("|") for line in lines if line}) == 1
+
+
 def test_evaluate_measures_the_sets_and_reports_them(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     entry = metrics["sets"]["levels"]["0.9"]

@@ -171,6 +171,7 @@ def test_the_unit_of_a_split_by_image_is_the_image(trained, tmp_path):
         f.write_json(copy / f.CONFIG, config)
         f.write_checksums(copy)
         metrics = evaluate.main(command.split())
+        assert ("lesions" in metrics["sets"]["levels"]["0.9"]) == (unit == "lesion")
         interval = metrics["tflite"]["interval"]
         assert (interval["unit"], interval["units"]) == (unit, units)
         assert metrics["data"]["lesions"] == 126  # of the pictures, however they were split

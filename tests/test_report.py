@@ -188,6 +188,21 @@ def test_the_report_says_what_ham10000_cannot_tell_about_skin_tone(report, metri
     assert "kin tone" not in report({"tflite": entry})
 
 
+def test_skin_tone_stays_unmeasured_whatever_else_is_grouped(report, metrics):
+    groups = metrics["subgroups"]["sex"]
+    for column, measures in (("camera", False), ("Fitzpatrick", True), ("monk_tone", True)):
+        text = report(metrics | {"subgroups": {column: groups}})
+        assert f"## By {column}\n" in text
+        assert ("\n## Skin tone\n\nNot measured." not in text) == measures
+
+
+def test_figures_of_an_earlier_report_do_not_stay(metrics, tmp_path):
+    for name in ("decision_curve.png", "risk_coverage.png", "mine.png"):
+        (tmp_path / name).write_bytes(b"before")
+    write_report(tmp_path, CONFIG, metrics)
+    assert sorted(p.name for p in tmp_path.glob("*.png")) == sorted([*FIGURES, "mine.png"])
+
+
 def test_nothing_measured_is_said(tmp_path):
     for metrics in ({}, {"keras": {}, "conversion": {"megabytes": 3}}):
         with pytest.raises(ValueError, match="evaluate.py"):

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from made import drawing, encode
+from made import drawing, encode, made_rows, write_dataset
 
 import convert
 import evaluate
@@ -15,6 +15,7 @@ from model.evaluation import shift as s
 from model.folder import SHIFT_FILES, UserError
 from model.hub.pull import pull
 from model.hub.push import push, working_copy
+from model.hub.shift import clinic_lines, shift_sentences
 from model.labels import LABELS
 
 
@@ -78,7 +79,7 @@ def test_the_figures_of_a_clinic_are_those_of_its_pictures():
     assert entry["suspicious"] == positive.sum()
     assert entry["others"]["sensitivity"]["value"] == pytest.approx(caught, abs=1e-6)
     own = 1 - shares[np.arange(140), validation.truth[:140]]
-    for level, quantiles in calibration["quantiles"].items():
+    for level, quantiles in calibration["sets"]["quantiles"].items():
         inside = own <= np.array([quantiles[x] for x in LABELS])[validation.truth[:140]]
         inside |= shares.argmax(axis=1) == validation.truth[:140]
         figure = entry["others"]["coverage"][str(level)]
@@ -97,6 +98,14 @@ def test_a_clinic_without_suspicious_pictures_has_no_sensitivity():
     # Calibrated on A alone there is no operating point, and so no warning.
     assert found["B"]["others"]["sensitivity"] == found["B"]["others"]["specificity"] == nothing
     assert found["B"]["all"]["sensitivity"]["value"] > 0.5
+
+
+def test_the_sets_are_those_of_the_page_where_labels_are_equally_probable():
+    quantiles = dict.fromkeys(LABELS, 0.1)
+    sets = {"method": "threshold", "quantiles": {str(level): quantiles for level in s.LEVELS}}
+    tied = s.Answers(np.zeros((1, 7)), np.zeros(1, int), np.array(["a"]), np.array(["A"]))
+    found = s.apply(LABELS, {"temperature": 1.0, "sets": sets}, tied)["sets"]
+    assert found.sum(axis=2).tolist() == [[1, 1, 1]] and found[0, :, 0].all()
 
 
 def test_one_clinic_alone_is_a_sentence():
@@ -180,6 +189,9 @@ def test_an_ordinary_evaluation_keeps_them_and_another_model_does_not(shifted, m
     assert "shift_clinic.md" in (copy / "README.md").read_text()
     f.verify(copy)
     other = shutil.copytree(copy, tmp_path / "other")
+    config = f.read_config(copy)
+    config["calibration"]["threshold"] /= 2  # so that --recalibrate finds another
+    f.write_json(copy / f.CONFIG, config)
     for folder, options in ((copy, ["--recalibrate"]), (other, [])):
         convert.main([str(folder), *options, "--dataset", str(made), "--cache", f"{tmp_path}/c"])
         assert not [name for name in SHIFT_FILES if (folder / name).exists()]
@@ -191,7 +203,7 @@ def test_files_are_removed_where_folders_cannot_be_swapped(shifted, tmp_path, mo
     monkeypatch.setattr(f, "_exchange", lambda *_: False)
     copy = shutil.copytree(shifted, tmp_path / "copy")
     with f.changing(copy) as new:
-        f.remove_shift(new)
+        f.remove_measured(new)
         f.write_checksums(new)
     assert not set(os.listdir(copy)) & set(SHIFT_FILES)
     f.verify(copy)
@@ -216,16 +228,96 @@ def test_another_column_and_another_output(trained, tmp_path):
     output = tmp_path / "out"
     record = run(trained, f"--shift clinic --group-by sex --output {output}")
     assert set(record["figures"]) == {"female", "male"}
-    assert "--shift clinic --group-by sex`" in (output / "shift_clinic.md").read_text()
+    text = (output / "shift_clinic.md").read_text()
+    assert "--shift clinic --group-by sex`" in text
+    assert text.startswith("# A group of sex that") and "| the other groups |" in text
     with pytest.raises(UserError, match="the validation part has one clinic alone"):  # all "back"
         run(trained, f"--shift clinic --group-by localization --output {output}")
     with pytest.raises(UserError, match="no column 'camera' to group by"):
         run(trained, f"--shift clinic --group-by camera --output {output}")
 
 
+def test_bands_of_numbers_are_the_same_in_both_parts(trained, made, tmp_path, monkeypatch):
+    rows = [row | {"lux": float(i * 37 % 140)} for i, row in enumerate(made_rows(20))]
+    mine = write_dataset(tmp_path / "mine", rows)
+    seen = []
+    clinics = s.clinics
+
+    def watched(labels, validation, measured, resamples):
+        seen.append((set(validation.clinics), set(measured.clinics)))
+        return clinics(labels, validation, measured, resamples)
+
+    monkeypatch.setattr(s, "clinics", watched)
+    options = f"--shift clinic --part test --group-by lux --dataset {mine} --output {tmp_path}/out"
+    record = run(trained, options)
+    ((validation, measured),) = seen
+    assert measured <= validation and len(validation) == 4
+    assert set(record["figures"]) == measured
+
+
+def test_another_folder_holds_the_last_run_alone(trained, tmp_path):
+    run(trained, f"--shift clinic --output {tmp_path}/out")
+    run(trained, f"--shift corruptions --output {tmp_path}/out")
+    assert set(f.read_json(tmp_path / "out" / f.SHIFT)) == {"corruptions"}
+
+
+def clinic_of(n, suspicious, coverage, sensitivity, specificity=0.5):
+    """What `clinics` returns for a clinic, with the same figures for both calibrations."""
+
+    def figure(value):
+        spread = 0 if value in (None, 0, 1) else 0.1
+        return {"value": value} | {
+            end: None if value is None else value + sign * spread
+            for end, sign in (("low", -1), ("high", 1))
+        }
+
+    figures = {
+        "coverage": {"0.9": figure(coverage)},
+        "size": {"0.9": figure(2.0)},
+        "sensitivity": figure(sensitivity),
+        "specificity": figure(specificity),
+        "ece": figure(0.1),
+    }
+    counts = {"n": n, "lesions": n, "suspicious": suspicious}
+    return counts | {"others": figures, "all": figures | {"specificity": figure(0.7)}}
+
+
+def record_of(figures):
+    record = {"part": "validation", "dataset": "ham10000", "images": 90, "column": "dataset"}
+    return record | {"resamples": 9, "unit": "lesion", "figures": figures}
+
+
+def test_the_card_compares_clinics_of_enough_pictures_only(tmp_path):
+    figures = {
+        "few": clinic_of(9, 5, 0.1, 0.2),
+        "unknown": clinic_of(40, 20, 0.1, 0.1),
+        "some": clinic_of(40, 9, 0.8, 0.1, 0.3),
+        "many": clinic_of(40, 10, 1.0, 1.0),
+    }
+    f.write_json(tmp_path / f.SHIFT, {"clinic": record_of(figures)})
+    (sentence,) = shift_sentences(tmp_path)
+    assert "least often at some, for 0.80 (0.70–0.90) of 40 pictures" in sentence
+    assert "suspicious pictures at many, 1.00 (0.72–1.00) of 10." in sentence
+    assert "Its specificity there was 0.50 (0.40–0.60) of 30, and 0.70 (0.60–0.80) w" in sentence
+    assert "The specificity was lowest at some: 0.30 (0.20–0.40) of 31, and 0.70" in sentence
+    f.write_json(tmp_path / f.SHIFT, {"clinic": record_of({"few": figures["few"]})})
+    (sentence,) = shift_sentences(tmp_path)
+    assert sentence.endswith("no clinic has the 10 pictures that a comparison needs.")
+    f.write_json(tmp_path / f.SHIFT, {"clinic": record_of(figures) | {"column": "sex"}})
+    assert shift_sentences(tmp_path) == []  # of an earlier version
+
+
+def test_any_name_of_a_group_fits_the_table():
+    lines = clinic_lines(record_of({"a|b": clinic_of(9, 5, 0.1, 0.2)}))
+    rows = [line for line in lines if line.startswith("|")]
+    assert rows[-1].startswith("| a\\|b |")
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+
+
 @pytest.mark.parametrize(
     "options, sentence",
     [
+        ("--shift clinic --group-by sex", "groups of sex name another folder with --output"),
         ("--shift clinic --part all", "name the test part"),
         ("--shift clinic --outliers x", "--outliers is not for --shift"),
         ("--shift clinic --results runs.csv", "--results is not for --shift"),
@@ -258,7 +350,7 @@ def test_the_files_go_to_the_hub_and_come_back(shifted, hub, tmp_path, monkeypat
     for name in SHIFT_FILES:
         assert (pulled.folder / name).read_bytes() == (folder / name).read_bytes()
         assert (copied / name).read_bytes() == (folder / name).read_bytes()
-    f.remove_shift(folder)
+    f.remove_measured(folder)
     f.write_checksums(folder)
     push(folder, "ann/skin", api=ann)
     assert not set(hub.files("ann/skin")) & set(SHIFT_FILES)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from model.evaluation.metrics import clusters_of
-from model.sets import LEVELS, METHOD
+from model.sets import LEVELS, METHOD, rank
 
 
 def sets_of(
@@ -63,8 +63,8 @@ def quantile(scores: Sequence[float], level: float) -> float:
     """The score that a further one, exchangeable with these n, does not exceed with a probability
     of at least `level`, 0 to 1: the ceil((n + 1) level)-th smallest; infinite if that is more than
     n. `scores`: in ascending order."""
-    rank = math.ceil((len(scores) + 1) * level - 1e-9)  # 0.9 * 10 must stay 9
-    return float(scores[rank - 1]) if rank <= len(scores) else math.inf
+    place = rank(len(scores), level)
+    return float(scores[place - 1]) if place <= len(scores) else math.inf
 
 
 def rounded(limit: float) -> float:

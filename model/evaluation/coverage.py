@@ -34,19 +34,22 @@ def set_metrics(
     groups: dict[str, Sequence[str]],
     resamples: int = 1000,
     seed: int = 0,
+    unit: str = "lesion",
 ) -> dict | None:
     """`sets` of metrics.json; None if `config`, a model's config.json, has no sets.
 
     truth: [n] indices into labels; probabilities: [n, k], 0 to 1, as served; lesions: [n] lesion
-    ids; groups: {subgroup: [n] names}, of which None and "" count as "unknown".
+    ids; groups: {subgroup: [n] names}, of which None and "" count as "unknown"; unit: what
+    `lesions` names, "lesion" or, where each image counts by itself, "image".
 
-    Under `levels`: {level: the figures of all images, with `n` and `lesions`; `per_class`, those of
-    the images of each label; `subgroups`, {subgroup: {name: those of its images}}}. `always`: see
-    model/sets.py.
+    Under `levels`: {level: the figures of all images, with `n` and, of lesions, `lesions`;
+    `per_class`, those of the images of each label; `subgroups`, {subgroup: {name: those of its
+    images}}}. `always`: see model/sets.py.
     """
     if prediction_set(dict.fromkeys(labels, 0.0), config) is None:
         return None
     truth, clusters = np.asarray(truth), clusters_of(lesions)
+    counted = unit == "lesion" and any(lesions)
     parts = {("per_class", label): truth == index for index, label in enumerate(labels)}
     for key, values in groups.items():
         names = np.array(["unknown" if name in (None, "") else str(name) for name in values])
@@ -57,21 +60,22 @@ def set_metrics(
         within = members(labels, probabilities, config, level)
         size = within.sum(axis=1)
         images = np.stack([within[np.arange(len(truth)), truth], size, size == 1])
-        entry = _figures(images, clusters, resamples, seed)
+        entry = _figures(images, clusters, counted, resamples, seed)
         for path, rows in parts.items():
             tree = entry
             for key in path[:-1]:
                 tree = tree.setdefault(key, {})
-            tree[path[-1]] = _figures(images[:, rows], clusters[rows], resamples, seed)
+            tree[path[-1]] = _figures(images[:, rows], clusters[rows], counted, resamples, seed)
         levels[str(level)] = entry
     return {"method": found["method"], "always": always(found), "levels": levels}
 
 
-def _figures(images, clusters, resamples, seed):
+def _figures(images, clusters, counted, resamples, seed):
     """The figures of images: rows [3, n], whether the set holds the truth, its size, and whether it
-    is of one label; clusters: [n], the lesion of each image."""
+    is of one label; clusters: [n], the lesion of each image; counted: whether to tell their
+    number."""
     names, n = ("coverage", "size", "single"), len(clusters)
-    entry = {"n": n, "lesions": len(np.unique(clusters))}
+    entry = {"n": n} | ({"lesions": len(np.unique(clusters))} if counted else {})
     if n == 0:
         return entry | {name: {"value": None, "low": None, "high": None} for name in names}
 

@@ -18,6 +18,7 @@ from model.classifier import Classifier
 from model.evaluation import corruptions as c
 from model.evaluation.calibration import calibrate, calibrated
 from model.evaluation.conformal import sets_of
+from model.evaluation.coverage import members
 from model.evaluation.metrics import bootstrap, clusters_of, draws, interval, suspicious_score
 from model.folder import UserError
 from model.labels import suspicious_of
@@ -120,12 +121,11 @@ def without(answers: Answers, clinic: str) -> Answers:
 
 
 def calibration_of(labels: Sequence[str], answers: Answers) -> dict:
-    """What calibrate (model/evaluation/calibration.py) finds, and `quantiles`: {level: {label:
-    quantile}} for the sets of LEVELS."""
+    """What calibrate (model/evaluation/calibration.py) finds, and `sets` (`sets_of` of
+    model/evaluation/conformal.py)."""
     calibration = calibrate(answers.logits, answers.truth, list(labels))
     shares = calibrated(answers.logits, calibration["temperature"])
-    quantiles = sets_of(labels, answers.truth, shares, answers.lesions)["quantiles"]
-    return calibration | {"quantiles": {level: quantiles[str(level)] for level in LEVELS}}
+    return calibration | {"sets": sets_of(labels, answers.truth, shares, answers.lesions)}
 
 
 def apply(labels: Sequence[str], calibration: dict, answers: Answers) -> dict[str, np.ndarray]:
@@ -135,9 +135,8 @@ def apply(labels: Sequence[str], calibration: dict, answers: Answers) -> dict[st
     `flags` [n], 1 for a warning, NaN if the calibration has no operating point.
     """
     probabilities = calibrated(answers.logits, calibration["temperature"])
-    quantiles = [[calibration["quantiles"][level][x] for x in labels] for level in LEVELS]
-    first = probabilities == probabilities.max(axis=1, keepdims=True)  # see model/sets.py
-    sets = (1 - probabilities[:, None] <= quantiles) | first[:, None]
+    config = {"calibration": calibration}
+    sets = np.stack([members(labels, probabilities, config, level) for level in LEVELS], axis=1)
     flags = np.full(len(probabilities), np.nan)
     if "threshold" in calibration:
         score = suspicious_score(labels, probabilities, calibration["suspicious"])

@@ -23,15 +23,15 @@ CORRUPTION = (
 )
 
 
-def clinic_figure(clinics: dict, title: str, path: Path) -> None:
+def clinic_figure(clinics: dict, title: str, path: Path, many: str = "clinics") -> None:
     """Write a point with its interval for each clinic and calibration; clinics: what `clinics` of
-    model/evaluation/shift.py returns."""
+    model/evaluation/shift.py returns; many: what they are called."""
     figure = Figure(figsize=(8, 2.5 + 0.9 * len(clinics)), dpi=DPI, layout="constrained")
     figure.suptitle(title)
     names = [f"{name}\n{entry['n']} pictures" for name, entry in clinics.items()]
     for axes, (heading, (key, *level)) in zip(figure.subplots(2, 2, sharey=True).flat, CLINIC):
         for index, (calibration, label) in enumerate(
-            (("others", "calibrated on the other clinics"), ("all", "calibrated on all clinics"))
+            (("others", f"calibrated on the other {many}"), ("all", f"calibrated on all {many}"))
         ):
             look = {"color": COLOURS[index]}
             label = {"label": label}

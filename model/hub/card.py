@@ -42,6 +42,7 @@ from model.hub.tables import (
     drawn,
     gaps,
     group_name,
+    names_skin,
     seen_text,
     sets_table,
     short,
@@ -133,6 +134,8 @@ def write_report(folder: Path, config: dict, metrics: dict) -> None:
     figures.roc_figure(entry, title, folder / "roc.png")
     before = metrics.get("uncalibrated")
     figures.reliability_figure(entry, before, title, folder / "reliability.png")
+    for name in ("risk_coverage.png", "decision_curve.png"):  # maybe of an earlier report
+        (folder / name).unlink(missing_ok=True)
     if decisions := metrics.get("decisions"):
         figures.risk_coverage_figure(decisions, title, folder / "risk_coverage.png")
         if "decision_curve" in decisions:
@@ -383,7 +386,7 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
     undefined=ChainableUndefined,  # a missing key is false, and so are the keys below it
 )
-TEMPLATES.filters["thousands"] = "{:,}".format
+TEMPLATES.filters |= {"thousands": "{:,}".format, "names_skin": names_skin}
 TEMPLATES.globals |= {"PUBLISHED": PUBLISHED, "RUNTIMES": RUNTIMES, "SUMMARY": SUMMARY}
 TEMPLATES.globals |= {"backbone_title": title_of, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}

@@ -1,18 +1,19 @@
 """What evaluate.py --shift measured, in a model folder: as JSON, tables and figures, and in
 sentences for its card.
 
-shift.json holds the last run of each kind; shift_clinic.md, shift_corruptions.md and their PNGs are
-made from it. They are about one model.tflite, so convert.py removes them (`remove_shift` of
-model/folder.py) when it writes another.
+shift.json of a model folder holds the last run of each kind, and that of another folder the last
+run alone, since the next may be of another model. shift_clinic.md, shift_corruptions.md and their
+PNGs are made from it. They are about one model.tflite, so convert.py removes them
+(`remove_measured` of model/folder.py) when it writes another.
 """
 
+from operator import itemgetter
 from pathlib import Path
 
 from model.evaluation.corruptions import DESCRIBED, KINDS, SIDE
-from model.folder import SHIFT, read_json, write_json, write_text
-from model.hub.tables import seen_text, table, text, value
-
-CALIBRATIONS = {"others": "the other clinics", "all": "all clinics"}
+from model.folder import CONFIG, SHIFT, read_json, write_json, write_text
+from model.groups import FLOOR, UNKNOWN, widened
+from model.hub.tables import group_name, seen_text, table, text, value
 
 
 def write_shift(folder: Path, kind: str, record: dict) -> str:
@@ -20,13 +21,14 @@ def write_shift(folder: Path, kind: str, record: dict) -> str:
     shift.json of `folder`, and its table and figure; returns the table with its text."""
     from model.evaluation import shift_figures  # Matplotlib, which the card does without
 
-    records = read_shift(folder) | {kind: record}
-    write_json(folder / SHIFT, records)
+    before = read_shift(folder) if (folder / CONFIG).is_file() else {}
+    write_json(folder / SHIFT, before | {kind: record})
     lines = {"clinic": clinic_lines, "corruptions": corruption_lines}[kind](record)
-    draw = {"clinic": shift_figures.clinic_figure, "corruptions": shift_figures.corruption_figure}[
-        kind
-    ]
-    draw(record["figures"], where(record).capitalize(), folder / f"shift_{kind}.png")
+    title, path = where(record).capitalize(), folder / f"shift_{kind}.png"
+    if kind == "clinic":
+        shift_figures.clinic_figure(record["figures"], title, path, many(record))
+    else:
+        shift_figures.corruption_figure(record["figures"], title, path)
     report = "\n".join(lines)
     write_text(folder / f"shift_{kind}.md", report)
     return report
@@ -43,6 +45,11 @@ def where(record: dict) -> str:
     return f"{part} of {record['dataset']}, {record['images']:,} pictures"
 
 
+def many(record: dict) -> str:
+    """What is left out one at a time: "clinics", or "groups" of another column."""
+    return "clinics" if record["column"] == "dataset" else "groups"
+
+
 def brackets(record: dict) -> str:
     """What the brackets of a table hold."""
     return (
@@ -56,23 +63,26 @@ def clinic_lines(record: dict) -> list[str]:
     """The lines of shift_clinic.md."""
     column = "" if record["column"] == "dataset" else f" --group-by {record['column']}"
     part = "" if record["part"] == "validation" else f" --part {record['part']}"
+    groups, kind = many(record), "clinic"
+    if column:
+        kind = f"group of {record['column']}"
     levels = list(next(iter(record["figures"].values()))["all"]["coverage"])
     out = "each picture with a calibration that its own lesion was left out of"
     lines = [
-        "# A clinic that the calibration has not seen",
+        f"# A {kind} that the calibration has not seen",
         "",
         f"Made by `python evaluate.py FOLDER --shift clinic{column}{part}`, on the "
         f"{where(record)}. Temperature, operating point and prediction sets are fitted to the "
-        "validation part twice: to the lesions of the other clinics, and to those of all clinics"
+        f"validation part twice: to the lesions of the other {groups}, and to those of all {groups}"
         f"{', ' + out if record['part'] == 'validation' else ''}. The network is not trained anew: "
-        "it has seen training pictures of every clinic, so a clinic that is new altogether may be "
+        f"it has seen training pictures of every {kind}, so one that is new altogether may be "
         "worse.",
         "",
         "A set of 90 % is meant to hold the diagnosis of at least 90 % of the lesions of each "
         "class. *Coverage* is the share of pictures whose set does; *labels* is how many labels "
         "such a set has on average. " + brackets(record),
         "",
-        "![Coverage, sensitivity, specificity and calibration error by clinic](shift_clinic.png)",
+        f"![Coverage, sensitivity, specificity and calibration error by {kind}](shift_clinic.png)",
         "",
     ]
     shown = [f"{100 * float(level):.0f} % sets: coverage" for level in levels]
@@ -80,9 +90,9 @@ def clinic_lines(record: dict) -> list[str]:
     head += ["sensitivity of the warning", "specificity", "calibration error (ECE)"]
     rows = []
     for name, entry in record["figures"].items():
-        for key, title in CALIBRATIONS.items():
+        for key, title in (("others", f"the other {groups}"), ("all", f"all {groups}")):
             found = entry[key]
-            row = [name, entry["n"], entry["lesions"], entry["suspicious"], title]
+            row = [group_name(name), entry["n"], entry["lesions"], entry["suspicious"], title]
             row += [text(found["coverage"][level]) for level in levels]
             row += [value(found["size"]["0.9"], 1, 1)]
             row += [text(found[figure]) for figure in ("sensitivity", "specificity", "ece")]
@@ -145,7 +155,7 @@ def listed(figures: dict) -> list[tuple[str, int, dict]]:
 def shift_sentences(folder: Path) -> list[str]:
     """One sentence with the worst case for each kind that was measured, for the card."""
     records, sentences = read_shift(folder), []
-    if "clinic" in records:
+    if records.get("clinic", {}).get("column") == "dataset":
         sentences.append(_worst_clinic(records["clinic"]))
     if "corruptions" in records:
         sentences.append(_worst_corruption(records["corruptions"]))
@@ -153,21 +163,70 @@ def shift_sentences(folder: Path) -> list[str]:
 
 
 def _worst_clinic(record):
-    entries = record["figures"].items()
-    name, entry = min(entries, key=lambda item: item[1]["others"]["coverage"]["0.9"]["value"])
+    figures = record["figures"]
     said = (
         "With a [calibration that has not seen the clinic](shift_clinic.md) of a picture (the "
-        f"{record['part']} part), the 90% sets held the diagnosis least often at {name}, for "
-        f"{text(entry['others']['coverage']['0.9'])} of {entry['n']:,} pictures"
+        f"{record['part']} part), "
     )
-    warned = [item for item in entries if item[1]["others"]["sensitivity"]["value"] is not None]
-    if warned:
-        name, entry = min(warned, key=lambda item: item[1]["others"]["sensitivity"]["value"])
-        said += (
-            f", and the warning caught the smallest share of suspicious pictures at {name}, "
-            f"{text(entry['others']['sensitivity'])} of {entry['suspicious']:,}"
-        )
-    return said + "."
+    held = _compared(figures, lambda entry: entry["others"]["coverage"]["0.9"], itemgetter("n"))
+    if not held:
+        return f"{said}no clinic has the {FLOOR} pictures that a comparison needs."
+    name, share = held
+    said += (
+        f"the 90% sets held the diagnosis least often at {group_name(name)}, for {text(share)} of "
+        f"{figures[name]['n']:,} pictures"
+    )
+    caught = _compared(
+        figures, lambda entry: entry["others"]["sensitivity"], itemgetter("suspicious")
+    )
+    if not caught:
+        return said + "."
+    name, share = caught
+    said += (
+        ", and the warning caught the smallest share of suspicious pictures at "
+        f"{group_name(name)}, {text(share)} of {figures[name]['suspicious']:,}."
+    )
+    if _spared(figures[name]):
+        said += f" Its specificity there was {_specificity(figures[name])}."
+    spared = _compared(figures, lambda entry: entry["others"]["specificity"], _spared)
+    if spared and spared[0] != name:
+        name = spared[0]
+        said += f" The specificity was lowest at {group_name(name)}: {_specificity(figures[name])}."
+    return said
+
+
+def _compared(figures, figure, count):
+    """The name of the clinic where a share is lowest, and the share; None if there is none.
+
+    figure, count: give the share and the number of its pictures from a clinic's entry.
+    """
+    found = {
+        name: _share(entry, figure(entry), count(entry))
+        for name, entry in figures.items()
+        if name != UNKNOWN and count(entry) >= FLOOR and figure(entry)["value"] is not None
+    }
+    return min(found.items(), key=lambda item: item[1]["value"], default=None)
+
+
+def _share(entry, figure, n):
+    """A share of n of the entry's pictures, with an interval that has a width."""
+    if figure["value"] is None:
+        return figure
+    return widened(figure, n * entry["lesions"] / entry["n"])
+
+
+def _spared(entry):
+    """The number of pictures that are not suspicious."""
+    return entry["n"] - entry["suspicious"]
+
+
+def _specificity(entry):
+    """The specificity of the warning without the clinic and with it, in words."""
+    n = _spared(entry)
+    left_out, seen = (
+        text(_share(entry, entry[key]["specificity"], n)) for key in ("others", "all")
+    )
+    return f"{left_out} of {n:,}, and {seen} with a calibration on all clinics"
 
 
 def _worst_corruption(record):

@@ -55,19 +55,25 @@ def sets_table(sets: dict, subgroups: list[str] | None = None) -> str:
         head += [f"{percent} sets: coverage, %", "labels", "one label, %"]
         named = entry["per_class"] if len(entry["per_class"]) <= 20 else {}
         groups = {
-            f"{'clinic' if key == 'dataset' else key} {name}": group
+            (key, name): group
             for key, by_name in (entry.get("subgroups") or {}).items()
             if subgroups is None or key in subgroups
             for name, group in by_name.items()
         }
-        rows = {"all": entry} | named | groups
+        rows = {("", "all"): entry} | {("", name): row for name, row in named.items()} | groups
         always = sets["always"][level]
-        columns.append({name: _covered(row, name in always) for name, row in rows.items()})
-    numbers = {name: row["n"] for name, row in rows.items() if row["n"]}
-    body = [
-        [name, n, *(cell for column in columns for cell in column[name])]
-        for name, n in numbers.items()
-    ]
+        columns.append(
+            {
+                (key, name): _covered(row, not key and name in always)
+                for (key, name), row in rows.items()
+            }
+        )
+    body = []
+    for (key, name), row in rows.items():
+        if row["n"]:
+            title = f"{'clinic' if key == 'dataset' else key} {name}" if key else name
+            cells = [cell for column in columns for cell in column[key, name]]
+            body.append([group_name(title), row["n"], *cells])
     return "\n".join(table(head, body))
 
 
@@ -95,6 +101,11 @@ def always_text(always: dict[str, dict[str, int]]) -> str:
 def group_name(name: str) -> str:
     """The name of a group, which comes from the data set, as a cell of a Markdown table."""
     return name.replace("|", "\\|")
+
+
+def names_skin(column: str) -> bool:
+    """Whether a column of a data set may hold the skin tone, by its name."""
+    return any(word in column.lower() for word in ("skin", "fitz", "tone"))
 
 
 def gaps(groups: dict[str, dict]) -> list[str]:
