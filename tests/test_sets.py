@@ -96,12 +96,12 @@ def test_the_page_knows_the_limits_of_each_level_and_which_diagnoses_have_none(c
 def test_what_was_measured_on_the_test_part_is_a_sentence(classifier):
     assert sets.view(classifier, "en")["measured"] == {
         "0.9": "In our test, on pictures of 1,180 other lesions, 91% of the sets at this level "
-        "held the true diagnosis (89% to 94%); they had 2.4 diagnoses on average (2.3 to 2.6). "
+        "held the true diagnosis (89% to 94%); they had 2.41 diagnoses on average (2.30 to 2.56). "
         "Brackets hold 95% intervals."
     }
     said = sets.view(classifier, "id")["measured"]["0.9"]
     assert "1.180 lesi" in said and "91% kumpulan" in said and "benar (89% sampai 94%)" in said
-    assert "2,4 diagnosis (2,3 sampai 2,6)" in said
+    assert "2,41 diagnosis (2,30 sampai 2,56)" in said
 
 
 def test_where_the_lesions_are_unknown_their_pictures_are_counted(classifier):
@@ -116,7 +116,7 @@ def test_a_test_without_intervals_gives_the_figures_alone(classifier):
         classifier.metrics["sets"]["levels"]["0.9"][key] |= {"low": None, "high": None}
     assert about.sets(classifier, "en")["0.9"] == (
         "In our test, on pictures of 1,180 other lesions, 91% of the sets at this level held the "
-        "true diagnosis; they had 2.4 diagnoses on average."
+        "true diagnosis; they had 2.41 diagnoses on average."
     )
 
 

@@ -97,7 +97,7 @@ def _measured_sets(figures, language):
         "set_measured",
         tested=text(language, f"set_tested_{unit}", n=number(figures[key], language)),
         **_figures(lambda share: percent(share, language), language, coverage=coverage),
-        **_figures(lambda mean: number(mean, language, 1), language, size=size),
+        **_figures(lambda mean: number(mean, language, 2), language, size=size),
     )
     return " ".join([said, *_brackets(language, coverage, size)])
 
