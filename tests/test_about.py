@@ -191,6 +191,35 @@ def test_a_test_with_pictures_it_was_trained_on_is_called_too_good(loaded):
     )
 
 
+def without_intervals(tree):
+    """metrics.json as evaluate.py --resamples 0 writes it."""
+    if not isinstance(tree, dict):
+        return tree
+    ends = dict.fromkeys(tree.keys() & {"low", "high"})
+    return {key: without_intervals(value) for key, value in tree.items()} | ends
+
+
+def test_a_test_without_intervals_gives_the_figures_alone(loaded):
+    loaded.metrics = without_intervals(METRICS)
+    tested = about.about(loaded, "en")[1]
+    assert "not trained on. Its first answer was right for 88.2% of them; with" in tested
+    assert "weighted equally, for 64.8%. Always" in tested and "was melanoma. The" in tested
+    assert about.rates(loaded, "en") == [
+        "Of 100 suspicious lesions in our test it warned about 94; of 100 harmless ones it also "
+        "warned about 15.",
+        SOURCES,
+    ]
+    loaded.metrics["subgroups"] = {"sex": {"female": group(60, 20, 0.5, 0.8)}}
+    loaded.metrics = without_intervals(loaded.metrics)
+    (rows,) = tables(loaded).values()
+    assert rows[1][1:] == [["62%"], ["50%", "n = 20"], ["20%", "n = 40"]]
+
+
+def test_a_warning_measured_of_a_model_that_gives_none_is_no_error(loaded):
+    loaded.config["calibration"] = {"temperature": 1.0}
+    assert "Warned" not in about.html(loaded, "en")
+
+
 def test_rates_are_those_of_the_test(loaded):
     assert about.rates(loaded, "en") == [RATES, SOURCES]
     groups = loaded.metrics["subgroups"]["dataset"]

@@ -129,7 +129,7 @@ def test_intervals_are_those_of_resampled_lesions():
 def test_small_sets_are_answered_and_large_ones_left_out():
     truth, probabilities, _ = made(LABELS, 120)
     quantiles = dict(zip(LABELS, (0.99, 0.9, 0.95, 0.7, 0.9, 0.5, 0.97)))
-    # In both forms of config.json.
+    # As in config.json.
     sets = {"method": "threshold", "quantiles": {"0.9": quantiles}}
     found = decided(LABELS, truth, probabilities, sets=sets)["sets"]
     rows = [dict(zip(LABELS, row)) for row in probabilities.tolist()]

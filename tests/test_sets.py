@@ -39,13 +39,11 @@ def figure(value, low, high):
 
 
 MEASURED = {
+    "n": 1200,
+    "lesions": 1180,
     "coverage": figure(0.9134, 0.8861, 0.9402),
     "size": figure(2.41, 2.3, 2.56),
     "single": figure(0.5, 0.4, 0.6),
-    "per_class": {
-        label: {"coverage": figure(0.9, 0.8, 1), "lesions": 1000 if label == "nv" else 30}
-        for label in LABELS
-    },
 }
 
 
@@ -98,17 +96,54 @@ def test_the_page_knows_the_limits_of_each_level_and_which_diagnoses_have_none(c
 def test_what_was_measured_on_the_test_part_is_a_sentence(classifier):
     assert sets.view(classifier, "en")["measured"] == {
         "0.9": "In our test, on pictures of 1,180 other lesions, 91% of the sets at this level "
-        "held the true diagnosis (89% to 94%); they had 2.4 diagnoses on average (2.3 to 2.6). "
+        "held the true diagnosis (89% to 94%); they had 2.41 diagnoses on average (2.30 to 2.56). "
         "Brackets hold 95% intervals."
     }
     said = sets.view(classifier, "id")["measured"]["0.9"]
     assert "1.180 lesi" in said and "91% kumpulan" in said and "benar (89% sampai 94%)" in said
-    assert "2,4 diagnosis (2,3 sampai 2,6)" in said
+    assert "2,41 diagnosis (2,30 sampai 2,56)" in said
+
+
+def test_where_the_lesions_are_unknown_their_pictures_are_counted(classifier):
+    del classifier.metrics["sets"]["levels"]["0.9"]["lesions"]
+    said = about.sets(classifier, "en")["0.9"]
+    assert said.startswith("In our test, on 1,200 other pictures, 91% of the sets")
+    assert "dengan 1.200 gambar lain, 91%" in about.sets(classifier, "id")["0.9"]
+
+
+def test_a_test_without_intervals_gives_the_figures_alone(classifier):
+    for key in ("coverage", "size"):
+        classifier.metrics["sets"]["levels"]["0.9"][key] |= {"low": None, "high": None}
+    assert about.sets(classifier, "en")["0.9"] == (
+        "In our test, on pictures of 1,180 other lesions, 91% of the sets at this level held the "
+        "true diagnosis; they had 2.41 diagnoses on average."
+    )
+
+
+def test_pictures_that_the_model_was_trained_on_are_no_test_of_its_sets(classifier):
+    classifier.metrics["data"]["seen"] = {"trained": 0}
+    assert list(about.sets(classifier, "en")) == ["0.9"]
+    classifier.metrics["data"]["seen"] = {"trained": 3}
+    assert about.sets(classifier, "en") == {}
+
+
+def test_the_page_knows_whether_the_limits_are_those_of_another_run(classifier):
+    assert sets.view(classifier, "en")["inherited"] is False
+    classifier.config["calibration"]["inherited"] = "selected"
+    assert sets.view(classifier, "en")["inherited"] is True
+
+
+NONE = figure(None, None, None)
 
 
 @pytest.mark.parametrize(
     "metrics",
-    [{}, {"data": {"part": "test"}}, {"data": {"part": "all"}, "sets": {"levels": {"0.9": {}}}}],
+    [
+        {},
+        {"data": {"part": "test"}},
+        {"data": {"part": "all"}, "sets": {"levels": {"0.9": {}}}},
+        {"data": {"part": "test"}, "sets": {"levels": {"0.9": {"coverage": NONE}}}},
+    ],
 )
 def test_without_a_test_of_the_sets_nothing_is_said(classifier, metrics):
     classifier.metrics = metrics

@@ -245,7 +245,7 @@ def means(level, n):
 def test_a_set_of_several_takes_the_place_of_one(tab):
     place = show(tab, made_answer(sets=SETS))
     assert place.locator(".likeness").inner_text() == COULD
-    assert "true diagnosis of about 90 of 100 lesions of each diagnosis" in means("90%", 90)
+    assert "true diagnosis of at least 90 of 100 lesions of each diagnosis" in means("90%", 90)
     rare = text("en", "set_rare", names="dermatofibroma (7 lesions)")
     assert notes(place) == [
         f"{means('90%', 90)} {text('en', 'set_own')}",
@@ -263,6 +263,14 @@ def test_a_set_of_several_takes_the_place_of_one(tab):
     place = show(tab, made_answer(shares, sets=SETS | {"0.9": ["df", "mel"]}))
     assert place.locator(".likeness").inner_text() == "Could be: dermatofibroma, melanoma"
     assert "too few lesions" not in place.inner_text()
+
+
+def test_limits_of_another_run_promise_nothing_of_this_one(tab):
+    tab.evaluate("page.sets.inherited = true")
+    place = show(tab, made_answer(sets=SETS | {"0.8": ["nv", "mel"]}))
+    assert notes(place)[0] == text("en", "set_own")
+    place.get_by_role("radio", name="80%").check()
+    assert notes(place) == []
 
 
 def test_the_level_of_the_set_is_in_the_visitors_hand_and_takes_no_request(tab):

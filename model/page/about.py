@@ -51,11 +51,10 @@ def rates(classifier, language: str) -> list[str]:
     if point := tested_point(classifier):
         cleared = point["specificity"]
         alarmed = {
-            "value": 1 - cleared["value"],
-            "low": 1 - cleared["high"],
-            "high": 1 - cleared["low"],
+            end: None if cleared[of] is None else 1 - cleared[of]
+            for end, of in (("value", "value"), ("low", "high"), ("high", "low"))
         }
-        counts = _figures(hundred, caught=point["sensitivity"], alarmed=alarmed)
+        counts = _figures(hundred, language, caught=point["sensitivity"], alarmed=alarmed)
         tested = text(language, "rates_test", **kinds, **counts)
         return [tested, *_sources(classifier, point["labels"], language, kinds)]
     for chosen in calibration.get("points") or []:
@@ -76,23 +75,31 @@ def _kinds(classifier, language):
 
 def sets(classifier, language: str) -> dict[str, str]:
     """{"0.9": a sentence on the prediction sets at that level, as measured on the test part}; {} if
-    they were not measured."""
+    they were not measured, or on pictures that the model was trained on."""
     metrics = classifier.metrics
-    if metrics.get("data", {}).get("part") != "test":
+    data = metrics.get("data", {})
+    if data.get("part") != "test" or (data.get("seen") or {}).get("trained"):
         return {}
     levels = (metrics.get("sets") or {}).get("levels") or {}
-    return {level: _measured_sets(figures, language) for level, figures in levels.items()}
+    return {
+        level: _measured_sets(figures, language)
+        for level, figures in levels.items()
+        if figures["coverage"]["value"] is not None  # of no pictures
+    }
 
 
 def _measured_sets(figures, language):
-    lesions = sum(each["lesions"] for each in figures["per_class"].values())
-    return text(
+    # The lesions are unknown where the data set was split by picture.
+    unit, key = ("lesions", "lesions") if figures.get("lesions") else ("pictures", "n")
+    coverage, size = figures["coverage"], figures["size"]
+    said = text(
         language,
         "set_measured",
-        lesions=number(lesions, language),
-        **_figures(lambda share: percent(share, language), coverage=figures["coverage"]),
-        **_figures(lambda size: number(size, language, 1), size=figures["size"]),
+        tested=text(language, f"set_tested_{unit}", n=number(figures[key], language)),
+        **_figures(lambda share: percent(share, language), language, coverage=coverage),
+        **_figures(lambda mean: number(mean, language, 2), language, size=size),
     )
+    return " ".join([said, *_brackets(language, coverage, size)])
 
 
 def _made(classifier, language):
@@ -150,12 +157,13 @@ def _tested(classifier, language):
     seen = (classifier.metrics["data"].get("seen") or {}).get("trained")
     key, known = ("about_seen", {"seen": number(seen, language)}) if seen else ("about_unseen", {})
     yield text(language, key, n=number(measured["n"], language), **known)
+    figures = {"top": measured["top_1"], "balanced": measured["balanced_accuracy"]}
+    yield from _brackets(language, *figures.values())
 
     def tenths(share):
         return percent(share, language, 1)
 
-    figures = {"top": measured["top_1"], "balanced": measured["balanced_accuracy"]}
-    yield text(language, "about_measured", **_figures(tenths, **figures))
+    yield text(language, "about_measured", **_figures(tenths, language, **figures))
     if always := measured.get("baseline"):
         yield text(
             language,
@@ -166,7 +174,7 @@ def _tested(classifier, language):
         )
     named = measured.get("melanoma", {}).get("sensitivity", {})
     if named.get("value") is not None:
-        shares = _figures(lambda share: percent(share, language), named=named)
+        shares = _figures(lambda share: percent(share, language), language, named=named)
         yield text(language, "about_melanoma", **shares)
     if times := measured.get("latency_ms"):
         milliseconds = number(times["median"], language)
@@ -215,10 +223,10 @@ def tested_point(classifier) -> dict | None:
     """The test's sensitivity and specificity of the warning, or None. Those of another warning
     level are not those of this warning."""
     point = _test(classifier).get("suspicious")
-    if not point or point["threshold"] != classifier.config["calibration"]["threshold"]:
+    if not point or point["threshold"] != classifier.config["calibration"].get("threshold"):
         return None
-    whole = None not in [*point["sensitivity"].values(), *point["specificity"].values()]
-    return point if whole else None
+    known = None not in (point["sensitivity"]["value"], point["specificity"]["value"])
+    return point if known else None
 
 
 def _sources(classifier, suspects, language, kinds):
@@ -252,14 +260,26 @@ def _sources(classifier, suspects, language, kinds):
     yield text(language, "rates_sources", **kinds, **shares)
 
 
-def _figures(write, **figures):
-    """Each {value, low, high}, written by `write`, under NAME, NAME_low and NAME_high."""
-    ends = {"value": "", "low": "_low", "high": "_high"}
-    return {
-        name + end: write(figure[key])
-        for name, figure in figures.items()
-        for key, end in ends.items()
-    }
+def _figures(write, language, **figures):
+    """Each {value, low, high}, written by `write`: the value under NAME, the interval under
+    NAME_interval, "" if it was not computed (evaluate.py --resamples 0)."""
+    written = {}
+    for key, figure in figures.items():
+        written[key], written[f"{key}_interval"] = write(figure["value"]), ""
+        if _has_interval(figure):
+            ends = {end: write(figure[end]) for end in ("low", "high")}
+            written[f"{key}_interval"] = text(language, "interval", **ends)
+    return written
+
+
+def _has_interval(figure):
+    return None not in (figure["low"], figure["high"])
+
+
+def _brackets(language, *figures):
+    """What brackets hold, if any of `figures` has an interval."""
+    if any(map(_has_interval, figures)):
+        yield text(language, "intervals")
 
 
 def _pictures(images, data_sets, language):

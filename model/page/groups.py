@@ -90,9 +90,11 @@ def _cell(group, path, language):
         count = number(figure["value"] * n, language)
         return escape(text(language, "rates_of", count=count, n=n))
     ends = [figure["low"], figure["high"]]
-    low, high = ("–" if end is None else number(100 * end, language) for end in ends)
+    interval = ""
+    if None not in ends:
+        interval = _small("–".join(number(100 * end, language) for end in ends) + "%")
     below = "" if path == TOP else _small(f"n = {number(n, language)}")
-    return f"{escape(percent(figure['value'], language))}{_small(f'{low}–{high}%')}{below}"
+    return f"{escape(percent(figure['value'], language))}{interval}{below}"
 
 
 def _gaps(groups, measures, language):

@@ -15,7 +15,9 @@ def view(classifier, language: str) -> dict | None:
     """What sets.js, verdict.js and worker.js need; None if the model has no sets.
 
     level: what the page names first; quantiles: {level: {label: 0..1}}; always: what
-    model/sets.py's `always` returns; measured: {level: sentence}, for the levels that were tested.
+    model/sets.py's `always` returns; measured: {level: sentence}, for the levels that were tested;
+    inherited: whether another run's validation part set the limits, so that they promise nothing of
+    this model.
     """
     config = classifier.config
     if sets_of(dict.fromkeys(classifier.labels, 0.0), config) is None:
@@ -26,4 +28,5 @@ def view(classifier, language: str) -> dict | None:
         "quantiles": {str(level): found["quantiles"][str(level)] for level in LEVELS},
         "always": always(found),
         "measured": about.sets(classifier, language),
+        "inherited": "inherited" in config["calibration"],
     }

@@ -84,7 +84,7 @@ export function likeness(answer, page, level) {
 
 function meaning(could, rare, answer, page, level) {
     const {text, number, percent} = speaker(page), share = {level: percent(level)};
-    const said = [text("set_means", {...share, n: number(100 * level)})];
+    const said = page.sets.inherited ? [] : [text("set_means", {...share, n: number(100 * level)})];
     if (could.length + rare.length === 1) said.unshift(text("set_alone", share));
     const likelier = ranked(answer).filter(([label]) => !rare.includes(label));
     if (likelier.slice(0, could.length).some(([label]) => !could.includes(label)))
