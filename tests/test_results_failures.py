@@ -123,7 +123,7 @@ def test_a_model_that_saw_its_validation_part_is_refused(trained, tmp_path):
     config = f.read_config(copy)
     config["training"]["final"] = {"like": "another", "epochs": 3}
     f.write_json(copy / f.CONFIG, config)
-    (copy / f.SUMS).unlink()
+    f.write_checksums(copy)
     with pytest.raises(f.UserError, match="that part measures nothing"):
         x.main([str(copy), "--dataset", "nowhere", "--output", str(tmp_path / "failures.md")])
 
