@@ -27,20 +27,16 @@ from model.labels import DIAGNOSES
 from model.sets import prediction_set
 from model.warning import suspicious
 from results.map import places
-from results.reports import parser, run, write_report
+from results.reports import CONFIRMED, parser, refuse_final, run, write_report
 
 WORST = 20
 RARE = 0.01  # a count less likely than this by chance is marked
 LEAST = 2  # a confusion that is rarer among the worst has no row of its own
 BLANK = "no area stands out"
 PLACES = ("corner", "border", "inside")  # what `places` of results/map.py tells apart
-# How a diagnosis was confirmed: what HAM10000 calls it, and what that is.
-CONFIRMED = {
-    "histo": "histopathology",
-    "follow_up": "follow-up",
-    "consensus": "consensus of experts",
-    "confocal": "confocal microscopy",
-}
+# Groups of features that all pictures of almost every lesion share. Only these can be judged by
+# lesion: of the others, the chosen pictures may lack what another picture of their lesion has.
+OF_LESIONS = ("clinic", "age", "sex", "site", "confirmed by")
 
 
 @dataclass(frozen=True)
@@ -188,8 +184,7 @@ def common(found: list[Answer], resamples: int) -> tuple[list[list[str]], dict[s
     body, words, last = [], {"more": [], "less": []}, None
     for row, (group, name, test) in enumerate(rows):
         count, everywhere = sum(map(test, chosen)), interval(100 * shares[:, row])
-        # Among all pictures most are right, so a confusion is always rarer there.
-        marked = group != "confusion" and unusual(
+        marked = group in OF_LESIONS and unusual(
             *lesions_with(test, chosen), *lesions_with(test, found)
         )
         body.append(
@@ -204,9 +199,8 @@ def common(found: list[Answer], resamples: int) -> tuple[list[list[str]], dict[s
         last = group
         if marked:
             way = "more" if 100 * count / len(chosen) > everywhere["value"] else "less"
-            before = "" if group == "answer" else f"{group} "
             words[way].append(
-                f"{before}*{name}* ({count} of {len(chosen)}; of all pictures "
+                f"{group} *{name}* ({count} of {len(chosen)}; of all pictures "
                 f"{everywhere['value']:.0f} %)"
             )
     return body, words
@@ -299,8 +293,10 @@ def report_lines(
         "",
         f"Made by `python -m results.failures {folder}`: the {len(chosen)} most confident wrong "
         f"answers of the model {name} among the {len(found):,} pictures of its validation part, of "
-        f"which it answers {right:,} right. All are answered as on the page. The pictures are not "
-        "here; the data set has them under their ids.",
+        f"which it answers {right:,} right. All are answered as on the page. Temperature, warning "
+        "and prediction sets were fitted to this part, so warnings and sets do better here than "
+        "they would on new pictures. The pictures are not here; the data set has them under "
+        "their ids.",
         "",
         *story(found, alarming, words),
         "## The pictures",
@@ -319,9 +315,12 @@ def report_lines(
         "",
         f"The {len(chosen)} beside all {len(found) - right:,} wrong answers and all {len(found):,} "
         "pictures, the latter with 95 % intervals from a bootstrap over lesions. In bold: so many "
-        f"or so few of the {lesions_with(bool, chosen)[1]} lesions would show it with a "
-        f"probability below {RARE:g}, if they were drawn from all by chance. With so many rows, "
-        "one may be bold by chance. Confusions are never bold, since right answers have none.",
+        f"or so few of the {lesions_with(bool, chosen)[1]} lesions would have it with a "
+        f"probability below {RARE:g}, if they were drawn from all lesions by chance. Only "
+        f"{', '.join(OF_LESIONS[:-1])} and confirmation are judged so, since all pictures of "
+        "almost every lesion share them; confusions, answers and evidence differ between pictures "
+        "and are never bold. A lesion with several pictures has more chances to be here, which the "
+        "probability leaves out, and with so many rows, one may be bold by chance.",
         "",
         *table(["", "", f"the {len(chosen)}", "all wrong answers, %", "all pictures, %"], body),
         f"Mean share of the evidence in the middle third: {means[0]} in the {len(chosen)}, "
@@ -348,6 +347,7 @@ def main(arguments=None) -> str:
     args = options.parse_args(arguments)
     after = kept(args.output)
     classifier = Classifier(args.folder)
+    refuse_final(args.folder, classifier.config)
     rows = data.rows_of_model(classifier.config, args.dataset)
     rows = rows.take(rows.find(read_json(classifier.folder / SPLIT)["validation"]))
     alarming = (classifier.config.get("calibration") or {}).get("suspicious") or []

@@ -28,7 +28,7 @@ from model.evaluation.metrics import bootstrap, clusters_of, draws, interval
 from model.folder import SPLIT, UserError, read_config, read_json, replacing
 from model.hub.tables import counts, table, text
 from model.network.backbones import BACKBONES
-from results.reports import parser, run, write_report
+from results.reports import parser, run, signed, write_report
 
 # The recipe of all runs: the network of P3, without augmentation, which learns pictures by heart.
 RECIPE = (
@@ -201,20 +201,6 @@ def section(measured: Measured, resamples: int) -> list[str]:
     ]
 
 
-def signed(figure: dict, scale: float, decimals: int) -> str:
-    """A difference with its interval: "+0.034 (-0.010 to +0.058)"; a dash if undefined."""
-    if figure["value"] is None:
-        return "–"
-    # + 0.0: no "-0.000"
-    value, *ends = (
-        None
-        if figure[key] is None
-        else f"{round(figure[key] * scale, decimals) + 0.0:+.{decimals}f}"
-        for key in ("value", "low", "high")
-    )
-    return value if None in ends else f"{value} ({' to '.join(ends)})"
-
-
 def seeds_text(measured: Measured) -> str:
     """The range of the differences over the seeds; "" for one seed."""
     found = [
@@ -227,11 +213,13 @@ def seeds_text(measured: Measured) -> str:
     if len(found) == 1:
         return "There is one seed."
     ranges = []
-    for heading, path, scale, decimals in SHOWN[:2]:
-        gaps = [scale * (one[PICTURE][path] - one[LESION][path])[0] for one in found]
-        ranges.append(
-            f"{heading.removesuffix(', %')} {min(gaps):+.{decimals}f} to {max(gaps):+.{decimals}f}"
-        )
+    for heading, path, *how in SHOWN[:2]:
+        gaps = [(one[PICTURE][path] - one[LESION][path])[0] for one in found]
+        ends = [
+            signed({"value": gap, "low": None, "high": None}, *how)
+            for gap in (min(gaps), max(gaps))
+        ]
+        ranges.append(f"{heading.removesuffix(', %')} {' to '.join(ends)}")
     return f"Differences of the {len(found)} seeds on all pictures: {', '.join(ranges)}."
 
 
@@ -246,6 +234,8 @@ def report_lines(
     the train part for PICTURE alone."""
     test, trained = measured
     seen = np.isin(test.lesions, rows.lesion_id[part["train"]])
+    # The validation part chose the epoch, so a lesion in it is not new either.
+    chosen_by = ~seen & np.isin(test.lesions, rows.lesion_id[part["validation"]])
     _, first, views = np.unique(rows.lesion_id, return_index=True, return_counts=True)
     several = views > 1
     memory = np.mean([one.argmax(axis=1) == trained.truth for one in trained.answers[PICTURE]])
@@ -276,17 +266,19 @@ def report_lines(
         seeds_text(test),
         "",
     ]
-    known, new = (test.take(np.flatnonzero(i)) for i in (seen, ~seen))
+    known, new = (test.take(np.flatnonzero(i)) for i in (seen, ~seen & ~chosen_by))
     return lines + [
         "## Pictures whose lesion is also in the train part",
         "",
         *section(known, resamples),
-        "## Pictures whose lesion is not",
+        "## Pictures whose lesion is in neither the train nor the validation part",
         "",
         *section(new, resamples),
-        "These lesions are new to both networks, so a difference here is no leakage: the network "
-        "split by lesion has fewer pictures to learn from, and the epoch that was best on the "
-        "validation part is another. What leakage adds is the difference above less this one: "
+        f"Left out here: {chosen_by.sum():,} pictures whose lesion is in the validation part "
+        "alone, which chose the epoch of the network split by picture. The lesions of this table "
+        "are new to both networks, so a difference here is no leakage: the network split by "
+        "lesion has fewer pictures to learn from, and the epoch that was best on its validation "
+        "part is another. What leakage adds is the difference above less this one: "
         f"{excess(known, new, resamples)}.",
         "",
         "## Oversampled before the split",

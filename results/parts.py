@@ -14,16 +14,8 @@ import numpy as np
 from model.data.dataset import Rows, load_rows
 from model.data.split import split_rows
 from model.hub.tables import table
-from results.reports import run, write_report
+from results.reports import CONFIRMED, run, write_report
 
-# How a label was confirmed, from the column dx_type: Tschandl, Rosendahl and Kittler, Scientific
-# Data 5, 180161 (2018).
-CONFIRMED = {
-    "histo": "histopathology",
-    "follow_up": "follow-up",
-    "consensus": "expert consensus",
-    "confocal": "confocal microscopy",
-}
 SOURCES = ("rosendahl", "vidir_modern", "vidir_molemax", "vienna_dias")
 
 

@@ -27,16 +27,16 @@ from evaluate import tflite_probabilities
 from model.data import dataset as data
 from model.evaluation.conformal import quantile
 from model.evaluation.metrics import clusters_of
-from model.folder import SPLIT, UserError, read_config, read_json
+from model.folder import SPLIT, read_config, read_json
 from model.hub.tables import table
 from model.sets import LEVEL, LEVELS
-from results.reports import parser, run, write_report
+from results.reports import parser, refuse_final, run, write_report
 
 FOLDERS = ["model/bundled", "model/compact"]
 HALVES = 500
 SEED = 0
 PENALTIES, FREE = (0.001, 0.01, 0.1, 1.0), (0, 1, 2, 3)  # of RAPS: lambda and k_reg that are tried
-TITLES = ("labels", "one label, %", "coverage, %")  # of the first figures of `Answers.figures`
+TITLES = ("labels", "one label, %", "coverage, %")  # of the first that `figures` returns
 
 
 def threshold(probabilities: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def raps(
 
 
 @dataclass(frozen=True)
-class Answers:
+class ValidationAnswers:
     """A model's answers to its validation part: labels; truth [n], indices into them; probabilities
     [n, k]; clusters [n], indices of lesions."""
 
@@ -123,7 +123,7 @@ class Answers:
         return np.array(found)
 
 
-def methods(answers: Answers, halves: int) -> dict[str, np.ndarray]:
+def methods(answers: ValidationAnswers, halves: int) -> dict[str, np.ndarray]:
     """The scores [n, k] of each method by its name. Of RAPS's settings those with the smallest sets
     at LEVEL are taken, from the same halves, which flatters it."""
     chance = np.random.default_rng(SEED).random((len(answers.truth), 1))
@@ -141,13 +141,12 @@ def methods(answers: Answers, halves: int) -> dict[str, np.ndarray]:
     return found
 
 
-def measure(folder: "str | Path", dataset: str, cache=None) -> Answers:
+def measure(folder: "str | Path", dataset: str, cache=None) -> ValidationAnswers:
     """The answers of a folder's model.tflite to its validation part. Raises DatasetError, and
     UserError if the model was trained on that part."""
     folder = Path(folder)
     config = read_config(folder)
-    if "final" in config["training"]:
-        raise UserError(f"{folder} was trained on its validation part: that part measures nothing.")
+    refuse_final(folder, config)
     rows = data.rows_of_model(config, dataset)
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     size = config["input"]["height"], config["input"]["width"]
@@ -156,7 +155,9 @@ def measure(folder: "str | Path", dataset: str, cache=None) -> Answers:
     )
     lesions = rows.units(config["data"]["split_by"])[chosen]
     clusters = clusters_of(lesions)
-    return Answers(config["labels"], rows.truth[chosen], probabilities.astype(float), clusters)
+    return ValidationAnswers(
+        config["labels"], rows.truth[chosen], probabilities.astype(float), clusters
+    )
 
 
 def spread(values: np.ndarray, scale: float = 100, decimals: int = 1) -> str:
@@ -180,7 +181,7 @@ def rows_of(
     return [name, *rest], [name, *(spread(values, decimals=0) for values in of_classes)]
 
 
-def whole_part(answers: Answers) -> list[list[str]]:
+def whole_part(answers: ValidationAnswers) -> list[list[str]]:
     """Rows on the threshold's sets with limits from all lesions, on the same pictures."""
     scores, rows = threshold(answers.probabilities), []
     every = np.ones(len(answers.classes), bool)
@@ -192,7 +193,7 @@ def whole_part(answers: Answers) -> list[list[str]]:
     return rows
 
 
-def model_lines(name: str, answers: Answers, halves: int) -> tuple[list[str], list[str]]:
+def model_lines(name: str, answers: ValidationAnswers, halves: int) -> tuple[list[str], list[str]]:
     """The lines on one model, and the method with the smallest sets at each level."""
     scores = methods(answers, halves)
     found = {method: answers.halved(values, halves) for method, values in scores.items()}
@@ -212,7 +213,7 @@ def model_lines(name: str, answers: Answers, halves: int) -> tuple[list[str], li
     return lines + table(head, whole_part(answers)), smallest
 
 
-def report_lines(measured: dict[str, Answers], halves: int) -> list[str]:
+def report_lines(measured: dict[str, ValidationAnswers], halves: int) -> list[str]:
     """The lines of sets.md, from each model's name and answers."""
     lines, smallest = [], []
     for name, answers in measured.items():

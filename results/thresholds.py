@@ -4,9 +4,9 @@
 
 The clinics of HAM10000 differ in how many suspicious pictures get the warning. Here the threshold
 is set for 95 % of the suspicious pictures of each group of similar pictures, instead of once for
-all: groups by sharpness, or clusters by colour, contrast and sharpness. Groups and thresholds come
-from the other clinics, and are measured on the clinic that was left out, all within the validation
-part.
+all: groups by sharpness, or clusters by colour, contrast and sharpness. Temperature, groups and
+thresholds come from the other clinics, and are measured on the clinic that was left out, all within
+the validation part.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,13 @@ from sklearn.preprocessing import StandardScaler
 from model import quality
 from model.colour import GREY
 from model.data import dataset as data
-from model.evaluation.calibration import calibrated, operating_point
+from model.evaluation.calibration import calibrated, fit_temperature, operating_point
 from model.evaluation.metrics import bootstrap, clusters_of, interval, suspicious_score
 from model.evaluation.shift import Answers, logits_of, names_of, several, suspicious_rows, without
 from model.folder import SPLIT, read_json
 from model.hub.tables import table, text
-from results.reports import parser, run, write_report
+from model.labels import suspicious_of
+from results.reports import parser, refuse_final, run, signed, write_report
 
 # Suspicious pictures. With fewer, a group keeps the threshold of all, and a clinic does not count
 # towards the range: one picture would move its sensitivity by more than 0.05.
@@ -84,13 +85,18 @@ def thresholds(score: np.ndarray, positive: np.ndarray, groups: np.ndarray) -> d
     return found
 
 
-def warned(score: np.ndarray, positive: np.ndarray, looks: np.ndarray, answers: Answers, fit):
-    """bool [n]: whether each picture gets the warning, its threshold being set on the lesions of
-    the other clinics. score, positive: [n]; looks: `statistics`."""
-    clinics, flags = names_of(answers.clinics), np.zeros(len(score), bool)
-    numbered = Answers(np.arange(len(score)), answers.truth, answers.lesions, answers.clinics)
+def warned(labels: list[str], looks: np.ndarray, answers: Answers, fit: Callable) -> np.ndarray:
+    """bool [n]: whether each picture gets the warning, temperature and threshold being fitted to
+    the lesions of the other clinics. looks: `statistics`; fit: one of METHODS."""
+    n, positive = len(answers.truth), suspicious_rows(labels, answers.truth)
+    clinics, flags = names_of(answers.clinics), np.zeros(n, bool)
+    numbered = Answers(np.arange(n), answers.truth, answers.lesions, answers.clinics)
     for clinic in np.unique(clinics):
         others = without(numbered, clinic).logits  # the numbers of the pictures that are left
+        # This undoes the temperature of the model, which all clinics had a part in.
+        temperature = fit_temperature(answers.logits[others], answers.truth[others])
+        shares = calibrated(answers.logits, temperature)
+        score = suspicious_score(labels, shares, suspicious_of(labels))
         group_of = fit(looks[others])
         found = thresholds(score[others], positive[others], group_of(looks[others]))
         own = np.flatnonzero(clinics == clinic)
@@ -134,9 +140,10 @@ def figures(flags: dict, positive: np.ndarray, answers: Answers, resamples: int)
 
 def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict:
     """`figures` of the model, and `clinics`: {clinic: (pictures, suspicious pictures)}. Raises
-    DatasetError and ModelFolderError."""
+    DatasetError and ModelFolderError, and UserError if it was trained on the validation part."""
     classifier = several(folder)
     config, labels = classifier.config, classifier.labels
+    refuse_final(folder, config)
     rows = data.rows_of_model(config, dataset)
     chosen = rows.find(read_json(folder / SPLIT)["validation"])
     images = data.decode(rows, chosen, classifier.height, classifier.width, cache)
@@ -144,9 +151,8 @@ def measure(folder: Path, dataset: str, resamples: int, cache=None) -> dict:
     logits = logits_of(classifier, images, folder.name)
     lesions = rows.units(config["data"]["split_by"])[chosen]
     answers = Answers(logits, rows.truth[chosen], lesions, rows.metadata["dataset"][chosen])
-    score = suspicious_score(labels, calibrated(logits), config["calibration"]["suspicious"])
     positive, looks = suspicious_rows(labels, answers.truth), statistics(small)
-    flags = {name: warned(score, positive, looks, answers, fit) for name, fit in METHODS.items()}
+    flags = {name: warned(labels, looks, answers, fit) for name, fit in METHODS.items()}
     clinics = names_of(answers.clinics)
     counts = {
         name: (int((clinics == name).sum()), int((positive & (clinics == name)).sum()))
@@ -179,10 +185,13 @@ def report_lines(models: dict[str, dict]) -> list[str]:
         "# One threshold of the warning, or several",
         "",
         f"Made by `python -m results.thresholds {' '.join(f'model/{name}' for name in models)}`, "
-        "on the validation part. One clinic at a time is left out. On the others the threshold is "
-        "set for a sensitivity of 95 %: once, or for each group of pictures that look alike, "
+        "on the validation part. One clinic at a time is left out. On the others the temperature "
+        "is fitted, and the threshold is set for a sensitivity of 95 %: once, or for each group of "
+        "pictures that look alike, "
         f"where the group has at least {ENOUGH} suspicious pictures. Brackets hold 95 % intervals "
-        "from a bootstrap over lesions. *Range* is the highest minus the lowest sensitivity of "
+        "from a bootstrap over lesions. Temperatures, groups and thresholds are not fitted again "
+        "in the resamples, so the intervals leave out how much these vary. *Range* is the highest "
+        "minus the lowest sensitivity of "
         f"the clinics with at least {ENOUGH} suspicious pictures; *change* compares it with that "
         "of one threshold on the same lesions.",
         "",
@@ -197,12 +206,15 @@ def report_lines(models: dict[str, dict]) -> list[str]:
             ]
             head = [f"{figure} at, of n pictures", *counted]
             head += ["range", "change"] if figure == "sensitivity" else ["all"]
-            last = ("range", "change") if figure == "sensitivity" else ("specificity",)
             body = [
                 [
                     method,
                     *(text(found[clinic][figure]) for clinic in clinics),
-                    *(text(found[key]) for key in last),
+                    *(
+                        (text(found["range"]), "–" if method == ONE else signed(found["change"]))
+                        if figure == "sensitivity"
+                        else (text(found["specificity"]),)
+                    ),
                 ]
                 for method, found in measured["figures"].items()
             ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from scipy.stats import binomtest
 
 from model.folder import BUNDLED, read_metrics
+from results.failures import RARE
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "claim.md"
@@ -38,7 +39,7 @@ def test_each_item_has_a_topic_an_answer_and_a_sentence():
 
 
 def test_an_item_that_is_answered_says_where():
-    elsewhere = {"44"}  # there is no funding, so nothing to link to
+    elsewhere = {"44"}  # no page names any funding, so nothing to link to
     for item, _, answer, sentence in ROWS:
         assert answer in ("no", "does not apply") or "](" in sentence or item in elsewhere, item
 
@@ -102,3 +103,13 @@ def test_the_warning_separates_less_well_within_each_source_than_over_all():
     over_all = metrics["tflite"]["suspicious"]["roc_auc"]["value"]
     for name, source in metrics["subgroups"]["dataset"].items():
         assert source["suspicious"]["roc_auc"]["value"] < over_all, name
+    assert "though most of the intervals reach beyond it" in WORDS
+    ends = [x["suspicious"]["roc_auc"]["high"] for x in metrics["subgroups"]["dataset"].values()]
+    assert 2 * sum(end > over_all for end in ends) > len(ends)
+
+
+def test_groups_are_named_as_the_report_has_them():
+    assert "figures by clinic, sex, age and body site. No dermatologist" in WORDS
+    sentences = {item: sentence for item, _, _, sentence in ROWS}
+    assert all("age and body site" in sentences[item] for item in ("37", "39"))
+    assert "0.01" in sentences["29"] and RARE == 0.01

@@ -55,14 +55,6 @@ def test_the_table_has_both_ways_and_their_difference(measured):
     assert x.seeds_text(replace(measured, answers=first)) == "There is one seed."
 
 
-def test_differences_have_a_sign_and_no_minus_zero():
-    def cell(value, low=None, high=None):
-        return x.signed({"value": value, "low": low, "high": high}, 100, 1)
-
-    assert cell(0.0123, -0.01, 0.034) == "+1.2 (-1.0 to +3.4)"
-    assert cell(-0.0001) == "+0.0" and cell(None) == "–"
-
-
 def test_oversampled_before_the_split_only_moles_are_really_tested(measured):
     trained = x.Measured(
         LABELS,
@@ -108,7 +100,30 @@ def test_only_the_network_split_by_picture_knows_the_test_lesions(reported, made
     sections = {part.splitlines()[0]: part for part in text.split("\n## ")[1:]}
     assert sections["All test pictures"].splitlines()[2].startswith(f"{n} pictures")
     assert f"\n{seen} pictures of" in sections["Pictures whose lesion is also in the train part"]
-    assert f"\n{n - seen} pictures of" in sections["Pictures whose lesion is not"]
+    chosen_by = {lesion[one] for one in by_picture["validation"]} - known
+    left_out = sum(lesion[one] in chosen_by for one in by_picture["test"])
+    new = sections["Pictures whose lesion is in neither the train nor the validation part"]
+    assert f"\n{n - seen - left_out} pictures of" in new
+    assert f"Left out here: {left_out} pictures" in new
+
+
+def test_lesions_of_the_part_that_chose_the_epoch_are_not_new(made):
+    rows = data.load_rows(made)
+    lesions, views = np.unique(rows.lesion_id, return_counts=True)
+    trained, chosen = (np.flatnonzero(rows.lesion_id == one) for one in lesions[views > 1][:2])
+    part = {"train": trained[1:], "validation": chosen[1:]}
+    others = np.setdiff1d(np.arange(len(rows)), np.concatenate(list(part.values())))
+    part["test"] = others
+    test, train = (
+        x.Measured(LABELS, rows.truth[i], rows.lesion_id[i], dict.fromkeys(ways, [answer]))
+        for i, ways, answer in (
+            (others, (x.PICTURE, x.LESION), sure(rows.truth[others])),
+            (part["train"], (x.PICTURE,), sure(rows.truth[part["train"]])),
+        )
+    )
+    text = "\n".join(x.report_lines(rows, part, (test, train), "command", 5))
+    new = text.split("## Pictures whose lesion is in neither")[1].split("\n## ")[0]
+    assert f"\n{len(others) - 2} pictures of" in new and "Left out here: 1 pictures" in new
 
 
 def test_the_command_keeps_finished_runs_and_repeats_its_report(reported):
@@ -136,4 +151,4 @@ def test_what_leakage_adds_is_the_difference_beyond_that_on_new_lesions(measured
     assert x.excess(measured, measured, 0) == "accuracy +0.0, balanced accuracy +0.000"
     alike = replace(measured, answers={way: measured.answers[x.LESION] for way in measured.answers})
     assert x.excess(measured, alike, 50).startswith("accuracy +37.5 (+")
-    assert x.excess(alike, measured, 0) == "accuracy -37.5, balanced accuracy -0.375"
+    assert x.excess(alike, measured, 0) == "accuracy −37.5, balanced accuracy −0.375"

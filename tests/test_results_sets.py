@@ -28,7 +28,7 @@ def test_the_adaptive_scores_of_two_pictures():
 def test_aps_sets_of_a_tiny_example():
     # The scores of class a are 0.5, 0.6, 0.7 and 1; at 80 % the fourth of them counts.
     shares = np.array([[0.5, 0.5], [0.6, 0.4], [0.7, 0.3], [0.1, 0.9]])
-    answers = s.Answers(["a", "b"], np.zeros(4, int), shares, np.arange(4))
+    answers = s.ValidationAnswers(["a", "b"], np.zeros(4, int), shares, np.arange(4))
     scores = s.raps(shares)
     every = np.ones(4, bool)
     limits = answers.limits(answers.by_lesion(scores), every, 0.8)
@@ -49,7 +49,7 @@ def answers_of(n=400, seed=0):
     logits += np.array([2.5, 1.0, 2.0])[truth, None] * np.eye(3)[truth]
     shares = np.exp(logits)
     shares /= shares.sum(axis=1, keepdims=True)
-    return s.Answers(["easy", "hard", "rare"], truth, shares, np.arange(n).repeat(2))
+    return s.ValidationAnswers(["easy", "hard", "rare"], truth, shares, np.arange(n).repeat(2))
 
 
 @pytest.mark.parametrize("score", [s.threshold, s.raps, lambda p: s.raps(p, 0.0, 0.1, 1)])
@@ -72,7 +72,9 @@ def test_the_threshold_of_all_lesions_is_the_one_that_is_served():
 
 
 def test_a_lesion_may_count_with_the_mean_of_its_pictures():
-    answers = s.Answers(["a", "b"], np.zeros(3, int), np.full((3, 2), 0.5), np.array([0, 0, 1]))
+    answers = s.ValidationAnswers(
+        ["a", "b"], np.zeros(3, int), np.full((3, 2), 0.5), np.array([0, 0, 1])
+    )
     scores = np.array([[0.2, 0], [0.6, 0], [0.3, 0]])
     assert answers.by_lesion(scores).tolist() == [0.6, 0.3]
     assert answers.by_lesion(scores, mean=True) == pytest.approx([0.4, 0.3])

@@ -1,36 +1,53 @@
 """Several thresholds of the warning: what they are set on, and what the report concludes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from model.evaluation.shift import Answers
+from model.evaluation.shift import Answers, apply, calibration_of, suspicious_rows, without
+from model.labels import LABELS
 from results import thresholds as t
 
 
 def made(seed=0, each=200):
-    """Scores of pictures from three clinics, two pictures a lesion; those of dark pictures are
-    lower. Returns score, positive, looks, answers."""
+    """Answers to pictures from three clinics, two pictures a lesion; those to dark pictures are
+    weaker. Returns positive, looks, answers."""
     rng = np.random.default_rng(seed)
     n = 3 * each
-    positive = rng.random(n // 2).repeat(2) < 0.4
+    truth = rng.integers(len(LABELS), size=n // 2).repeat(2)
     dark = rng.random(n) < 0.5
-    score = np.clip(rng.normal(0.3, 0.1, n) + 0.4 * positive - 0.2 * dark, 0, 1)
+    logits = rng.normal(size=(n, len(LABELS)))
+    logits[np.arange(n), truth] += np.where(dark, 2, 4)
     looks = rng.normal(size=(n, 7)) + 9 * dark[:, None]
     clinics = np.repeat(["A", "B", "C"], each)
     lesions = np.array([f"lesion {i}" for i in range(n // 2)]).repeat(2)
-    return score, positive, looks, Answers(score, positive.astype(int), lesions, clinics)
+    return suspicious_rows(LABELS, truth), looks, Answers(logits, truth, lesions, clinics)
 
 
 @pytest.mark.parametrize("method", t.METHODS)
 def test_a_clinic_is_warned_of_as_if_its_diagnoses_were_unknown(method):
-    score, positive, looks, answers = made()
+    positive, looks, answers = made()
     own = answers.clinics == "B"
-    before = t.warned(score, positive, looks, answers, t.METHODS[method])
-    after = t.warned(score, positive ^ own, looks, answers, t.METHODS[method])
+    other = np.where(own, (answers.truth + 3) % len(LABELS), answers.truth)
+    before = t.warned(LABELS, looks, answers, t.METHODS[method])
+    after = t.warned(LABELS, looks, replace(answers, truth=other), t.METHODS[method])
     assert (before[own] == after[own]).all()
     assert (before != after).any()
     reached = before[positive].mean()
     assert 0.9 < reached < 0.99
+
+
+def test_one_threshold_warns_like_the_calibration_on_the_other_clinics():
+    _, looks, answers = made()
+    # The answers to clinic B are far too sure, so a temperature of all would not fit the others.
+    sure = np.where((answers.clinics == "B")[:, None], 9 * answers.logits, answers.logits)
+    answers = replace(answers, logits=sure)
+    flags = t.warned(LABELS, looks, answers, t.METHODS[t.ONE])
+    for clinic in "ABC":
+        calibration = calibration_of(LABELS, without(answers, clinic))
+        own = answers.clinics == clinic
+        assert (flags[own] == apply(LABELS, calibration, answers.take(own))["flags"]).all()
 
 
 def test_a_group_with_few_suspicious_pictures_keeps_the_threshold_of_all():
@@ -52,7 +69,7 @@ def test_pictures_are_grouped_by_their_sharpness():
 
 
 def test_the_report_says_whether_a_grouping_narrows_the_range():
-    score, positive, looks, answers = made()
+    positive, _, answers = made()
     flags = {t.ONE: positive.copy(), "better": positive.copy()}
     missed = np.flatnonzero(positive & (answers.clinics == "A"))[::2]
     flags[t.ONE][missed] = False
@@ -69,3 +86,5 @@ def test_the_report_says_whether_a_grouping_narrows_the_range():
     assert said.endswith("No grouping narrows it beyond chance, so one threshold stays.")
     text = "\n".join(t.report_lines({"made": {"figures": found, "clinics": counts}}))
     assert "| better | 1.00 (1.00–1.00) |" in text
+    assert "| −0.50 (−0." in text and " to −0." in text
+    assert "not fitted again in the resamples" in text
