@@ -3,8 +3,8 @@
     corrupt(picture, "blur", 3, np.random.default_rng(0))      # uint8 [h, w, 3] in and out
 
 Each of KINDS has three strengths, after Hendrycks and Dietterich, Benchmarking neural network
-robustness to common corruptions and perturbations, ICLR 2019. Strengths were chosen by eye: at the
-strongest a person still sees the lesion. They hold for pictures whose longer side has SIDE pixels;
+robustness to common corruptions and perturbations, ICLR 2019. Strengths were chosen by eye, so that
+the lesion should stay visible. They hold for pictures whose longer side has SIDE pixels;
 `at_scale` makes one of any other.
 """
 

@@ -118,9 +118,9 @@ def corruption_lines(record: dict) -> list[str]:
         "",
         *kinds,
         "",
-        "At strength 3 a person still sees the lesion. Hair and rulers are drawn by the program "
-        "(`model/data/artefacts.py`) that may have drawn such on the training pictures, too; "
-        "`training.artefacts` of `config.json` says which. A mired is a million divided by "
+        "Strength 3 is meant to leave the lesion visible; nobody tested this with readers. "
+        "Hair and rulers are drawn by the program (`model/data/artefacts.py`) that may have drawn such on the "
+        "training pictures, too; `training.artefacts` of `config.json` says which. A mired is a million divided by "
         "kelvin.",
         "",
         "The model answers every picture as on the page, and the figures count all pictures, also "
