@@ -119,9 +119,9 @@ def corruption_lines(record: dict) -> list[str]:
         *kinds,
         "",
         "Strength 3 is meant to leave the lesion visible; nobody tested this with readers. "
-        "Hair and rulers are drawn by the program (`model/data/artefacts.py`) that may have drawn such on the "
-        "training pictures, too; `training.artefacts` of `config.json` says which. A mired is a million divided by "
-        "kelvin.",
+        "Hair and rulers are drawn by the program (`model/data/artefacts.py`) that may have drawn "
+        "such on the training pictures, too; `training.artefacts` of `config.json` says which. A "
+        "mired is a million divided by kelvin.",
         "",
         "The model answers every picture as on the page, and the figures count all pictures, also "
         "those *without a reliable answer*: pictures with a notice, for which the page gives "
