@@ -28,9 +28,9 @@ from model.data import dataset as data
 from model.evaluation.conformal import quantile
 from model.evaluation.metrics import clusters_of
 from model.folder import SPLIT, read_config, read_json
-from model.hub.tables import table
+from model.hub.tables import table, text
 from model.sets import LEVEL, LEVELS
-from results.reports import parser, refuse_final, run, write_report
+from results.reports import parser, refuse_final, run, signed, write_report
 
 FOLDERS = ["model/bundled", "model/compact"]
 HALVES = 500
@@ -160,14 +160,14 @@ def measure(folder: "str | Path", dataset: str, cache=None) -> ValidationAnswers
     )
 
 
-def spread(values: np.ndarray, scale: float = 100, decimals: int = 1) -> str:
-    """The mean of values [halves], and the range of 95 % of them; NaN does not count."""
-    values = values[~np.isnan(values)] * scale
+def over_halves(values: np.ndarray) -> dict:
+    """The mean of values [halves], and the range of 95 % of them, as a figure {value, low, high};
+    NaN does not count."""
+    values = values[~np.isnan(values)]
     if not len(values):
-        return "–"
+        return {"value": None, "low": None, "high": None}
     low, high = np.quantile(values, (0.025, 0.975))
-    shown = f"{values.mean():.{decimals}f} ({low:.{decimals}f}–{high:.{decimals}f})"
-    return shown.replace("-", "−")
+    return {"value": values.mean(), "low": low, "high": high}
 
 
 def rows_of(
@@ -176,9 +176,11 @@ def rows_of(
     """A method's row of both tables at the `at`-th level; found, of_threshold: what `halved`
     returns for the method and for the threshold."""
     size, single, coverage, *of_classes = found[:, at].T
-    more = spread(size - of_threshold[:, at, 0], 1, 2) if name != "threshold" else "–"
-    rest = [spread(size, 1, 2), more, spread(single), spread(coverage)]
-    return [name, *rest], [name, *(spread(values, decimals=0) for values in of_classes)]
+    more = over_halves(size - of_threshold[:, at, 0])
+    more = signed(more, decimals=2) if name != "threshold" else "–"
+    shares = [text(over_halves(values), 100, 1) for values in (single, coverage)]
+    by_class = [text(over_halves(values), 100, 0) for values in of_classes]
+    return [name, text(over_halves(size)), more, *shares], [name, *by_class]
 
 
 def whole_part(answers: ValidationAnswers) -> list[list[str]]:

@@ -261,7 +261,7 @@ def test_a_batch_of_two_labels_has_their_columns(binary, tmp_path):
         (tmp_path / f).read_text("utf-8-sig").splitlines()[0] for f in ("failed.csv", "both.csv")
     }
     columns = ["name", "flag", "suspicious_score", "threshold", "confident", "top_diagnosis"]
-    columns += ["probability", *BINARY, "notices", "error"]
+    columns += ["probability", *BINARY, "notices", "error", "set_80", "set_90", "set_95"]
     assert heads == {",".join(f'"{column}"' for column in columns)}
     assert rows[0].suspicious["score"] == pytest.approx(rows[0].probabilities["malignant"])
     assert table.table(rows, BINARY, "id").count("<abbr") == 2
