@@ -301,7 +301,7 @@ def measure(args: argparse.Namespace, folder: Path, config: dict, part: Part) ->
             probabilities,
             part.lesions,
             config,
-            {key: part.groups[key] for key in metrics["subgroups"]},
+            part.groups,
             args.resamples,
             unit=part.unit,
         )

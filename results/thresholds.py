@@ -20,8 +20,8 @@ from model import quality
 from model.colour import GREY
 from model.data import dataset as data
 from model.evaluation.calibration import calibrated, fit_temperature, operating_point
-from model.evaluation.metrics import bootstrap, clusters_of, interval, suspicious_score
-from model.evaluation.shift import Answers, logits_of, names_of, several, suspicious_rows, without
+from model.evaluation.metrics import bootstrap, clusters_of, interval, names_of, suspicious_score
+from model.evaluation.shift import Answers, logits_of, several, suspicious_rows, without
 from model.folder import SPLIT, read_json
 from model.hub.tables import table, text
 from model.labels import suspicious_of

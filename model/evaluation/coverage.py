@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.evaluation.metrics import bootstrap, clusters_of, interval
+from model.evaluation.metrics import bootstrap, clusters_of, interval, names_of
 from model.sets import LEVELS, always, prediction_set
 
 
@@ -52,7 +52,7 @@ def set_metrics(
     counted = unit == "lesion" and any(lesions)
     parts = {("per_class", label): truth == index for index, label in enumerate(labels)}
     for key, values in groups.items():
-        names = np.array(["unknown" if name in (None, "") else str(name) for name in values])
+        names = names_of(values)
         parts |= {("subgroups", key, name): names == name for name in np.unique(names).tolist()}
 
     found, levels = config["calibration"]["sets"], {}

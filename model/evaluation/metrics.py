@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from model.groups import NAMED
+from model.groups import NAMED, UNKNOWN
 
 LEVEL = 0.95  # of the intervals
 BLOCK = 1_000_000  # weights held at a time (images x resamples), 8 MB
@@ -134,7 +134,7 @@ def subgroup_metrics(
     """
     lesions = list(lesions)
     truth, probabilities = _checked(labels, truth, probabilities, lesions)
-    names = np.array(["unknown" if group in (None, "") else str(group) for group in groups])
+    names = names_of(groups)
     if len(names) != len(truth):
         raise ValueError(f"{len(names)} groups for {len(truth)} images.")
     keep = ("n", "support", "top_1", "balanced_accuracy", "macro_f1", *NAMED, "suspicious")
@@ -155,9 +155,9 @@ def age_band(age: float | None) -> str:
     try:
         age = float(age)
     except (TypeError, ValueError):
-        return "unknown"
+        return UNKNOWN
     if not 0 <= age < 130:
-        return "unknown"
+        return UNKNOWN
     return BANDS[bisect.bisect((30, 45, 60, 75), age)]
 
 
@@ -186,6 +186,11 @@ def reliability_bins(truth: np.ndarray, probabilities: np.ndarray) -> list[dict]
             }
         )
     return result
+
+
+def names_of(groups: Sequence[str]) -> np.ndarray:
+    """str [n]: the groups of images, "unknown" for None and ""."""
+    return np.array([UNKNOWN if group in (None, "") else str(group) for group in groups])
 
 
 def clusters_of(lesions: Sequence[str]) -> np.ndarray:

@@ -19,7 +19,14 @@ from model.evaluation import corruptions as c
 from model.evaluation.calibration import calibrate, calibrated
 from model.evaluation.conformal import sets_of
 from model.evaluation.coverage import members
-from model.evaluation.metrics import bootstrap, clusters_of, draws, interval, suspicious_score
+from model.evaluation.metrics import (
+    bootstrap,
+    clusters_of,
+    draws,
+    interval,
+    names_of,
+    suspicious_score,
+)
 from model.folder import UserError
 from model.labels import suspicious_of
 from model.preprocessing import open_picture
@@ -106,11 +113,6 @@ def clinics(
             "all": figures(labels, answers, {k: v[rows] for k, v in every.items()}, resamples),
         }
     return result
-
-
-def names_of(clinics: Sequence[str]) -> np.ndarray:
-    """str [n]: the clinics, "unknown" where there is no name."""
-    return np.array(["unknown" if name in (None, "") else str(name) for name in clinics])
 
 
 def without(answers: Answers, clinic: str) -> Answers:

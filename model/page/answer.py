@@ -14,7 +14,7 @@ from model.folder import SUMS
 from model.labels import BINARY, LABELS, display_name
 from model.page import about, batch, sets
 from model.page.texts import TEXTS, name, number, text
-from model.sets import prediction_set
+from model.sets import LEVEL
 from model.warning import suspicious
 
 
@@ -37,12 +37,13 @@ def identity(classifier, named: str) -> dict[str, str]:
 def as_json(prediction, classifier, model: dict) -> dict:
     """What /analyze answers, for a Prediction or a BatchRow. `model` is what `identity` returns.
     Keys are stable; new keys may be added."""
+    found = _found(prediction, classifier)
     return {
         "model": model,
         "codes": list(prediction.probabilities),
         "labels": {label: display_name(label) for label in prediction.probabilities},
-        **_found(prediction, classifier),
-        "set": prediction_set(prediction.probabilities, classifier.config),
+        **found,
+        "set": found["sets"] and found["sets"][str(LEVEL)],
         "notices": [{"code": n, "text": text("en", f"notice_{n}")} for n in prediction.notices],
     }
 
