@@ -30,6 +30,17 @@ def test_colour_goes_apart_from_geometry():
     assert len(a.augmentation(1.0, 0)) == len(a.augmentation(0.0, 0, 1.0)) + 4
 
 
+def test_noise_is_on_half_of_the_pictures_and_rests_in_use():
+    plain = np.full((400, 8, 8, 3), 128.0, "float32")
+    noise = a.Noise(32, 0)
+    strengths = np.asarray(noise(plain, training=True)).std(axis=(1, 2, 3))
+    assert 0.4 < (strengths == 0).mean() < 0.6
+    assert 14 < strengths[strengths > 0].mean() < 18 and 28 < strengths.max() < 36
+    dark = np.asarray(noise(np.zeros_like(plain), training=True))
+    assert dark.min() == 0 and 0 < dark.max() <= 255
+    np.testing.assert_array_equal(np.asarray(noise(plain)), plain)
+
+
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
 def test_pictures_and_labels_are_mixed_alike(kind):
     # Each picture has its own brightness, so the mean tells who is in it, and how much.

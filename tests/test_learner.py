@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from model.data.augmentation import Mix
+from model.data.augmentation import Mix, Noise
 from model.data.batches import TrainingBatches
 from model.training.distillation import Teachers
 from model.training.trainer import Learner
@@ -118,3 +118,15 @@ def test_teachers_see_the_augmented_image_and_do_not_change():
     assert {v.path for v in model.trainable_variables} == {
         v.path for v in model.network.trainable_variables
     }
+
+
+def test_noise_is_for_the_student_alone():
+    teacher = network()
+    model = learner(noise=Noise(64, 0), teachers=Teachers([teacher], [1.0]), label_share=0.5)
+    images = np.full((16, 8, 8, 3), 128.0, "float32")
+    answers = model(images, training=True)
+    clean = log_softmax(np.asarray(teacher(images)))
+    told = np.log(np.asarray(answers["teacher_probabilities"]))
+    np.testing.assert_allclose(told, clean, atol=1e-4)
+    moved = np.abs(np.asarray(answers["logits"]) - np.asarray(model(images))).max(axis=1)
+    assert 3 < (moved > 1e-4).sum() < 13

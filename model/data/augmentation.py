@@ -1,6 +1,6 @@
-"""Augmentation of training pictures on the device: geometry, colour, MixUp and CutMix."""
+"""Augmentation of training pictures on the device: geometry, colour, MixUp, CutMix and noise."""
 
-from keras import layers, ops
+from keras import layers, ops, random
 
 
 def augmentation(strength: float, seed: int, colour: float | None = None) -> list:
@@ -79,3 +79,23 @@ class Mix(layers.Layer):
 
     def compute_output_shape(self, shape):
         return shape
+
+
+class Noise(layers.Layer):
+    """Adds sensor noise to half of the pictures of a training batch, [n, h, w, 3] of 0-255.
+
+    The noise is Gaussian. Its standard deviation is drawn for each of these pictures, evenly from 0
+    to `deviation` levels. (Keras' GaussianNoise is equally strong for all.)
+    """
+
+    def __init__(self, deviation: float, seed: int):
+        super().__init__(dtype="float32", name="noise")
+        self.deviation, self.drawing = deviation, random.SeedGenerator(seed)
+
+    def call(self, pictures, training=False):
+        if not training:
+            return pictures
+        each = (ops.shape(pictures)[0], 1, 1, 1)
+        strength = ops.maximum(random.uniform(each, -1, 1, seed=self.drawing), 0) * self.deviation
+        noise = random.normal(ops.shape(pictures), seed=self.drawing)
+        return ops.clip(pictures + strength * noise, 0, 255)

@@ -79,7 +79,7 @@ RANGES = {
     "at least 20": (lambda x: x >= 20, "limit"),
     "at least 0": (
         lambda x: x >= 0,
-        "steps_per_execution patience warmup_epochs weight_decay logit_adjust colour mixup",
+        "steps_per_execution patience warmup_epochs weight_decay logit_adjust colour mixup noise",
     ),
     "above 0": (lambda x: x > 0, "learning_rate epsilon budget distill_temperature"),
     "at least 0 and below 1": (
@@ -92,7 +92,7 @@ RANGES = {
     ),
     # Keras zooms out by less than 100 %, and 1 is 30 % (model/data/augmentation.py).
     "between 0 and 3": (lambda x: 0 <= x <= 3, "augment"),
-    # Some libraries hold seeds in 32 bits, with a sign; augmentation adds up to 5.
+    # Some libraries hold seeds in 32 bits, with a sign; augmentation adds up to 6.
     "between 0 and 2,000,000,000": (lambda x: 0 <= x <= 2_000_000_000, "seed"),
 }
 # Settings that have no effect without another: what they need, in words and as a test.

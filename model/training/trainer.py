@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from model.data.augmentation import Mix, augmentation
+from model.data.augmentation import Mix, Noise, augmentation
 from model.data.batches import TrainingBatches, ValidationBatches
 from model.network.network import NetworkError, backend_device, on_gpu
 from model.training.callbacks import Checkpoint, rates
@@ -24,7 +24,9 @@ class Learner(keras.Model):
 
     `teachers` see the same augmented crop. The loss is then label_share * cross-entropy +
     (1 - label_share) * KL divergence from the teachers' mean prediction at `temperature`.
-    Unlabelled images (all-zero labels) count in the second term only.
+    Unlabelled images (all-zero labels) count in the second term only. The layer `noise` is for the
+    network alone, as in Xie et al., Self-training with noisy student improves ImageNet
+    classification, CVPR 2020: teachers answer better without it.
 
     Metrics compare the labels before mixing with the logits before adjustment.
     """
@@ -34,6 +36,7 @@ class Learner(keras.Model):
         augmentation: list,
         network: keras.Model,
         *,
+        noise: layers.Layer | None = None,
         logit_adjustment: np.ndarray | None = None,
         teachers: Teachers | None = None,
         label_share: float | None = None,
@@ -41,7 +44,7 @@ class Learner(keras.Model):
     ):
         super().__init__()
         self.augmentation, self.network, self.teachers = augmentation, network, teachers
-        self.logit_adjustment = logit_adjustment
+        self.noise, self.logit_adjustment = noise, logit_adjustment
         self.label_share, self.temperature = label_share, temperature
 
     def build(self, shape):
@@ -51,7 +54,8 @@ class Learner(keras.Model):
     def call(self, pictures, training=False):
         for layer in self.augmentation:
             pictures = layer(pictures, training=training)
-        logits = self.network(pictures, training=training)
+        seen = pictures if self.noise is None else self.noise(pictures, training=training)
+        logits = self.network(seen, training=training)
         if self.teachers is None or not training:
             return logits
         return {"logits": logits, "teacher_probabilities": self.teachers(pictures)}
@@ -173,6 +177,7 @@ def compile_model(
             *mixing,
         ],
         network,
+        noise=Noise(settings.noise, settings.seed + 6) if settings.noise else None,
         logit_adjustment=(
             settings.logit_adjust * np.log(batches.prior()) if settings.logit_adjust else None
         ),
