@@ -1,22 +1,28 @@
 """The model card: what it says, what it leaves out, and that people's edits survive."""
 
+import ast
 import copy
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from hub_server import HubServer
 from huggingface_hub import ModelCard
+from PIL import Image
 from test_report import LATENCY, OPTIONS, SEVEN, SUPPORT, measured
 
 from model.evaluation.coverage import set_metrics
 from model.folder import BUNDLED, COMPACT, ModelFolderError
 from model.hub import tables
-from model.hub.card import BEGIN, END, HAM10000, README, write_card
+from model.hub.card import BEGIN, END, HAM10000, NUMBERS, README, write_card
 from model.network.backbones import BACKBONES
 from model.page.texts import TEXTS
+from model.quality import CODES
 
 DERMATOLOGY = ("HAM", "esion", "ermat", "elanoma", "linic", "kin ", "uspicious", "Vienna")
 
@@ -191,7 +197,7 @@ def test_every_table_has_as_many_cells_in_each_row(made, metrics):
         width = line.count("|") if line.startswith("|") and width is None else width
         width = width if line.startswith("|") else None
         assert width is None or line.count("|") == width, line
-    assert tables == 8
+    assert tables == 10
 
 
 @pytest.mark.parametrize(
@@ -376,11 +382,20 @@ def test_other_images_do_not_stand_beside_the_published(made):
     assert "Not measured, for lack of images: df." in card.text
 
 
-def test_base_model_is_named_where_it_is_on_the_hub(made):
+def test_base_model_and_data_sets_are_named_where_they_are_on_the_hub(made):
     config = config_of(SEVEN)
     config["weights"]["start"] = "ann/backbone"
-    made(config)
-    assert made.card().data.base_model == "ann/backbone"
+    config["data"]["extra"] = [{"dataset": "ann/more", "counts": {}, "left_out": {}}]
+    config["data"]["unlabelled"] = [{"dataset": "local", "images": 9, "copies": 0}]
+    folder = made(config)
+    data = made.card().data
+    assert (data.base_model, data["base_model_relation"]) == ("ann/backbone", "finetune")
+    assert data.datasets == [HAM10000, "ann/more"]
+    write_card(
+        folder, "bob/smaller", "ann/lesions"
+    )  # what ann's card says is one step further back
+    data = ModelCard.load(folder / README).data
+    assert (data.base_model, data["base_model_relation"]) == ("ann/lesions", "quantized")
 
 
 def test_the_same_folder_gives_the_same_card(made, metrics):
@@ -406,7 +421,7 @@ def test_what_a_person_wrote_stays(made, metrics):
     text = (folder / README).read_text()
     text = text.replace(BEGIN, f"> Read this first: Zürich.\r\n\n{BEGIN}\nscribbled inside")
     text = text.replace(END, f"{END}\n\n## Thanks\n\nTo *everyone*.  \n")
-    added = "license: cc-by-sa-4.0\nlanguage: de\nthumbnail: a.png"
+    added = "license: cc-by-sa-4.0\nlanguage: de\nnew_version: ann/better"
     text = text.replace("license: cc-by-nc-4.0", added)
     (folder / README).write_bytes(text.encode())
     better = copy.deepcopy(metrics)
@@ -418,7 +433,7 @@ def test_what_a_person_wrote_stays(made, metrics):
     assert f"> Read this first: Zürich.\r\n\n{BEGIN}\n# Inception" in again
     assert "scribbled inside" not in again and "98.76" in again
     assert (card.data.license, card.data.language) == ("cc-by-sa-4.0", "de")
-    assert card.data["thumbnail"] == "a.png"
+    assert card.data["new_version"] == "ann/better"
     assert max(result.metric_value for result in card.data.eval_results) == 0.9876
 
 
@@ -448,10 +463,56 @@ def test_the_lines_of_python_run(made, metrics):
     from model.classifier import Classifier
 
     made(config_of(SEVEN), metrics)
-    code = made.text("ann/lesions").split("```python\n")[1].split("```")[0]
+    code = python_of(made.text("ann/lesions"))[1]
     compile(code, README, "exec")
     assert 'Classifier.from_pretrained("ann/lesions")' in code
     assert callable(Classifier.from_pretrained)
+    assert '"blurred"' in code and "blurred" in CODES
+
+
+def python_of(card):
+    return [block.split("```")[0] for block in card.split("```python\n")[1:]]
+
+
+@pytest.mark.parametrize("turn", [0, 90])
+def test_the_lines_without_our_code_give_the_answer_of_the_page(turn, tmp_path):
+    from model.classifier import Classifier
+
+    folder, home = shutil.copytree(COMPACT, tmp_path / "copy"), tmp_path / "home"
+    write_card(folder, "ann/lesions")
+    code = python_of((folder / README).read_text())[0]
+    packages = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+    assert packages <= {"ai_edge_litert", "huggingface_hub", "numpy", "PIL", "json", "pathlib"}
+    with Image.open(BUNDLED.parent / "page/examples/ISIC_0024644.webp") as example:
+        example.rotate(turn, expand=True).save(tmp_path / "picture.jpg", quality=95)
+    with HubServer(tmp_path / "hub") as hub:
+        names = ("config.json", "model.tflite", "metrics.json")
+        hub.put("ann/lesions", {name: (folder / name).read_bytes() for name in names})
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=hub.env(home),
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+        assert set(hub.downloads()) == {"config.json", "model.tflite"}
+    answer = ast.literal_eval(run.stdout.splitlines()[-1])
+    expected = Classifier(COMPACT).predict(tmp_path / "picture.jpg").probabilities
+    assert answer == pytest.approx(expected, abs=0.02)
+
+
+def test_files_have_their_sizes_and_digests(made, metrics):
+    variant = {"file": "model_fp16.tflite", "top_1_agreement": 0.9991}
+    conversion = metrics["conversion"] | {"variants": {"fp16": variant}}
+    folder = made(config_of(SEVEN), metrics | {"conversion": conversion})
+    (folder / "model_fp16.tflite").write_bytes(bytes(2_340_000))
+    text = made.text()
+    digest = hashlib.sha256(bytes(2_340_000)).hexdigest()
+    assert f"| `model_fp16.tflite` | {NUMBERS['fp16']} | 2.3 | 99.91% | `{digest}` |" in text
+    assert "were fitted to `model.tflite`" in text
+    assert f"`{hashlib.sha256(b'graph').hexdigest()}`" in text
+    assert "| `pixels` | [1, 224, 299, 3] |" in text
 
 
 def test_needs_neither_network_nor_the_libraries_of_training(made, metrics):

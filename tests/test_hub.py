@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, ModelCard
 
 from model.folder import ModelFolderError, read_json, verify, write_checksums, write_json
 from model.hub.pull import PAGE, START, HubError, HubUnavailable, find, parse_id, pull
@@ -529,6 +529,30 @@ def test_working_copy_after_a_push_is_up_to_date(hub, ann, cache, tmp_path, monk
     sent = len(hub.downloads())
     assert working_copy("ann/skin@main", ann, cache) == folder
     assert len(hub.downloads()) == sent
+
+
+@pytest.mark.parametrize("quantize, relation", [("dynamic", "quantized"), ("none", None)])
+def test_a_quantised_copy_names_the_model_that_it_was_made_of(
+    hub, ann, cache, tmp_path, monkeypatch, quantize, relation
+):
+    monkeypatch.chdir(tmp_path)
+    seed(hub, tmp_path)
+    folder = working_copy("ann/skin", ann, cache)
+    push(folder, "ann/same", api=ann)
+    assert "base_model" not in front_matter(hub, "ann/same")
+    (folder / "model.tflite").write_bytes(b"smaller")  # as convert.py does
+    write_json(folder / "metrics.json", {"conversion": {"quantize": quantize}})
+    write_checksums(folder)
+    push(folder, "ann/smaller", api=ann)
+    front = front_matter(hub, "ann/smaller")
+    assert front.get("base_model") == (relation and "ann/skin")
+    assert front.get("base_model_relation") == relation
+    push(folder, "ann/skin", api=ann)
+    assert "base_model" not in front_matter(hub, "ann/skin")
+
+
+def front_matter(hub, name):
+    return ModelCard(hub.files(name)["README.md"].decode()).data.to_dict()
 
 
 def test_working_copy_does_not_overwrite_a_folder_that_it_did_not_make(

@@ -17,20 +17,23 @@ import re
 from pathlib import Path
 
 import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard, ModelCardData
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
 from model.evaluation.runs import at
 from model.folder import (
     SPLIT,
     TFLITE,
+    WEIGHTS,
     ModelFolderError,
     read_config,
     read_json,
     read_metrics,
+    sha256,
     write_text,
 )
 from model.groups import CAUGHT, is_share, ordered, pictures, share
+from model.hub.front_matter import MEASURED, front_matter
 from model.hub.pull import README
 from model.hub.shift import shift_sentences
 from model.hub.tables import (
@@ -56,12 +59,22 @@ from model.network.backbones import title_of
 from model.sets import always
 
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
-MEASURED = ("library_name", "metrics", "model-index")
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
 
 HAM10000 = "marmal88/skin_cancer"  # its public copy on the Hub
 HAM10000_IMAGES, HAM10000_IDS = 10015, ("ISIC_0024306", "ISIC_0034320")
 
+# What a converted file computes with, by --quantize and --also of convert.py.
+NUMBERS = {
+    "dynamic": "int8 weights, float32 activations",
+    "dynamic_wi8_afp32": "int8 weights, float32 activations",
+    "int8": "int8 weights and activations",
+    "static_wi8_ai8": "int8 weights and activations",
+    "float16": "float16 weights, float32 activations",
+    "fp16": "float16 weights, float32 activations",
+    "none": "float32",
+    "fp32": "float32",
+}
 RUNTIMES = {"keras": "Keras", "tflite": "TF Lite"}
 PARTS = ("train", "validation", "test")
 # Title, path in the metrics, scale (100: per cent), decimals.
@@ -83,34 +96,27 @@ SUMMARY = (
     ("suspicious ROC AUC", ("suspicious", "roc_auc"), 1, 3),
     ("calibration error (ECE)", ("ece",), 1, 3),
 )
-# Metric type and name on the Hub, path in the metrics.
-EVALUATION = (
-    ("accuracy", "Top-1 accuracy", ("top_1",)),
-    ("accuracy", "Top-2 accuracy", ("top_2",)),
-    ("accuracy", "Top-3 accuracy", ("top_3",)),
-    ("balanced_accuracy", "Balanced accuracy", ("balanced_accuracy",)),
-    ("f1", "Macro F1", ("macro_f1",)),
-    ("roc_auc", "Macro ROC AUC", ("roc_auc",)),
-    ("recall", "Melanoma sensitivity", ("melanoma", "sensitivity")),
-    ("recall", "Malignant sensitivity", ("malignant", "sensitivity")),
-)
 # Keys of config.json's `training` that are elsewhere in the card, or matter on one machine only.
 NO_SETTINGS = """dataset label_column split_by limit weights backbone command finished epochs_run
 best_epoch minutes device machine validation extra extra_label_column final speed commit malignant
 mean_of teacher teachers label_share unlabelled hold_out""".split()
 
 
-def write_card(folder: Path, repo_id: str | None = None) -> None:
+def write_card(folder: Path, repo_id: str | None = None, converted_from: str | None = None) -> None:
     """Write README.md of a model folder; the caller renews SHA256SUMS.
 
-    repo_id: the Hub repo that the folder goes to, for the name and the Python snippet. Raises
-    ModelFolderError if this is not a model folder, or if the edits of its card cannot be read.
+    repo_id: the Hub repo that the folder goes to, for the name and the Python snippets.
+    converted_from: as in `front_matter`. Raises ModelFolderError if this is not a model folder, or
+    if the edits of its card cannot be read.
     """
     folder = Path(folder)
     facts = _card_facts(folder, read_config(folder), read_metrics(folder), repo_id)
-    front, before, after = _front_matter(facts), "", "\n"
+    front, before, after = front_matter(facts, converted_from), "", "\n"
     if (folder / README).exists():
         kept, before, after = _edits(folder / README)
+        # What the source of a conversion is based on is one step further back.
+        if converted_from or kept.get("base_model") == repo_id:
+            kept = {key: value for key, value in kept.items() if not key.startswith("base_model")}
         front = {k: v for k, v in front.items() if k in MEASURED or k not in kept} | kept
     generated = f"{BEGIN}\n{_rendered('card.md.jinja', facts)}{END}"
     # ModelCardData puts the keys into the same order each time.
@@ -203,6 +209,8 @@ def _card_facts(folder, config, metrics, repo_id):
         "licence": data.get("licence") or ("cc-by-nc-4.0" if ham10000 else None),
         "own_part": measured.get("part") in PARTS,
         "shift": shift_sentences(folder),
+        "variants": (metrics.get("conversion") or {}).get("variants"),
+        "files_table": _files_table(folder, metrics.get("conversion") or {}),
     }
     if not _measured(metrics):
         return facts | {"compares": False}
@@ -242,46 +250,7 @@ def _has_images_of_ham10000(folder, data):
     return bool(ids) and HAM10000_IDS[0] <= min(ids) and max(ids) <= HAM10000_IDS[1]
 
 
-# --- front matter
-
-
-def _front_matter(facts):
-    config, converted = facts["config"], TFLITE in facts["files"]
-    start = str((config.get("weights") or {}).get("start", ""))
-    tags = ["keras", *(["tflite"] if converted else []), config["architecture"]]
-    tags += ["dermatology", "dermatoscopy", "skin-lesion"] if facts["lesions"] else []
-    tags += ["ham10000"] if facts["ham10000"] else []
-    results = _results(facts)
-    name = (facts["repo_id"] or facts["architecture"]).split("/")[-1]
-    return ModelCardData(
-        license=facts["licence"],
-        library_name="litert" if converted else "keras",
-        pipeline_tag="image-classification",
-        base_model=start if "/" in start else None,
-        datasets=[facts["hub_dataset"]] if facts["hub_dataset"] else None,
-        tags=tags,
-        metrics=sorted({result.metric_type for result in results}) or None,
-        model_name=name if results else None,
-        eval_results=results or None,
-    ).to_dict()
-
-
-def _results(facts):
-    other = (facts["metrics"].get("data") or {}).get("dataset") or "unknown"
-    own = facts["hub_dataset"] or facts["dataset"]
-    return [
-        EvalResult(
-            task_type="image-classification",
-            dataset_type=own if facts["own_part"] else other,
-            # In words, as the split "test" of the Hub copy holds other images.
-            dataset_name=facts["measured_on"],
-            metric_type=kind,
-            metric_name=name,
-            metric_value=round(figure["value"], 4),
-        )
-        for kind, name, path in EVALUATION
-        if (figure := at(facts.get("entry"), path)) and figure["value"] is not None
-    ]
+# --- edits
 
 
 def _edits(path):
@@ -362,6 +331,30 @@ def _subgroup_table(groups):
             row.append(text((share if is_share(path) else at)(group, path), scale))
         rows.append(row)
     return "\n".join(table(head + [title for title, *_ in columns], rows))
+
+
+def _files_table(folder, conversion):
+    """Size, agreement with Keras and digest of the files that hold the network."""
+    converted = {TFLITE: conversion} if conversion else {}
+    for suffix, variant in (conversion.get("variants") or {}).items():
+        converted[variant["file"]] = variant | {"quantize": suffix}
+    held = [name for name in (WEIGHTS, TFLITE, *converted) if (folder / name).is_file()]
+    rows = []
+    for name in dict.fromkeys(held):
+        measured = converted.get(name, {})
+        agreement = measured.get("top_1_agreement")
+        quantize = measured.get("quantize")
+        rows.append(
+            [
+                f"`{name}`",
+                "Keras weights" if name == WEIGHTS else NUMBERS.get(quantize, quantize or "–"),
+                f"{(folder / name).stat().st_size / 1e6:.1f}",
+                "–" if agreement is None else f"{agreement:.2%}",
+                f"`{sha256(folder / name)}`",
+            ]
+        )
+    head = ["file", "numbers", "MB", "same first answer as Keras", "SHA-256"]
+    return "\n".join(table(head, rows))
 
 
 def _counts_table(labels, counts, listed):

@@ -33,6 +33,7 @@ from model.folder import (
     read_checksums,
     read_config,
     read_json,
+    read_metrics,
     sha256,
     verify,
     write_checksums,
@@ -204,7 +205,7 @@ def push(
         )
     if ".gitignore" in there:
         raise HubError(f"{repo_id} has a .gitignore, which makes the Hub drop files: delete it.")
-    write_card(folder, repo_id)
+    write_card(folder, repo_id, _converted_from(folder, record, repo_id))
     if card and (edited := _with_edits(ModelCard.load(folder / README), card)):
         edited.save(folder / README)
         write_card(folder, repo_id)
@@ -238,6 +239,16 @@ def push(
     else:
         print(f"pushed {folder}: {len(files)} files, {len(stale)} earlier ones deleted\n{url}")
     return url
+
+
+def _converted_from(folder, record, repo_id) -> str | None:
+    """The other model on the Hub that convert.py quantised in this working copy."""
+    if not record or not (folder / TFLITE).is_file():
+        return None
+    source = parse_id(record["model"])[0]
+    quantize = (read_metrics(folder).get("conversion") or {}).get("quantize", "none")
+    anew = sha256(folder / TFLITE) != record["files"].get(TFLITE)
+    return source if anew and quantize != "none" and source != repo_id else None
 
 
 def _make_room(api, repo_id, private, revision) -> bool:
@@ -281,8 +292,8 @@ def _with_edits(ours, theirs) -> ModelCard | None:
     before, _, rest = theirs.text.partition(BEGIN)
     ours.text = before + BEGIN + "\n" + END + (rest.partition(END)[2] or "\n")
     for key, value in theirs.data.to_dict().items():
-        # If ours lacks one of these two, it is because the folder gives no reason for one.
-        if key not in {*ours.data.to_dict(), "base_model", "datasets"}:
+        # If ours lacks one of these three, it is because the folder gives no reason for one.
+        if key not in {*ours.data.to_dict(), "base_model", "base_model_relation", "datasets"}:
             ours.data[key] = value
     return ours
 
