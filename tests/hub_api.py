@@ -100,6 +100,14 @@ class HubApi(HubRepos):
             repo.variables[asked["key"]] = asked["value"]
         return {key: {"value": value} for key, value in repo.variables.items()}
 
+    def job(self, call, owner):
+        """Take a job into `jobs` and run nothing."""
+        if owner != call.user:
+            raise HubError(403, f"You may not run jobs in the namespace {owner}")
+        self.jobs.append(json.loads(call.body))
+        who = {"id": owner, "name": owner, "type": "user"}
+        return {"id": f"{len(self.jobs):024x}", "owner": who, "status": {"stage": "SCHEDULING"}}
+
     def preupload(self, call, kind, id, revision):
         repo, files = self.writable(kind, id, call), []
         there = repo.revision(revision).files
@@ -195,6 +203,7 @@ ROUTES = [
     ("GET", rf"{_API}/refs", "refs"),
     ("POST DELETE", rf"{_API}/(?P<what>branch|tag)/(?P<name>[^/]+)", "branch_or_tag"),
     ("GET POST", rf"/api/spaces/{_ID}/variables", "variables"),
+    ("POST", r"/api/jobs/(?P<owner>[^/]+)", "job"),
     ("POST", rf"{_API}/preupload/{_REV}", "preupload"),
     ("POST", rf"{_API}/commit/{_REV}", "commit"),
     ("GET", rf"{_API}(?:/revision/{_REV})?", "repo_info"),

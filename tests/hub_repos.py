@@ -74,6 +74,7 @@ class HubRepos:
     def __init__(self, root):
         self.root, self.repos, self.lock = root, {}, threading.RLock()
         self.tokens, self.read_only = {}, set()  # token -> user; tokens that cannot write
+        self.jobs = []  # what `hf jobs run` sent, in order
 
     def blob(self, sha256):
         return self.root / sha256

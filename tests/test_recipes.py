@@ -105,7 +105,7 @@ def test_plain_networks_take_their_published_head_unless_told_otherwise():
         ("--set figures=1", "figures takes true or false"),
         ("--set augment", "write KEY=VALUE"),
         ("--set optimizer=sgd", "optimizer 'sgd' is none of adam, adamw"),
-        ("--recipe mine", "Name a TOML file or one of compact, default, paper, student"),
+        ("--recipe mine", "Name a TOML file or one of compact, default, gpu, paper, student"),
         ("--precision float8", "invalid choice: 'float8'"),
     ],
 )
