@@ -9,7 +9,7 @@ import re
 from collections import namedtuple
 from urllib.parse import quote, unquote
 
-import front_matter
+import hub_rules
 from hub_repos import HubError, HubRepos
 
 Reply = namedtuple("Reply", "status body headers file", defaults=(200, b"", {}, None))
@@ -29,7 +29,7 @@ class HubApi(HubRepos):
 
     def validate_yaml(self, call):
         asked = json.loads(call.body)
-        errors, warnings = front_matter.answer(asked["content"], asked["repoType"])
+        errors, warnings = hub_rules.answer(asked["content"], asked["repoType"])
         said = {"errors": errors, "warnings": warnings}
         said = {key: [{"message": message} for message in said[key]] for key in said}
         return Reply(400 if errors else 200, json.dumps(said).encode())

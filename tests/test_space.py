@@ -285,6 +285,36 @@ def test_space_serves_the_model_that_its_variable_names(
     env = SPACE_ENV | CLIENT_ENV | variables | {"HF_ENDPOINT": published.url}
     with Page(app, python, as_user, machine / "variable", env) as page:
         assert "pictures-of-ann" in httpx.get(f"{page.url}/config").text
-        assert page.classify(picture)["label"]
+        assert len(page.classify(picture)) == 7
     assert set(published.downloads()) == {CONFIG, METRICS, TFLITE, README, SUMS}
     assert (machine / "variable/.cache/huggingface/hub").is_dir()  # where preload_from_hub puts it
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)  # the first of them waits for the installation
+def test_space_serves_a_preloaded_model_while_the_hub_is_out_of_reach(
+    hub, app, python, as_user, machine, picture
+):
+    commit = hub.put(MODEL, {path.name: path.read_bytes() for path in COMPACT.iterdir()})
+    preload(hub, machine / "preloaded")
+    hub.stop()
+    env = SPACE_ENV | CLIENT_ENV | {"HF_ENDPOINT": hub.url, "MODEL": MODEL}
+    with Page(app, python, as_user, machine / "preloaded", env) as page:
+        assert len(page.classify(picture)) == 7
+        notice = f"This is the cached copy of {MODEL}, commit {commit[:7]}."
+        assert notice in httpx.get(f"{page.url}/config").text
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_the_published_files_train_a_model(app, made, tmp_path):
+    """As a rented machine does, where the Space is mounted read-only. See docs/jobs.md."""
+    for script, *options in (
+        ("train.py", "--dataset", made, "--trial", "--output", "mine"),
+        ("convert.py", "mine"),
+        ("evaluate.py", "mine"),
+    ):
+        command = [sys.executable, "-B", app / script, *options]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "mine" / TFLITE).is_file() and (tmp_path / "mine/report.md").is_file()

@@ -1,9 +1,9 @@
-"""What the Hub says about the front matter of a README.md, by front_matter.json.
+"""What the Hub says about the front matter of a README.md, by hub_rules.json.
 
-The Hub publishes no schema, but documents keys and values (front_matter.json names the pages).
-Before a commit with a README.md, `huggingface_hub` asks the Hub about it at /api/validate-yaml,
-where hub_api.py answers with `answer`. The Hub accepts keys that it does not know; our own pages
-have none (`faults`), since such a key is a slip.
+The Hub publishes no schema, but documents keys and values (hub_rules.json names the pages). Before
+a commit with a README.md, `huggingface_hub` asks the Hub about it at /api/validate-yaml, where
+hub_api.py answers with `answer`. The Hub accepts keys that it does not know; our own pages have
+none (`faults`), since such a key is a slip.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-SCHEMA = json.loads(Path(__file__).with_name("front_matter.json").read_text("utf-8"))
+SCHEMA = json.loads(Path(__file__).with_name("hub_rules.json").read_text("utf-8"))
 KINDS = ("model", "space")
 
 
@@ -37,7 +37,7 @@ def answer(text: str, kind: str) -> tuple[list[str], list[str]]:
         return [f"Invalid YAML in README.md: {error}"], []
     if front is None:
         return [], ["empty or missing yaml metadata in repo card"]
-    found = [e for e in _errors(front, kind) if e.validator != "additionalProperties"]
+    found = [e for e in _errors(front, kind) if e.path or e.validator != "additionalProperties"]
     warned = [error for error in found if list(error.path) == ["pipeline_tag"]]
     return [_said(error) for error in found if error not in warned], [*map(_said, warned)]
 
