@@ -131,6 +131,8 @@ def main(arguments=None) -> None:
     args = parse(arguments)
     with errors_in_words("python -m model"):
         classifier = Classifier.from_pretrained(args.model)
+        if classifier.notice:
+            print(classifier.notice, file=sys.stderr)
         model = answer.identity(classifier, args.model)
         rows = []
         for row in classify(classifier, args.files):

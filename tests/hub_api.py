@@ -9,6 +9,7 @@ import re
 from collections import namedtuple
 from urllib.parse import quote, unquote
 
+import hub_rules
 from hub_repos import HubError, HubRepos
 
 Reply = namedtuple("Reply", "status body headers file", defaults=(200, b"", {}, None))
@@ -27,7 +28,11 @@ class HubApi(HubRepos):
         return user | {"email": None, "isPro": False, "orgs": [], "auth": auth}
 
     def validate_yaml(self, call):
-        return {"errors": [], "warnings": []}
+        asked = json.loads(call.body)
+        errors, warnings = hub_rules.answer(asked["content"], asked["repoType"])
+        said = {"errors": errors, "warnings": warnings}
+        said = {key: [{"message": message} for message in said[key]] for key in said}
+        return Reply(400 if errors else 200, json.dumps(said).encode())
 
     def create_repo(self, call):
         asked = json.loads(call.body)

@@ -8,38 +8,39 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
-from gradio_client import Client, handle_file
 from hostile import saved
 from hub_server import CLIENT_ENV, HubServer
-from huggingface_hub import SpaceCard
+from huggingface_hub import SpaceCard, snapshot_download
 from made import drawing
+from page_process import Page, open_folder, read_only, user_1000
 
-from model.folder import BUNDLED, CONFIG, METRICS, SUMS, TFLITE, WEIGHTS, write_checksums
+from model.folder import BUNDLED, COMPACT, CONFIG, METRICS, SUMS, TFLITE, WEIGHTS, write_checksums
 from model.hub.pull import PAGE, README
 from model.labels import display_name
 from model.page.examples import bundled
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE, MODEL = "ann/page", "ann/lesions"
-START = 400  # seconds for a page to come up, even on a very busy machine
-NEEDED = {"app.py", "README.md", "LICENSE", "requirements.txt"}
+# The page, what trains a model from a copy of the Space, and what builds an image of it.
+NEEDED = """
+    app.py README.md LICENSE requirements.txt train.py convert.py evaluate.py job.sh
+    requirements-train.txt requirements-imagenet.txt Dockerfile .dockerignore
+""".split()
 # What a checkout may hold and a publication must leave out.
 STRAY = """
     .env .git/config .venv/lib/site.py .ci/run runs/trial/config.json lesion.jpg
     patients/0001.png tests/test_secret.py model/bundled/scan.png model/.notes.py
     model/__pycache__/labels.cpython-311.pyc model/bundled/model.weights.h5 app.pyi
-    model/components.pyi model/bundled/.partial-7-model.tflite train.py requirements-dev.txt
-    screenshot.png
+    model/components.pyi model/bundled/.partial-7-model.tflite benchmark.py pytest.ini
+    screenshot.png results/runs.csv recipes/.notes.json docs/private.md
 """.split()
 # The environment of a Space with the Gradio SDK, by the Hub's page on Docker Spaces.
 SPACE_ENV = {
@@ -88,15 +89,12 @@ def test_front_matter_holds_together_with_the_checkout():
     assert front["license"] == "cc-by-nc-4.0"  # of the bundled weights, stricter than the code's
     assert "CC BY-NC 4.0" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert front["datasets"] == ["marmal88/skin_cancer"]
-    assert "image-classification" in front["tags"] and len(set(front["tags"])) == len(front["tags"])
-    assert 0 < len(front["short_description"]) <= 60  # more is refused by the Hub
-    assert front["title"] and front["emoji"]
-    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
-    assert {front["colorFrom"], front["colorTo"]} <= colours
+    assert "image-classification" in front["tags"]
+    assert front["title"] and front["emoji"] and front["short_description"]
 
 
 def test_a_model_on_the_hub_is_preloaded():
-    """In the front matter, and in the change to it that README.md gives for another model."""
+    """In the front matter, and in the change to it that docs/hub.md gives for another model."""
     other = yaml.safe_load(block("yaml", "models:"))
     assert other["models"] == ["USER/MODEL"]
     for front in (front_matter(), other):
@@ -105,6 +103,37 @@ def test_a_model_on_the_hub_is_preloaded():
         assert set(preloaded) == set(front["models"])
         for files in preloaded.values():
             assert set(files.split(",")) == {*PAGE, README, SUMS}
+
+
+def preload(hub: HubServer, home: Path, commit: str | None = None) -> None:
+    """What the Hub does when it builds a Space with docs/hub.md's front matter: the files of the
+    model are in the client's cache in `home`."""
+    (line,) = yaml.safe_load(block("yaml", "models:"))["preload_from_hub"]
+    _, files = line.split(" ")
+    options = {"cache_dir": home / ".cache/huggingface/hub", "endpoint": hub.url}
+    snapshot_download(MODEL, allow_patterns=files.split(","), revision=commit, **options)
+
+
+@pytest.mark.parametrize("pinned, offline", [(False, False), (False, True), (True, False)])
+def test_a_preloaded_model_is_served_without_the_hub(hub, tmp_path, pinned, offline):
+    """With a notice, unless the model is pinned to a commit and there can be no newer one."""
+    files = {path.name: path.read_bytes() for path in COMPACT.iterdir()}
+    commit = hub.put(MODEL, files)
+    preload(hub, tmp_path, commit if pinned else None)
+    assert hub.downloads() and WEIGHTS not in hub.downloads()
+    hub.stop()
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "XDG_"))}
+    env |= CLIENT_ENV | {"HOME": str(tmp_path), "HF_ENDPOINT": hub.url}
+    env |= {"HF_HUB_OFFLINE": "1"} if offline else {}
+    model = f"{MODEL}@{commit}" if pinned else MODEL
+    command = [sys.executable, "-m", "model", bundled()[0].path, "--json", "--model", model]
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    (answer,) = json.loads(run.stdout)
+    assert answer["model"]["revision"] == commit
+    why = "HF_HUB_OFFLINE is set" if offline else "The Hub cannot be reached"
+    said = [why in run.stderr, f"the cached copy of {MODEL}, commit {commit[:7]}" in run.stderr]
+    assert said == [not pinned, not pinned], run.stderr
 
 
 # --- publication
@@ -116,6 +145,7 @@ def checkout(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkout") / "repository"
     skip = shutil.ignore_patterns("venv", "runs", "shared", "__pycache__", ".*")
     shutil.copytree(ROOT, folder, ignore=skip)
+    shutil.copy(ROOT / ".dockerignore", folder)
     for name in STRAY:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("HF_TOKEN=hf_secret")
@@ -146,13 +176,15 @@ def published(checkout, tmp_path_factory):
         yield server
 
 
-def test_publication_sends_what_the_page_needs_and_nothing_else(published, checkout):
+def test_publication_sends_what_page_and_training_need_and_nothing_else(published, checkout):
     files = published.files(SPACE, repo_type="space")
-    model = [path for path in (checkout / "model").rglob("*") if path.is_file()]
-    expected = {path.relative_to(checkout).as_posix() for path in model} - set(STRAY)
+    there = [*checkout.glob("model/**/*"), *checkout.glob("recipes/*"), *checkout.glob("*.txt")]
+    expected = {path.relative_to(checkout).as_posix() for path in there if path.is_file()}
     left_out = (".png", ".h5", ".pyc", ".pyi")
-    expected = {name for name in expected if not name.endswith(left_out)}
+    expected = {name for name in expected - set(STRAY) if not name.endswith(left_out)}
     assert set(files) == {".gitattributes", *NEEDED} | expected
+    assert "recipes/default.toml" in files
+    assert sum(map(len, files.values())) < 80e6  # as docs/hub.md says
     for name in ("bundled", "compact"):
         assert {f"model/{name}/{file}" for file in (*PAGE, SUMS)} <= set(files)
     examples = [example.path.relative_to(ROOT).as_posix() for example in bundled()]
@@ -169,14 +201,8 @@ def test_publication_sends_what_the_page_needs_and_nothing_else(published, check
 
 @pytest.fixture(scope="module")
 def machine():
-    """A folder that user 1000 can read, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="space-"))
-    folder.chmod(0o755)
-    yield folder
-    for path in folder.rglob("*"):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)
-    shutil.rmtree(folder)
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -186,9 +212,7 @@ def app(machine, published):
     for name, content in published.files(SPACE, repo_type="space").items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    return folder
+    return read_only(folder)
 
 
 @pytest.fixture(scope="module")
@@ -204,80 +228,7 @@ def python(machine, app):
 
 @pytest.fixture(scope="module")
 def as_user(python):
-    """The prefix that makes user 1000 run a command; empty where we are not root."""
-    if os.getuid() != 0:
-        return []
-    user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--bounding-set=-all"]
-    # If Python itself is in root's home, the user needs to read (not write) there.
-    read = [*user[:-1], "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-    where = [python, "-c", "import gradio, os; print(gradio.__file__, os.__file__)"]
-    wanted = subprocess.run(where, capture_output=True, check=True).stdout
-    for prefix in (user, read):
-        if subprocess.run([*prefix, *where], capture_output=True).stdout == wanted:
-            return prefix
-    pytest.skip(f"user 1000 cannot run {python}")
-
-
-class Page:
-    """`app.py` on the Space's machine, for the length of a block."""
-
-    def __init__(self, app, python, as_user, home, **variables):
-        # A /tmp of its own: in this machine's, another user's files may be in the way.
-        for folder in (home, home.with_suffix(".tmp")):
-            folder.mkdir()
-            os.chown(folder, *([1000, 1000] if as_user else [-1, -1]))
-        self.port = free_port()
-        env = SPACE_ENV | {"GRADIO_SERVER_PORT": str(self.port), "HOME": str(home), **variables}
-        env |= {"TMPDIR": str(folder), "PATH": f"{python.parent}:/usr/bin:/bin"}
-        self.log, self.started = home.with_suffix(".log"), time.monotonic()
-        with open(self.log, "wb") as log:
-            command = [*as_user, python, "app.py"]
-            self.process = subprocess.Popen(command, cwd=app, env=env, stdout=log, stderr=log)
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def __enter__(self):
-        while time.monotonic() - self.started < START:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                httpx.get(self.url, timeout=60).raise_for_status()
-                return self
-            except httpx.TransportError:
-                time.sleep(0.05)
-        self.__exit__()
-        raise AssertionError(f"no page after {START} s: {self.log.read_text()}")
-
-    def __exit__(self, *error):
-        self.process.terminate()
-        self.process.wait(30)
-        if any(error):
-            print(self.log.read_text())
-
-    def status(self, key):
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith(f"{key}:"))
-
-    def cpu_seconds(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system
-
-    def classify(self, picture):
-        return Client(self.url, verbose=False).predict(handle_file(picture), api_name="/predict")
-
-    def listens_to_all(self):
-        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-        return f"00000000:{self.port:04X}" in [line.split()[1] for line in lines]
-
-
-def free_port(wanted: int = 7860) -> int:
-    """7860, the port of a Space, or another if that one is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))
-                return probe.getsockname()[1]
-            except OSError:
-                continue
+    return user_1000(python)
 
 
 @pytest.fixture
@@ -290,10 +241,10 @@ def picture(tmp_path):
 @pytest.mark.timeout(1800)  # the first of them waits for the installation
 def test_space_starts_from_what_was_published(app, python, as_user, machine, picture, capsys):
     before = {path: path.stat().st_mtime_ns for path in app.rglob("*")}
-    with Page(app, python, as_user, machine / "bundled") as page:
+    with Page(app, python, as_user, machine / "bundled", SPACE_ENV) as page:
         answer = page.classify(picture)
         seconds, busy = time.monotonic() - page.started, page.cpu_seconds()
-        megabytes = int(page.status("VmHWM").split()[0]) / 1024
+        megabytes = page.megabytes()
         picture.with_name("x.heic").write_bytes(saved(drawing("mel", 1), "HEIF", quality=95))
         assert page.classify(picture.with_name("x.heic"))
         assert page.listens_to_all()
@@ -330,9 +281,39 @@ def test_space_serves_the_model_that_its_variable_names(
     variables = published.repo(SPACE, "space").variables
     assert variables == {"MODEL": MODEL}
     published.requests.clear()
-    client = CLIENT_ENV | {"HF_ENDPOINT": published.url}
-    with Page(app, python, as_user, machine / "variable", **client, **variables) as page:
+    env = SPACE_ENV | CLIENT_ENV | variables | {"HF_ENDPOINT": published.url}
+    with Page(app, python, as_user, machine / "variable", env) as page:
         assert "pictures-of-ann" in httpx.get(f"{page.url}/config").text
-        assert page.classify(picture)["label"]
+        assert len(page.classify(picture)) == 7
     assert set(published.downloads()) == {CONFIG, METRICS, TFLITE, README, SUMS}
     assert (machine / "variable/.cache/huggingface/hub").is_dir()  # where preload_from_hub puts it
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)  # the first of them waits for the installation
+def test_space_serves_a_preloaded_model_while_the_hub_is_out_of_reach(
+    hub, app, python, as_user, machine, picture
+):
+    commit = hub.put(MODEL, {path.name: path.read_bytes() for path in COMPACT.iterdir()})
+    preload(hub, machine / "preloaded")
+    hub.stop()
+    env = SPACE_ENV | CLIENT_ENV | {"HF_ENDPOINT": hub.url, "MODEL": MODEL}
+    with Page(app, python, as_user, machine / "preloaded", env) as page:
+        assert len(page.classify(picture)) == 7
+        notice = f"This is the cached copy of {MODEL}, commit {commit[:7]}."
+        assert notice in httpx.get(f"{page.url}/config").text
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_the_published_files_train_a_model(app, made, tmp_path):
+    """As a rented machine does, where the Space is mounted read-only. See docs/jobs.md."""
+    for script, *options in (
+        ("train.py", "--dataset", made, "--trial", "--output", "mine"),
+        ("convert.py", "mine"),
+        ("evaluate.py", "mine"),
+    ):
+        command = [sys.executable, "-B", app / script, *options]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "mine" / TFLITE).is_file() and (tmp_path / "mine/report.md").is_file()
