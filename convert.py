@@ -59,7 +59,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 import numpy as np
 
 from model.data import dataset as data
-from model.evaluation.agreement import AGREEMENT, answers, compared
+from model.evaluation.agreement import AGREEMENT, answers, compared, write_variants
 from model.evaluation.runs import write_row
 from model.folder import (
     CONFIG,
@@ -192,6 +192,25 @@ def validation_part(
     return data.decode(rows, held, *size, args.cache), rows.truth[held], lesions
 
 
+def training_pictures(args, folder: Path, config: dict, rows: data.Rows) -> np.ndarray:
+    """REFERENCE_IMAGES pictures of the training part, uint8 [n, h, w, 3]."""
+    # The part is sorted by image id, so evenly spaced images have all labels.
+    ids = data.evenly(read_json(folder / SPLIT)["train"], REFERENCE_IMAGES)
+    size = config["input"]["height"], config["input"]["width"]
+    return data.decode(rows, rows.find(ids), *size, args.cache)
+
+
+def reference_of(config: dict, pictures: np.ndarray):
+    """The Reference of model/network/ood.py for a network, from training pictures."""
+    from model.data.artefacts import add_artefacts
+    from model.network.ood import fit
+
+    # Artefacts that the network has learned to ignore are familiar too.
+    kinds = config["training"].get("artefacts") or []
+    share = config["training"].get("artefact_share") or 0.0
+    return fit(add_artefacts(pictures, kinds, share, np.random.default_rng(0)))
+
+
 def recalibrate(args: argparse.Namespace, folder: Path) -> None:
     """Fit all of `calibration` but the temperature to the `model.tflite` of `folder`.
 
@@ -229,41 +248,14 @@ def recalibrate(args: argparse.Namespace, folder: Path) -> None:
         print(f"What was measured before no longer holds: python evaluate.py {folder}")
 
 
-def write_variants(
-    folder: Path,
-    write: Callable[[str], bytes],
-    precisions: list[str],
-    images: np.ndarray,
-    expected: np.ndarray,
-) -> dict:
-    """Write the files of these precisions into `folder`, and return `variants` of metrics.json.
-
-    write(precision): the bytes of a file; images: uint8 [n, h, w, 3]; expected: Keras'
-    probabilities [n, k] of them. A file that agrees with these too rarely is left out.
-    """
-    variants = {}
-    for precision in dict.fromkeys(precisions):
-        path = folder / VARIANTS[precision]
-        path.write_bytes(write(precision))
-        result = compared(path, answers(path, images)[0], expected)
-        if result["top_1_agreement"] < AGREEMENT:
-            path.unlink()
-            print(f"{path.name} was left out: its agreement is less than {AGREEMENT:.0%}.")
-        else:
-            variants[precision] = {"file": path.name} | result
-    return variants
-
-
 def main(arguments=None) -> Path:
     args = parse(arguments)
     check_push(args)
-    from model.data.artefacts import add_artefacts
     from model.evaluation.calibration import calibrated
     from model.hub.card import write_card
     from model.hub.tables import calibration_text
     from model.network.graph import float32_graph
     from model.network.network import backbone_of, load_network, predict_logits
-    from model.network.ood import fit
     from model.network.quantization import quantized
 
     folder = working_copy(args.folder)
@@ -279,14 +271,8 @@ def main(arguments=None) -> Path:
     tempfile.gettempdir()
     rows = data.rows_of_model(config, data.dataset_of(folder, config, args.dataset))
     validation, truth, lesions = validation_part(args, folder, config, rows)
-    # The training part is sorted by image id, so evenly spaced images have all labels.
-    ids = data.evenly(read_json(folder / SPLIT)["train"], REFERENCE_IMAGES)
-    size = config["input"]["height"], config["input"]["width"]
-    train = data.decode(rows, rows.find(ids), *size, args.cache)
-    # Artefacts that the network has learned to ignore are familiar too.
-    kinds = config["training"].get("artefacts") or []
-    share = config["training"].get("artefact_share") or 0.0
-    reference = fit(add_artefacts(train, kinds, share, np.random.default_rng(0)))
+    train = training_pictures(args, folder, config, rows)
+    reference = reference_of(config, train)
 
     print(f"converting {folder} ({args.quantize}) ...")
     samples = data.evenly(train, CALIBRATION_IMAGES)

@@ -16,7 +16,7 @@ import convert
 from model import folder as f
 from model.data import dataset as data
 from model.data.artefacts import add_artefacts
-from model.evaluation.agreement import compare
+from model.evaluation.agreement import compare, write_variants
 from model.evaluation.calibration import calibrated, fit_temperature, served_calibration
 from model.hub.push import push
 from model.network import network as n
@@ -329,7 +329,7 @@ def test_a_variant_that_disagrees_is_left_out(network, converted, noise, tmp_pat
     expected = keras_probabilities(*network, noise)
     expected[0] = np.roll(expected[0], 1)
     write = {"fp16": converted["float16"].read_bytes()}.get
-    assert convert.write_variants(tmp_path, write, ["fp16"], noise, expected) == {}
+    assert write_variants(tmp_path, write, ["fp16"], noise, expected) == {}
     assert not list(tmp_path.iterdir())
     said = "model_fp16.tflite was left out: its agreement is less than 98%."
     assert said in capsys.readouterr().out

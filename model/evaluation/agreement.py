@@ -2,10 +2,13 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from model.folder import VARIANTS
 
 AGREEMENT = 0.98  # the least share of pictures with the same first answer
 
@@ -46,3 +49,28 @@ def compared(path: Path, ours: np.ndarray, probabilities: np.ndarray) -> dict:
         f"{result['mean_largest_difference']:.4f})"
     )
     return result
+
+
+def write_variants(
+    folder: Path,
+    write: Callable[[str], bytes],
+    precisions: list[str],
+    images: np.ndarray,
+    expected: np.ndarray,
+) -> dict:
+    """Write the files of these precisions into `folder`, and return `variants` of metrics.json.
+
+    write(precision): the bytes of a file; images: uint8 [n, h, w, 3]; expected: Keras'
+    probabilities [n, k] of them. A file that agrees with these too rarely is left out.
+    """
+    variants = {}
+    for precision in dict.fromkeys(precisions):
+        path = folder / VARIANTS[precision]
+        path.write_bytes(write(precision))
+        result = compared(path, answers(path, images)[0], expected)
+        if result["top_1_agreement"] < AGREEMENT:
+            path.unlink()
+            print(f"{path.name} was left out: its agreement is less than {AGREEMENT:.0%}.")
+        else:
+            variants[precision] = {"file": path.name} | result
+    return variants
