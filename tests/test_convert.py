@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from huggingface_hub import HfApi
 from made import drawing
@@ -108,6 +109,17 @@ def test_other_quantisations_answer_as_keras_does(
     # All but 4,608 weights are in kernels too small for int8.
     less = converted["none"].stat().st_size - converted[quantize].stat().st_size
     assert less >= 4608 * saved - 3000  # for the operations that convert between precisions
+
+
+def test_other_runtimes_can_read_every_precision(converted):
+    """OpenVINO goes by the older field of an operation's code, and wants weights within the file's
+    flatbuffer."""
+    for quantize, path in converted.items():
+        model = schema.Model.GetRootAs(path.read_bytes())
+        codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
+        older = [code.DeprecatedBuiltinCode() for code in codes]
+        assert older == [min(code.BuiltinCode(), 127) for code in codes], quantize
+        assert not any(model.Buffers(i).Offset() for i in range(model.BuffersLength())), quantize
 
 
 def test_evidence_adds_up_to_the_probabilities_in_every_precision(converted, noise):

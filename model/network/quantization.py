@@ -57,7 +57,7 @@ def quantized(graph: bytes, precision: str, backbone: str, pictures=None) -> byt
                 work.update_quantization_recipe(kept, every, algorithm_key=algorithms.NO_QUANTIZE)
         ranges = _ranges(work, pictures)
     result = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-    return bytes(result.quantized_model)
+    return _portable(result.quantized_model)
 
 
 def _four_bits(rule: dict) -> dict:
@@ -78,3 +78,19 @@ def _ranges(work, pictures: np.ndarray) -> dict:
         num_threads=os.cpu_count(),
         mode=CalibrationMode.CALIBRATION_PROFILER_BASED,
     )
+
+
+def _portable(content: bytearray) -> bytes:
+    """A TF Lite file as OpenVINO reads it too: with the weights inside the flatbuffer, which
+    ai-edge-quantizer appends to it, and each operation's code in the older field as well."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(content)
+    for buffer in model.buffers:
+        if buffer.data is not None:
+            buffer.data = np.frombuffer(buffer.data, np.uint8)  # lists take a minute to write
+    for code in model.operatorCodes:
+        last = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
+        code.deprecatedBuiltinCode = min(code.builtinCode, last)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
