@@ -38,12 +38,13 @@ PRECISIONS = (*VARIANTS, "dynamic_wi4_afp32")
 HALVES, SEED = 500, 0
 CALLS = 60  # timed, of each precision
 BALANCED, MELANOMA = ("balanced_accuracy",), ("melanoma", "sensitivity")
-# What `by_halves` measures: scale and decimals in print.
+# What `by_halves` measures: unit, scale and decimals in print, and the sign of a change for the
+# worse.
 FIGURES = {
-    "log-loss": (1, 3),
-    "calibration error": (1, 3),
-    f"coverage of {LEVEL:.0%} sets, %": (100, 1),
-    "labels in a set": (1, 2),
+    "log-loss": ("", 1, 3, 1),
+    "calibration error": ("", 1, 3, 1),
+    f"coverage of {LEVEL:.0%} sets": (", %", 100, 1, -1),
+    "labels in a set": ("", 1, 2, 1),
 }
 
 
@@ -193,17 +194,19 @@ def halves_table(found: dict[str, np.ndarray], whole: np.ndarray) -> list[str]:
     rows = []
     for precision, values in found.items():
         row = [precision]
-        for at, (scale, decimals) in enumerate(FIGURES.values()):
+        for at, (_, scale, decimals, _) in enumerate(FIGURES.values()):
             row.append(text(over_halves(values[:, at]), scale, decimals))
             more = over_halves(values[:, at] - whole[:, at])
             row.append("–" if precision == WHOLE else signed(more, scale, decimals))
         rows.append(row)
-    return table(["precision", *(cell for name in FIGURES for cell in (name, "more"))], rows)
+    heads = [[f"{name}{unit}", "more"] for name, (unit, *_) in FIGURES.items()]
+    return table(["precision", *sum(heads, [])], rows)
 
 
-def changed(figure: dict) -> bool:
-    """Whether a difference's range is on one side of 0."""
-    return figure["low"] is not None and (figure["low"] > 0 or figure["high"] < 0)
+def grows(differences: np.ndarray) -> bool:
+    """Whether at least 97.5 % of the differences [halves] are above 0."""
+    low = over_halves(differences)["low"]
+    return low is not None and low > 0
 
 
 def findings(measured: Measured, differences: dict, kept: dict, whole: np.ndarray) -> list[str]:
@@ -220,22 +223,21 @@ def findings(measured: Measured, differences: dict, kept: dict, whole: np.ndarra
             f"The fastest of these, {fastest}, takes {median[fastest] / median[WHOLE]:.2f} of "
             "float32's time."
         )
-    moved = {
-        name: [key for key in others if changed(over_halves(kept[key][:, at] - whole[:, at]))]
-        for at, name in enumerate(FIGURES)
+    worse = {
+        name: [key for key in others if grows(sign * (kept[key][:, at] - whole[:, at]))]
+        for at, (name, (*_, sign)) in enumerate(FIGURES.items())
     }
     said.append(
-        "With float32's temperature and limits, more or less than float32's in 95 % of the halves: "
-        + "; ".join(f"{name} with {listed(keys)}" for name, keys in moved.items())
-        + "."
+        "With float32's temperature and limits, worse than float32 in at least 97.5 % of the "
+        "halves: " + "; ".join(f"{name} with {listed(keys)}" for name, keys in worse.items()) + "."
     )
     hidden = [
         key
         for key in others
-        if not changed(differences[key]) and any(key in keys for keys in moved.values())
+        if (differences[key]["high"] or 0) >= 0 and any(key in keys for keys in worse.values())
     ]
     if hidden:
-        said.append(f"Balanced accuracy alone would not show a change with {listed(hidden)}.")
+        said.append(f"Balanced accuracy alone would not show that with {listed(hidden)}.")
     return said
 
 
@@ -273,10 +275,10 @@ def instructions() -> str:
     lines = CPUINFO.read_text(encoding="utf-8").splitlines() if CPUINFO.is_file() else []
     flags = next((line for line in lines if line.startswith("flags")), None)
     if flags is None:
-        return "Whether it has instructions for int8 is not known."
+        return "Whether the processor has instructions for int8 is not known."
     has = [name.upper() for name in ("vnni", "amx") if name in flags]
     lacks = [name.upper() for name in ("vnni", "amx") if name not in flags]
-    return f"Instructions for int8: {listed(has)}; not there: {listed(lacks)}."
+    return f"Its instructions for int8: {listed(has)}; it lacks: {listed(lacks)}."
 
 
 def report_lines(
@@ -296,7 +298,7 @@ def report_lines(
         "than the float32 file. Brackets hold 95 % intervals from a bootstrap over lesions, paired "
         "for the differences.",
         "",
-        machine,
+        f"{machine} The load is that at the start.",
         "",
         "**Calibration.** Temperature and limits come from a random half of the lesions of each "
         f"class, the figures from the pictures of the other half, {halves} times; brackets hold "
