@@ -228,7 +228,7 @@ def findings(measured: Measured, differences: dict, kept: dict, whole: np.ndarra
         for at, (name, (*_, sign)) in enumerate(FIGURES.items())
     }
     said.append(
-        "With float32's temperature and limits, worse than float32 in at least 97.5 % of the "
+        "With float32's temperature and limits, worse than float32 in at least 97.5% of the "
         "halves: " + "; ".join(f"{name} with {listed(keys)}" for name, keys in worse.items()) + "."
     )
     hidden = [

@@ -8,9 +8,10 @@
                          sample pictures gave
     dynamic_wi4_afp32    as dynamic_wi8_afp32, with kernels of 4 bits where LiteRT has the operation
 
-Only the network's weights are rounded. Familiarity (ood.py), evidence, logits and probabilities are
-computed in float32 in all of them: 256 levels are too few for probabilities and for logarithms.
-results/variants.md measures them; convert.py offers all but the last.
+Only the network is rounded. Familiarity (ood.py), and what follows the network's head, are float32
+in all of them: 256 levels are too few for logarithms and probabilities. (TensorFlow's own full int8
+rounds them too; of model/compact's familiarity, the correlation with float32's was 0.34.)
+results/variants.md measures all precisions; convert.py offers all but the last.
 """
 
 import os
