@@ -2,6 +2,8 @@
 
     python convert.py runs/NAME                        dynamic-range int8 weights (default)
     python convert.py runs/NAME --quantize none        float32, four times as large
+    python convert.py runs/NAME --also fp16 static_wi8_ai8
+                                                       model_fp16.tflite, ... beside it; see below
     python convert.py runs/NAME --dataset X            if the data set has moved
     python convert.py runs/NAME --recalibrate          keep model.tflite; see below
     python convert.py USER/NAME --push-to-hub USER/NAME
@@ -14,13 +16,18 @@ The graph takes RGB pixels, float32 [1, height, width, 3], 0-255. Its outputs ar
     familiarity [1]                how much the picture resembles the training pictures, 0-1
 
 All dimensions are fixed, since other runtimes (LiteRT.js, OpenVINO) do not handle a free batch size
-well. The result is compared with Keras on the validation part. If their top-1 agrees on less than
-98 % of the pictures, nothing is written.
+well. TensorFlow writes the graph in float32, ai-edge-quantizer the other precisions (model/network/
+quantization.py). The result is compared with Keras on the validation part. If their top-1 agrees on
+less than 98 % of the pictures, nothing is written.
 
 Temperature, operating points and prediction sets are fitted to the converted model's own answers
 to the validation part, which differ a little from those of the Keras weights. If the temperature
 differs in its four decimals from the one in the graph, the network is converted a second time. A
 final run was trained on the validation part; its model keeps the calibration of the selected run.
+
+--also writes the same graph in other precisions, for programs that want one. Each is compared with
+Keras too, and left out below 98 %. The calibration in config.json is not fitted to them:
+results/variants.md shows what that costs. A conversion removes those of an earlier one.
 
 --recalibrate fits operating points and prediction sets anew to the `model.tflite` that is there, at
 the temperature in its graph. It needs no Keras weights.
@@ -35,7 +42,6 @@ of the validation pictures fall below it, and stored in config.json (see model/n
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -51,15 +57,16 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in train.py
 
 # TensorFlow and Keras are imported where they are used, so that --help answers at once.
 import numpy as np
-from tqdm import tqdm
 
 from model.data import dataset as data
+from model.evaluation.agreement import AGREEMENT, answers, compared, write_variants
 from model.evaluation.runs import write_row
 from model.folder import (
     CONFIG,
     METRICS,
     SPLIT,
     TFLITE,
+    VARIANTS,
     ModelFolderError,
     changing,
     check_file,
@@ -75,8 +82,13 @@ from model.folder import (
 )
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
 
-AGREEMENT = 0.98
-QUANTIZATIONS = ("dynamic", "int8", "float16", "none")
+# The choices of --quantize, and what model/network/quantization.py calls them.
+QUANTIZATIONS = {
+    "dynamic": "dynamic_wi8_afp32",
+    "int8": "static_wi8_ai8",
+    "float16": "fp16",
+    "none": "fp32",
+}
 # TensorFlow's guide to post-training quantisation asks for "a few hundred".
 CALIBRATION_IMAGES = 200
 # Training pictures for fitting familiarity. With their mirror images, about 100 samples per
@@ -96,6 +108,14 @@ def parse(arguments=None) -> argparse.Namespace:
     )
     parser.add_argument("folder", help="model folder made by train.py, or a model on the Hub")
     parser.add_argument("--quantize", choices=QUANTIZATIONS, default="dynamic")
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        default=[],
+        choices=VARIANTS,
+        metavar="PRECISION",
+        help=f"write model_PRECISION.tflite too: {', '.join(VARIANTS)}",
+    )
     parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
     parser.add_argument(
         "--cache", help="folder of decoded pictures (default: ~/.cache/skin-lesion)"
@@ -105,62 +125,25 @@ def parse(arguments=None) -> argparse.Namespace:
     )
     parser.add_argument("--results", metavar="CSV", help="table of runs to write a row into")
     add_push_arguments(parser)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.recalibrate and args.also:
+        parser.error("--also converts, and --recalibrate keeps what was converted: leave one out")
+    return args
 
 
 def to_tflite(network, config: dict, quantize: str, calibration_images=None, reference=None):
     """The bytes of the TF Lite file.
 
-    calibration_images: uint8 [n, h, w, 3], for int8 only. reference: the Reference of
-    model/network/ood.py; without one the graph has no output `familiarity`.
+    quantize: one of QUANTIZATIONS; calibration_images: uint8 [n, h, w, 3], for int8 only;
+    reference: the Reference of model/network/ood.py; without one the graph has no output
+    `familiarity`.
     """
-    import keras
-    import tensorflow as tf
+    from model.network.graph import float32_graph
+    from model.network.network import backbone_of
+    from model.network.quantization import quantized
 
-    from model.network.network import with_evidence
-    from model.network.ood import familiarity
-
-    model = with_evidence(network, config)
-    temperature = config["calibration"]["temperature"]
-    height, width = config["input"]["height"], config["input"]["width"]
-
-    @tf.function(input_signature=[tf.TensorSpec((1, height, width, 3), tf.float32, name="pixels")])
-    def serve(pixels):
-        out = model(pixels, training=False)
-        probabilities = tf.nn.softmax(out["logits"] / temperature)
-        outputs = {"probabilities": probabilities, "evidence": out["evidence"] / temperature}
-        return outputs | ({"familiarity": familiarity(pixels, reference)} if reference else {})
-
-    with tempfile.TemporaryDirectory() as saved:
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint("serve", serve)
-        archive.write_out(saved, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-        if quantize != "none":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if quantize == "int8":
-            converter.representative_dataset = lambda: (
-                [image[None].astype(np.float32)] for image in calibration_images
-            )
-        return converter.convert()
-
-
-def answers(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A TF Lite file's probabilities [n, k], familiarity [n] and calibrated logits [n, k] of
-    `images`, uint8 [n, h, w, 3]. The familiarity is NaN if the file has no such output."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    run = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
-    rows = []
-    for image in tqdm(images, desc="comparing", file=sys.stdout):
-        out = run(pixels=image[None].astype(np.float32))
-        familiar = out["familiarity"][0] if "familiarity" in out else np.nan
-        logits = out["evidence"][0].mean(axis=(0, 1), dtype=np.float64)
-        rows.append((out["probabilities"][0], familiar, logits))
-    return tuple(np.stack(column) for column in zip(*rows))
+    graph, backbone = float32_graph(network, config, reference), backbone_of(network).name
+    return quantized(graph, QUANTIZATIONS[quantize], backbone, calibration_images)
 
 
 def calibrate(
@@ -209,6 +192,25 @@ def validation_part(
     return data.decode(rows, held, *size, args.cache), rows.truth[held], lesions
 
 
+def training_pictures(args, folder: Path, config: dict, rows: data.Rows) -> np.ndarray:
+    """REFERENCE_IMAGES pictures of the training part, uint8 [n, h, w, 3]."""
+    # The part is sorted by image id, so evenly spaced images have all labels.
+    ids = data.evenly(read_json(folder / SPLIT)["train"], REFERENCE_IMAGES)
+    size = config["input"]["height"], config["input"]["width"]
+    return data.decode(rows, rows.find(ids), *size, args.cache)
+
+
+def reference_of(config: dict, pictures: np.ndarray):
+    """The Reference of model/network/ood.py for a network, from training pictures."""
+    from model.data.artefacts import add_artefacts
+    from model.network.ood import fit
+
+    # Artefacts that the network has learned to ignore are familiar too.
+    kinds = config["training"].get("artefacts") or []
+    share = config["training"].get("artefact_share") or 0.0
+    return fit(add_artefacts(pictures, kinds, share, np.random.default_rng(0)))
+
+
 def recalibrate(args: argparse.Namespace, folder: Path) -> None:
     """Fit all of `calibration` but the temperature to the `model.tflite` of `folder`.
 
@@ -246,26 +248,15 @@ def recalibrate(args: argparse.Namespace, folder: Path) -> None:
         print(f"What was measured before no longer holds: python evaluate.py {folder}")
 
 
-def compare(ours: np.ndarray, probabilities: np.ndarray) -> dict:
-    """Agreement of TF Lite's probabilities [n, k] with Keras'."""
-    differences = np.abs(ours - probabilities).max(axis=1)
-    return {
-        "images": len(ours),
-        "top_1_agreement": float((ours.argmax(1) == probabilities.argmax(1)).mean()),
-        "largest_difference": float(differences.max()),
-        "mean_largest_difference": float(differences.mean()),
-    }
-
-
 def main(arguments=None) -> Path:
     args = parse(arguments)
     check_push(args)
-    from model.data.artefacts import add_artefacts
     from model.evaluation.calibration import calibrated
     from model.hub.card import write_card
     from model.hub.tables import calibration_text
-    from model.network.network import load_network, predict_logits
-    from model.network.ood import fit
+    from model.network.graph import float32_graph
+    from model.network.network import backbone_of, load_network, predict_logits
+    from model.network.quantization import quantized
 
     folder = working_copy(args.folder)
     if args.recalibrate:
@@ -280,40 +271,32 @@ def main(arguments=None) -> Path:
     tempfile.gettempdir()
     rows = data.rows_of_model(config, data.dataset_of(folder, config, args.dataset))
     validation, truth, lesions = validation_part(args, folder, config, rows)
-    # The training part is sorted by image id, so evenly spaced images have all labels.
-    ids = data.evenly(read_json(folder / SPLIT)["train"], REFERENCE_IMAGES)
-    size = config["input"]["height"], config["input"]["width"]
-    train = data.decode(rows, rows.find(ids), *size, args.cache)
-    # Artefacts that the network has learned to ignore are familiar too.
-    kinds = config["training"].get("artefacts") or []
-    share = config["training"].get("artefact_share") or 0.0
-    reference = fit(add_artefacts(train, kinds, share, np.random.default_rng(0)))
+    train = training_pictures(args, folder, config, rows)
+    reference = reference_of(config, train)
 
     print(f"converting {folder} ({args.quantize}) ...")
+    samples = data.evenly(train, CALIBRATION_IMAGES)
     graph = partial(
-        to_tflite,
-        network,
-        quantize=args.quantize,
-        calibration_images=data.evenly(train, CALIBRATION_IMAGES),
-        reference=reference,
+        to_tflite, network, quantize=args.quantize, calibration_images=samples, reference=reference
     )
     with changing(folder) as new:
         ours, familiar = calibrate(new / TFLITE, graph, config, validation, truth, lesions)
-        megabytes = (new / TFLITE).stat().st_size / 1e6
-        result = {"quantize": args.quantize, "megabytes": round(megabytes, 2)}
         logits = predict_logits(network, validation)
-        result |= compare(ours, calibrated(logits, config["calibration"]["temperature"]))
-        print(
-            f"{megabytes:.1f} MB; top-1 agreement with Keras on {result['images']} "
-            f"validation images {result['top_1_agreement']:.2%}, largest probability difference "
-            f"{result['largest_difference']:.4f} (mean {result['mean_largest_difference']:.4f})"
-        )
+        expected = calibrated(logits, config["calibration"]["temperature"])
+        result = {"quantize": args.quantize} | compared(new / TFLITE, ours, expected)
         if result["top_1_agreement"] < AGREEMENT:
             raise ModelFolderError(
                 f"the converted model agrees with Keras on {result['top_1_agreement']:.2%} of the "
                 f"validation images only, less than {AGREEMENT:.0%}; nothing was written. Try "
                 "--quantize float16 or none, or train for longer."
             )
+        for name in VARIANTS.values():
+            (new / name).unlink(missing_ok=True)
+        if args.also:
+            whole = float32_graph(network, config, reference)
+            backbone = backbone_of(network).name
+            write = partial(quantized, whole, backbone=backbone, pictures=samples)
+            result["variants"] = write_variants(new, write, args.also, validation, expected)
         config["familiarity"] = {
             "threshold": round(float(np.quantile(familiar, UNFAMILIAR)), 5),
             "quantile": UNFAMILIAR,

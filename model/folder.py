@@ -3,6 +3,7 @@
     config.json        architecture, input, preprocessing, labels, calibration, data, training
     model.weights.h5   Keras weights                       (absent in model/bundled)
     model.tflite       the graph that is served
+    model_*.tflite     the same in other precisions (convert.py --also); nothing here reads them
     metrics.json       what convert.py and evaluate.py measured
     shift.json         what evaluate.py --shift measured
     split.json         image ids of the training, validation and test parts
@@ -34,6 +35,13 @@ FORMAT = 1
 CONFIG, WEIGHTS, TFLITE = "config.json", "model.weights.h5", "model.tflite"
 METRICS, SPLIT, SUMS, LOCAL = "metrics.json", "split.json", "SHA256SUMS", ".local.json"
 FINGERPRINTS = "fingerprints.npz"
+# Files beside model.tflite by the precision of their numbers, called as in the repositories of
+# litert-community on the Hub, and as the recipes of ai-edge-quantizer: weights of 8 bits (wi8),
+# activations of 8 bits (ai8) or float32 (afp32).
+VARIANTS = {
+    precision: f"model_{precision}.tflite"
+    for precision in ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8")
+}
 # What evaluate.py --shift writes, about one model.tflite.
 SHIFT = "shift.json"
 SHIFT_FILES = [SHIFT]

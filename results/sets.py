@@ -15,7 +15,7 @@ The code is our own: MAPIE 1.6 has no limits by class, crepes 0.9 has neither AP
 picture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
@@ -106,17 +106,22 @@ class ValidationAnswers:
         ]
         return [size.mean(), (size == 1).mean(), hit.mean(), *of_classes]
 
-    def halved(
-        self, scores: np.ndarray, halves: int, levels=LEVELS, mean: bool = False
-    ) -> np.ndarray:
-        """`figures` of one half with the limits of the other: [halves, levels, 3 + k]."""
+    def halves(self, count: int) -> Iterator[np.ndarray]:
+        """`count` random halves of the lesions of each class, as bool: which lesions are chosen."""
         rng, classes = np.random.default_rng(SEED), self.classes
-        by_lesion, found = self.by_lesion(scores, mean), []
-        for _ in range(halves):
+        for _ in range(count):
             chosen = np.zeros(len(classes), bool)
             for k in range(len(self.labels)):
                 lesions = rng.permutation(np.flatnonzero(classes == k))
                 chosen[lesions[: len(lesions) // 2]] = True
+            yield chosen
+
+    def halved(
+        self, scores: np.ndarray, halves: int, levels=LEVELS, mean: bool = False
+    ) -> np.ndarray:
+        """`figures` of one half with the limits of the other: [halves, levels, 3 + k]."""
+        by_lesion, found = self.by_lesion(scores, mean), []
+        for chosen in self.halves(halves):
             shown = ~chosen[self.clusters]
             limits = [self.limits(by_lesion, chosen, level) for level in levels]
             found.append([self.figures(self.within(scores, one), shown) for one in limits])

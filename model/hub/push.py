@@ -28,6 +28,7 @@ from model.folder import (
     SPLIT,
     SUMS,
     TFLITE,
+    VARIANTS,
     WEIGHTS,
     new_folder,
     read_checksums,
@@ -52,7 +53,7 @@ from model.hub.pull import (
 
 # Other files are refused, so that no private file is published by mistake.
 LAYOUT = {CONFIG, WEIGHTS, TFLITE, METRICS, SPLIT, FINGERPRINTS, SUMS, README}
-LAYOUT |= {"history.csv", "report.md", *SHIFT_FILES}
+LAYOUT |= {"history.csv", "report.md", *VARIANTS.values(), *SHIFT_FILES}
 RECORD = ".hub.json"  # in a working copy: the commit it was made from, and the files it then held
 
 
