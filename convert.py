@@ -64,6 +64,7 @@ from model.evaluation.runs import write_row
 from model.folder import (
     CONFIG,
     METRICS,
+    QUANTIZATIONS,
     SPLIT,
     TFLITE,
     VARIANTS,
@@ -82,13 +83,6 @@ from model.folder import (
 )
 from model.hub.push import add_push_arguments, check_push, push_if_asked, working_copy
 
-# The choices of --quantize, and what model/network/quantization.py calls them.
-QUANTIZATIONS = {
-    "dynamic": "dynamic_wi8_afp32",
-    "int8": "static_wi8_ai8",
-    "float16": "fp16",
-    "none": "fp32",
-}
 # TensorFlow's guide to post-training quantisation asks for "a few hundred".
 CALIBRATION_IMAGES = 200
 # Training pictures for fitting familiarity. With their mirror images, about 100 samples per

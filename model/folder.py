@@ -42,6 +42,13 @@ VARIANTS = {
     precision: f"model_{precision}.tflite"
     for precision in ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8")
 }
+# The precision of model.tflite by the choices of convert.py --quantize.
+QUANTIZATIONS = {
+    "dynamic": "dynamic_wi8_afp32",
+    "int8": "static_wi8_ai8",
+    "float16": "fp16",
+    "none": "fp32",
+}
 # What evaluate.py --shift writes, about one model.tflite.
 SHIFT = "shift.json"
 SHIFT_FILES = [SHIFT]

@@ -47,6 +47,18 @@ FIGURES = {
     "labels in a set": ("", 1, 2, 1),
 }
 
+# The headings of the tables.
+FILES = [
+    "MB",
+    "ms",
+    "same first answer, %",
+    "balanced accuracy",
+    "more",
+    "melanoma recall, %",
+    "more",
+]
+BY_HALVES = [each for name, (unit, *_) in FIGURES.items() for each in (f"{name}{unit}", "more")]
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -151,9 +163,9 @@ def by_halves(measured: Measured, halves: int) -> tuple[dict, dict]:
     return tuple({key: np.array(rows) for key, rows in each.items()} for each in (own, kept))
 
 
-def files_table(measured: Measured, resamples: int) -> tuple[list[str], dict[str, dict]]:
-    """The lines of the table on the files themselves, and how each precision's balanced accuracy
-    differs from float32's."""
+def files_cells(measured: Measured, resamples: int) -> tuple[dict[str, list[str]], dict[str, dict]]:
+    """The cells under FILES by precision, and how each precision's balanced accuracy differs from
+    float32's."""
     options = {"resamples": resamples, "seed": SEED}
     drawn = {
         precision: draws(
@@ -162,7 +174,7 @@ def files_table(measured: Measured, resamples: int) -> tuple[list[str], dict[str
         for precision, logits in measured.logits.items()
     }
     first = {precision: logits.argmax(axis=1) for precision, logits in measured.logits.items()}
-    rows, differences = [], {}
+    cells, differences = {}, {}
     for precision, figure in drawn.items():
         more = {
             path: interval(figure[path] - drawn[WHOLE][path])
@@ -171,36 +183,29 @@ def files_table(measured: Measured, resamples: int) -> tuple[list[str], dict[str
         }
         differences[precision] = more[BALANCED]
         low, median, high = np.quantile(measured.milliseconds[precision], (0.025, 0.5, 0.975))
-        rows.append(
-            [
-                precision,
-                f"{measured.megabytes[precision]:.1f}",
-                text({"value": median, "low": low, "high": high}, decimals=1),
-                f"{100 * (first[precision] == first[WHOLE]).mean():.1f}",
-                text(interval(figure[BALANCED]), decimals=3),
-                "–" if precision == WHOLE else signed(more[BALANCED], decimals=3),
-                text(interval(figure[MELANOMA]), 100, 0) if MELANOMA in figure else "–",
-                signed(more[MELANOMA], 100, 0)
-                if precision != WHOLE and more.get(MELANOMA)
-                else "–",
-            ]
-        )
-    head = ["precision", "MB", "ms", "same first answer, %", "balanced accuracy", "more"]
-    return table(head + ["melanoma recall, %", "more"], rows), differences
+        cells[precision] = [
+            f"{measured.megabytes[precision]:.1f}",
+            text({"value": median, "low": low, "high": high}, decimals=1),
+            f"{100 * (first[precision] == first[WHOLE]).mean():.1f}",
+            text(interval(figure[BALANCED]), decimals=3),
+            "–" if precision == WHOLE else signed(more[BALANCED], decimals=3),
+            text(interval(figure[MELANOMA]), 100, 0) if MELANOMA in figure else "–",
+            signed(more[MELANOMA], 100, 0) if precision != WHOLE and more.get(MELANOMA) else "–",
+        ]
+    return cells, differences
 
 
-def halves_table(found: dict[str, np.ndarray], whole: np.ndarray) -> list[str]:
-    """The lines of a table of FIGURES; found, whole: of `by_halves`, the latter of float32."""
-    rows = []
+def halves_cells(found: dict[str, np.ndarray], whole: np.ndarray) -> dict[str, list[str]]:
+    """The cells under BY_HALVES by precision; found, whole: of `by_halves`, the latter of
+    float32."""
+    cells = {}
     for precision, values in found.items():
-        row = [precision]
+        cells[precision] = row = []
         for at, (_, scale, decimals, _) in enumerate(FIGURES.values()):
             row.append(text(over_halves(values[:, at]), scale, decimals))
             more = over_halves(values[:, at] - whole[:, at])
             row.append("–" if precision == WHOLE else signed(more, scale, decimals))
-        rows.append(row)
-    heads = [[f"{name}{unit}", "more"] for name, (unit, *_) in FIGURES.items()]
-    return table(["precision", *sum(heads, [])], rows)
+    return cells
 
 
 def grows(differences: np.ndarray) -> bool:
@@ -246,25 +251,55 @@ def listed(names: list[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def model_lines(name: str, measured: Measured, halves: int, resamples: int) -> list[str]:
-    """The lines on one model."""
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a model's tables by precision: under FILES, and under BY_HALVES as calibrated on
+    its own answers and on float32's; and sentences on them."""
+
+    files: dict[str, list[str]]
+    own: dict[str, list[str]]
+    kept: dict[str, list[str]]
+    said: list[str]
+
+
+def cells_of(measured: Measured, halves: int, resamples: int) -> Cells:
     own, kept = by_halves(measured, halves)
-    files, differences = files_table(measured, resamples)
+    files, differences = files_cells(measured, resamples)
+    said = findings(measured, differences, kept, own[WHOLE])
+    return Cells(files, halves_cells(own, own[WHOLE]), halves_cells(kept, own[WHOLE]), said)
+
+
+def summary(models: dict[str, Cells]) -> list[str]:
+    """The lines of one table of all models and precisions."""
+    shown = {title: FILES.index(title) for title in ("MB", "ms", "balanced accuracy")}
+    by_halves = [title for title in BY_HALVES if title.startswith(("calibration", "coverage"))]
+    rows = [
+        [name, precision]
+        + [cells.files[precision][at] for at in shown.values()]
+        + [cells.own[precision][BY_HALVES.index(title)] for title in by_halves]
+        for name, cells in models.items()
+        for precision in cells.files
+    ]
+    return table(["model", "precision", *shown, *by_halves], rows)
+
+
+def model_lines(name: str, cells: Cells) -> list[str]:
+    """The lines on one model."""
+
+    def lines(titles, by_precision):
+        return table(["precision", *titles], [[key, *row] for key, row in by_precision.items()])
+
     return [
         f"## {name}",
         "",
-        *files,
+        *lines(FILES, cells.files),
         "Calibrated on the file's own answers:",
         "",
-        *halves_table(own, own[WHOLE]),
+        *lines(BY_HALVES, cells.own),
         "With float32's temperature and limits:",
         "",
-        *halves_table(kept, own[WHOLE]),
-        *(
-            line
-            for said in findings(measured, differences, kept, own[WHOLE])
-            for line in (said, "")
-        ),
+        *lines(BY_HALVES, cells.kept),
+        *(line for said in cells.said for line in (said, "")),
     ]
 
 
@@ -308,8 +343,10 @@ def report_lines(
         "than float32 with its own, in the same halves.",
         "",
     ]
-    for name, each in measured.items():
-        lines += model_lines(name, each, halves, resamples)
+    models = {name: cells_of(each, halves, resamples) for name, each in measured.items()}
+    lines += ["## All", "", "Each file calibrated on its own answers.", "", *summary(models)]
+    for name, cells in models.items():
+        lines += model_lines(name, cells)
     return lines
 
 

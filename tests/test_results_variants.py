@@ -45,7 +45,7 @@ def test_the_temperature_of_another_file_makes_answers_worse_that_were_the_same(
 
 def test_sentences_claim_what_the_figures_show(measured, halves):
     own, kept = halves
-    _, differences = v.files_table(measured, 20)
+    _, differences = v.files_cells(measured, 20)
     said = v.findings(measured, differences, kept, own["fp32"])
     assert said[0].endswith("float32's with: fp16, static_wi8_ai8.")
     assert said[1] == "The fastest of these, static_wi8_ai8, takes 0.40 of float32's time."
@@ -81,6 +81,7 @@ def test_the_report_has_every_precision_of_a_trained_model(trained, made, tmp_pa
     assert "\n## made\n" in report and f"`python -m results.variants {trained}`" in report
     for precision in v.PRECISIONS:
         assert report.count(f"\n| {precision} |") == 3, precision
+        assert report.count(f"\n| made | {precision} |") == 1
 
 
 def test_a_model_that_saw_its_validation_part_is_refused(trained, tmp_path):

@@ -22,6 +22,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
 from model.evaluation.runs import at
 from model.folder import (
+    QUANTIZATIONS,
     SPLIT,
     TFLITE,
     WEIGHTS,
@@ -64,16 +65,12 @@ PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text(enco
 HAM10000 = "marmal88/skin_cancer"  # its public copy on the Hub
 HAM10000_IMAGES, HAM10000_IDS = 10015, ("ISIC_0024306", "ISIC_0034320")
 
-# What a converted file computes with, by --quantize and --also of convert.py.
+# The numbers of a converted file, by the name of its precision.
 NUMBERS = {
-    "dynamic": "int8 weights, float32 activations",
-    "dynamic_wi8_afp32": "int8 weights, float32 activations",
-    "int8": "int8 weights and activations",
-    "static_wi8_ai8": "int8 weights and activations",
-    "float16": "float16 weights, float32 activations",
-    "fp16": "float16 weights, float32 activations",
-    "none": "float32",
     "fp32": "float32",
+    "fp16": "float16 weights, float32 activations",
+    "dynamic_wi8_afp32": "int8 weights, float32 activations",
+    "static_wi8_ai8": "int8 weights and activations",
 }
 RUNTIMES = {"keras": "Keras", "tflite": "TF Lite"}
 PARTS = ("train", "validation", "test")
@@ -335,19 +332,19 @@ def _subgroup_table(groups):
 
 def _files_table(folder, conversion):
     """Size, agreement with Keras and digest of the files that hold the network."""
-    converted = {TFLITE: conversion} if conversion else {}
-    for suffix, variant in (conversion.get("variants") or {}).items():
-        converted[variant["file"]] = variant | {"quantize": suffix}
-    held = [name for name in (WEIGHTS, TFLITE, *converted) if (folder / name).is_file()]
+    files = {WEIGHTS: ("Keras weights", {})}
+    files[TFLITE] = (NUMBERS.get(QUANTIZATIONS.get(conversion.get("quantize")), "–"), conversion)
+    for precision, variant in (conversion.get("variants") or {}).items():
+        files[variant["file"]] = (NUMBERS[precision], variant)
     rows = []
-    for name in dict.fromkeys(held):
-        measured = converted.get(name, {})
+    for name, (numbers, measured) in files.items():
+        if not (folder / name).is_file():
+            continue
         agreement = measured.get("top_1_agreement")
-        quantize = measured.get("quantize")
         rows.append(
             [
                 f"`{name}`",
-                "Keras weights" if name == WEIGHTS else NUMBERS.get(quantize, quantize or "–"),
+                numbers,
                 f"{(folder / name).stat().st_size / 1e6:.1f}",
                 "–" if agreement is None else f"{agreement:.2%}",
                 f"`{sha256(folder / name)}`",
