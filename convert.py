@@ -2,8 +2,7 @@
 
     python convert.py runs/NAME                        dynamic-range int8 weights (default)
     python convert.py runs/NAME --quantize none        float32, four times as large
-    python convert.py runs/NAME --also fp16 static_wi8_ai8
-                                                       model_fp16.tflite, ... beside it; see below
+    python convert.py runs/NAME --also float16         model_fp16.tflite beside it; see below
     python convert.py runs/NAME --dataset X            if the data set has moved
     python convert.py runs/NAME --recalibrate          keep model.tflite; see below
     python convert.py USER/NAME --push-to-hub USER/NAME
@@ -106,9 +105,9 @@ def parse(arguments=None) -> argparse.Namespace:
         "--also",
         nargs="+",
         default=[],
-        choices=VARIANTS,
-        metavar="PRECISION",
-        help=f"write model_PRECISION.tflite too: {', '.join(VARIANTS)}",
+        choices=QUANTIZATIONS,
+        metavar="QUANTIZATION",
+        help=f"write files in these too, after the folder: {', '.join(QUANTIZATIONS)}",
     )
     parser.add_argument("--dataset", help="Hub id or folder (default: what it was trained on)")
     parser.add_argument(
@@ -290,7 +289,8 @@ def main(arguments=None) -> Path:
             whole = float32_graph(network, config, reference)
             backbone = backbone_of(network).name
             write = partial(quantized, whole, backbone=backbone, pictures=samples)
-            result["variants"] = write_variants(new, write, args.also, validation, expected)
+            also = [QUANTIZATIONS[word] for word in args.also]
+            result["variants"] = write_variants(new, write, also, validation, expected)
         config["familiarity"] = {
             "threshold": round(float(np.quantile(familiar, UNFAMILIAR)), 5),
             "quantile": UNFAMILIAR,

@@ -10,16 +10,17 @@
 #
 # JAX_BUILD names the build of JAX: cuda12 (default), cuda13, or cpu for a machine without a GPU.
 set -euo pipefail
+[[ ${1:-} == [^-]*/?* ]] || { echo "job.sh: name the model to push to: bash job.sh USER/NAME" >&2; exit 2; }
 code=$(cd "$(dirname "$0")" && pwd)
-model=${1:?name the model to push to: bash job.sh USER/NAME}
+model=$1
 run=runs/${model#*/}
 build=${JAX_BUILD:-cuda12}
 shift
 
-pip install -q -r "$code/requirements-train.txt" "jax[$build]==0.10.*"
+python -m pip install -q -r "$code/requirements-train.txt" "jax[$build]==0.10.*"
 # Without a GPU, JAX would train on the CPU and say nothing.
 [ "$build" = cpu ] || python -c 'import jax, sys
-jax.default_backend() == "gpu" or sys.exit("job.sh: JAX finds no GPU: choose another --flavor.")'
+jax.default_backend() == "gpu" or sys.exit("job.sh: JAX finds no GPU: choose a --flavor with one, or another JAX_BUILD.")'
 
 KERAS_BACKEND=jax \
   python "$code/train.py" --recipe gpu --output "$run" --resume --push-to-hub "$model" "$@"

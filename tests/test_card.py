@@ -17,12 +17,11 @@ from PIL import Image
 from test_report import LATENCY, OPTIONS, SEVEN, SUPPORT, measured
 
 from model.evaluation.coverage import set_metrics
-from model.folder import BUNDLED, COMPACT, ModelFolderError
+from model.folder import BUNDLED, COMPACT, ModelFolderError, write_checksums
 from model.hub import tables
-from model.hub.card import BEGIN, END, HAM10000, NUMBERS, README, write_card
+from model.hub.card import BEGIN, END, HAM10000, PRECISIONS, README, write_card
 from model.network.backbones import BACKBONES
 from model.page.texts import TEXTS
-from model.quality import CODES
 
 DERMATOLOGY = ("HAM", "esion", "ermat", "elanoma", "linic", "kin ", "uspicious", "Vienna")
 
@@ -391,9 +390,8 @@ def test_base_model_and_data_sets_are_named_where_they_are_on_the_hub(made):
     data = made.card().data
     assert (data.base_model, data["base_model_relation"]) == ("ann/backbone", "finetune")
     assert data.datasets == [HAM10000, "ann/more"]
-    write_card(
-        folder, "bob/smaller", "ann/lesions"
-    )  # what ann's card says is one step further back
+    # What ann's card says is one step further back.
+    write_card(folder, "bob/smaller", "ann/lesions")
     data = ModelCard.load(folder / README).data
     assert (data.base_model, data["base_model_relation"]) == ("ann/lesions", "quantized")
 
@@ -459,47 +457,35 @@ def test_a_card_that_cannot_be_read_is_left_alone(made, card):
     assert (folder / README).read_text() == card
 
 
-def test_the_lines_of_python_run(made, metrics):
-    from model.classifier import Classifier
-
-    made(config_of(SEVEN), metrics)
-    code = python_of(made.text("ann/lesions"))[1]
-    compile(code, README, "exec")
-    assert 'Classifier.from_pretrained("ann/lesions")' in code
-    assert callable(Classifier.from_pretrained)
-    assert '"blurred"' in code and "blurred" in CODES
-
-
-def python_of(card):
-    return [block.split("```")[0] for block in card.split("```python\n")[1:]]
-
-
 @pytest.mark.parametrize("turn", [0, 90])
-def test_the_lines_without_our_code_give_the_answer_of_the_page(turn, tmp_path):
+def test_the_lines_of_python_give_the_answer_of_the_page(turn, tmp_path):
+    """Those that need none of our code, from a folder without it, and those with it."""
     from model.classifier import Classifier
 
-    folder, home = shutil.copytree(COMPACT, tmp_path / "copy"), tmp_path / "home"
+    folder = shutil.copytree(COMPACT, tmp_path / "copy")
     write_card(folder, "ann/lesions")
-    code = python_of((folder / README).read_text())[0]
-    packages = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
-    assert packages <= {"ai_edge_litert", "huggingface_hub", "numpy", "PIL", "json", "pathlib"}
+    write_checksums(folder)
+    blocks = (folder / README).read_text().split("```python\n")[1:]
+    alone, ours = (block.split("```")[0] for block in blocks)
+    packages = set(re.findall(r"^(?:import|from) (\w+)", alone, re.MULTILINE))
+    assert packages == {"ai_edge_litert", "huggingface_hub", "numpy", "PIL", "json", "pathlib"}
     with Image.open(BUNDLED.parent / "page/examples/ISIC_0024644.webp") as example:
         example.rotate(turn, expand=True).save(tmp_path / "picture.jpg", quality=95)
+    expected = Classifier(COMPACT).predict(tmp_path / "picture.jpg")
     with HubServer(tmp_path / "hub") as hub:
-        names = ("config.json", "model.tflite", "metrics.json")
-        hub.put("ann/lesions", {name: (folder / name).read_bytes() for name in names})
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env=hub.env(home),
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr
+        hub.put("ann/lesions", {path.name: path.read_bytes() for path in folder.iterdir()})
+
+        def run(code, **env):
+            command, env = [sys.executable, "-c", code], hub.env(tmp_path / "home", **env)
+            done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            return [ast.literal_eval(line) for line in done.stdout.splitlines()]
+
+        (answer,) = run(alone)
+        assert answer == pytest.approx(expected.probabilities, abs=0.02)
         assert set(hub.downloads()) == {"config.json", "model.tflite"}
-    answer = ast.literal_eval(run.stdout.splitlines()[-1])
-    expected = Classifier(COMPACT).predict(tmp_path / "picture.jpg").probabilities
-    assert answer == pytest.approx(expected, abs=0.02)
+        top, notices = run(ours, PYTHONPATH=str(BUNDLED.parents[1]))
+        assert dict(top) == pytest.approx(dict(expected.top(3)), abs=1e-4) and notices == []
 
 
 def test_files_have_their_sizes_and_digests(made, metrics):
@@ -509,7 +495,7 @@ def test_files_have_their_sizes_and_digests(made, metrics):
     (folder / "model_fp16.tflite").write_bytes(bytes(2_340_000))
     text = made.text()
     digest = hashlib.sha256(bytes(2_340_000)).hexdigest()
-    assert f"| `model_fp16.tflite` | {NUMBERS['fp16']} | 2.3 | 99.91% | `{digest}` |" in text
+    assert f"| `model_fp16.tflite` | {PRECISIONS['fp16']} | 2.3 | 99.91% | `{digest}` |" in text
     assert "were fitted to `model.tflite`" in text
     assert f"`{hashlib.sha256(b'graph').hexdigest()}`" in text
     assert "| `pixels` | [1, 224, 299, 3] |" in text

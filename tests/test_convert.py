@@ -316,7 +316,7 @@ def test_variants_are_written_pushed_and_never_stale(trained, hub, tmp_path, cap
     copy = shutil.copytree(trained, tmp_path / "copy")
     api = HfApi(endpoint=hub.url, token="hf_ann")
     command = [str(copy), "--cache", str(tmp_path / "cache")]
-    convert.main([*command, "--also", "fp16", "static_wi8_ai8", "fp16"])
+    convert.main([*command, "--also", "float16", "int8", "float16"])
     files = {"model_fp16.tflite", "model_static_wi8_ai8.tflite"}
     variants = f.read_metrics(copy)["conversion"]["variants"]
     assert {each["file"] for each in variants.values()} == files <= set(f.read_checksums(copy))
@@ -349,7 +349,7 @@ def test_a_variant_that_disagrees_is_left_out(network, converted, noise, tmp_pat
 
 def test_variants_need_a_conversion(capsys):
     with pytest.raises(SystemExit):
-        convert.main(["runs/x", "--recalibrate", "--also", "fp16"])
+        convert.main(["runs/x", "--recalibrate", "--also", "float16"])
     assert "leave one out" in capsys.readouterr().err
 
 

@@ -549,6 +549,8 @@ def test_a_quantised_copy_names_the_model_that_it_was_made_of(
     assert front.get("base_model_relation") == relation
     push(folder, "ann/skin", api=ann)
     assert "base_model" not in front_matter(hub, "ann/skin")
+    push(folder, "ann/smaller", api=ann)
+    assert front_matter(hub, "ann/smaller") == front
 
 
 def front_matter(hub, name):

@@ -40,7 +40,7 @@ STRAY = """
     patients/0001.png tests/test_secret.py model/bundled/scan.png model/.notes.py
     model/__pycache__/labels.cpython-311.pyc model/bundled/model.weights.h5 app.pyi
     model/components.pyi model/bundled/.partial-7-model.tflite benchmark.py pytest.ini
-    screenshot.png results/runs.csv recipes/.notes.json docs/private.md
+    screenshot.png results/runs.csv recipes/.notes.json docs/.private.md notes/private.md
 """.split()
 # The environment of a Space with the Gradio SDK, by the Hub's page on Docker Spaces.
 SPACE_ENV = {
@@ -178,10 +178,12 @@ def published(checkout, tmp_path_factory):
 
 def test_publication_sends_what_page_and_training_need_and_nothing_else(published, checkout):
     files = published.files(SPACE, repo_type="space")
-    there = [*checkout.glob("model/**/*"), *checkout.glob("recipes/*"), *checkout.glob("*.txt")]
+    patterns = ("model/**/*", "recipes/*", "*.txt", "docs/*", "results/*.md")
+    there = [path for pattern in patterns for path in checkout.glob(pattern)]
     expected = {path.relative_to(checkout).as_posix() for path in there if path.is_file()}
-    left_out = (".png", ".h5", ".pyc", ".pyi")
-    expected = {name for name in expected - set(STRAY) if not name.endswith(left_out)}
+    figures = {path.relative_to(checkout).as_posix() for path in checkout.glob("model/**/*.png")}
+    expected = {name for name in expected if not name.endswith((".h5", ".pyc", ".pyi"))}
+    expected -= figures | set(STRAY)
     assert set(files) == {".gitattributes", *NEEDED} | expected
     assert "recipes/default.toml" in files
     assert sum(map(len, files.values())) < 80e6  # as docs/hub.md says

@@ -82,9 +82,10 @@ class Mix(layers.Layer):
 
 
 class Noise(layers.Layer):
-    """Adds sensor noise to half of the pictures of a training batch, [n, h, w, 3] of 0-255.
+    """Adds Gaussian noise to half of the pictures of a training batch, float32 [n, h, w, 3] of
+    0-255.
 
-    The noise is Gaussian. Its standard deviation is drawn for each of these pictures, evenly from 0
+    Its standard deviation is drawn for each of these pictures, evenly from 0
     to `deviation` levels. (Keras' GaussianNoise is equally strong for all.)
     """
 

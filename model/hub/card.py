@@ -65,12 +65,12 @@ PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text(enco
 HAM10000 = "marmal88/skin_cancer"  # its public copy on the Hub
 HAM10000_IMAGES, HAM10000_IDS = 10015, ("ISIC_0024306", "ISIC_0034320")
 
-# The numbers of a converted file, by the name of its precision.
-NUMBERS = {
+# The names of precisions (model/folder.py) in words.
+PRECISIONS = {
     "fp32": "float32",
-    "fp16": "float16 weights, float32 activations",
-    "dynamic_wi8_afp32": "int8 weights, float32 activations",
-    "static_wi8_ai8": "int8 weights and activations",
+    "fp16": "float16 weights",
+    "dynamic_wi8_afp32": "int8 weights; activations rounded to int8 for each picture",
+    "static_wi8_ai8": "int8 weights and activations, in part float32",
 }
 RUNTIMES = {"keras": "Keras", "tflite": "TF Lite"}
 PARTS = ("train", "validation", "test")
@@ -333,24 +333,25 @@ def _subgroup_table(groups):
 def _files_table(folder, conversion):
     """Size, agreement with Keras and digest of the files that hold the network."""
     files = {WEIGHTS: ("Keras weights", {})}
-    files[TFLITE] = (NUMBERS.get(QUANTIZATIONS.get(conversion.get("quantize")), "–"), conversion)
+    quantize = conversion.get("quantize")
+    files[TFLITE] = (PRECISIONS.get(QUANTIZATIONS.get(quantize), quantize or "–"), conversion)
     for precision, variant in (conversion.get("variants") or {}).items():
-        files[variant["file"]] = (NUMBERS[precision], variant)
+        files[variant["file"]] = (PRECISIONS.get(precision, precision), variant)
     rows = []
-    for name, (numbers, measured) in files.items():
+    for name, (words, measured) in files.items():
         if not (folder / name).is_file():
             continue
         agreement = measured.get("top_1_agreement")
         rows.append(
             [
                 f"`{name}`",
-                numbers,
+                words,
                 f"{(folder / name).stat().st_size / 1e6:.1f}",
                 "–" if agreement is None else f"{agreement:.2%}",
                 f"`{sha256(folder / name)}`",
             ]
         )
-    head = ["file", "numbers", "MB", "same first answer as Keras", "SHA-256"]
+    head = ["file", "precision", "MB", "same first answer as Keras (validation part)", "SHA-256"]
     return "\n".join(table(head, rows))
 
 

@@ -206,7 +206,7 @@ def push(
         )
     if ".gitignore" in there:
         raise HubError(f"{repo_id} has a .gitignore, which makes the Hub drop files: delete it.")
-    write_card(folder, repo_id, _converted_from(folder, record, repo_id))
+    write_card(folder, repo_id, _converted_from(folder, record, repo_id, card))
     if card and (edited := _with_edits(ModelCard.load(folder / README), card)):
         edited.save(folder / README)
         write_card(folder, repo_id)
@@ -242,13 +242,16 @@ def push(
     return url
 
 
-def _converted_from(folder, record, repo_id) -> str | None:
-    """The other model on the Hub that convert.py quantised in this working copy."""
+def _converted_from(folder, record, repo_id, card) -> str | None:
+    """The other model on the Hub that convert.py quantised in this working copy; card: of the model
+    that the copy goes to, as it is on the Hub."""
     if not record or not (folder / TFLITE).is_file():
         return None
     source = parse_id(record["model"])[0]
     quantize = (read_metrics(folder).get("conversion") or {}).get("quantize", "none")
     anew = sha256(folder / TFLITE) != record["files"].get(TFLITE)
+    said = card and (card.data.base_model, card.data.get("base_model_relation"))
+    anew = anew or said == (source, "quantized")  # by an earlier push of this copy
     return source if anew and quantize != "none" and source != repo_id else None
 
 
