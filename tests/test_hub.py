@@ -215,6 +215,28 @@ def test_a_push_that_cannot_succeed_is_refused_before_the_work(hub, ann, capsys)
     assert "cannot be reached" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("licence, known", [("cc-by-4.0", True), ("free", False)])
+def test_a_licence_that_the_hub_does_not_know_is_refused_before_the_work(
+    hub, tmp_path, licence, known
+):
+    hub.tokens[TOKEN] = "ann"
+    code = (
+        "import argparse\n"
+        "from model.hub.push import check_push\n"
+        f"args = {{'push_to_hub': 'ann/skin', 'revision': None, 'licence': {licence!r}}}\n"
+        "check_push(argparse.Namespace(**args))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=hub.env(tmp_path, TOKEN),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode == 0) == known, done.stderr
+    assert ("--licence free: the Hub does not know this licence" in done.stderr) != known
+
+
 def test_push_without_the_right_to(hub, tmp_path):
     folder = made(tmp_path / "run")
     seed(hub, tmp_path)

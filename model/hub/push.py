@@ -17,7 +17,13 @@ import tempfile
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelCard,
+    ModelCardData,
+)
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from model.folder import (
@@ -136,6 +142,22 @@ def check_push(args: argparse.Namespace, api: HfApi | None = None) -> None:
             f"You are signed in to the Hub as {user['name']}, who may not push to {owner}/...: "
             "name a model of your own, or sign in again with: hf auth login"
         )
+    if getattr(args, "licence", None):  # of train.py
+        _check_licence(args.licence, args.push_to_hub, api)
+
+
+def _check_licence(licence, repo_id, api):
+    card = ModelCard(f"---\n{ModelCardData(license=licence).to_yaml()}\n---\n")
+    try:
+        with sentences(repo_id, api):
+            card.validate()
+    except ValueError:
+        raise HubError(
+            f"--licence {licence}: the Hub does not know this licence. Name one of "
+            "https://huggingface.co/docs/hub/repositories-licenses, or other."
+        ) from None
+    except HubUnavailable:
+        pass  # the push will tell
 
 
 def _check_target(repo_id, revision, api):
