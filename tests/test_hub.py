@@ -215,11 +215,16 @@ def test_a_push_that_cannot_succeed_is_refused_before_the_work(hub, ann, capsys)
     assert "cannot be reached" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("licence, known", [("cc-by-4.0", True), ("free", False)])
+@pytest.mark.parametrize(
+    "licence, fault, known",
+    [("cc-by-4.0", {}, True), ("free", {}, False), ("free", {"status": 503}, True)],
+)
 def test_a_licence_that_the_hub_does_not_know_is_refused_before_the_work(
-    hub, tmp_path, licence, known
+    hub, tmp_path, licence, fault, known
 ):
     hub.tokens[TOKEN] = "ann"
+    if fault:  # the push will tell
+        hub.fault("POST /api/validate-yaml", **fault)
     code = (
         "import argparse\n"
         "from model.hub.push import check_push\n"
