@@ -85,8 +85,8 @@ class Noise(layers.Layer):
     """Adds Gaussian noise to half of the pictures of a training batch, float32 [n, h, w, 3] of
     0-255.
 
-    Its standard deviation is drawn for each of these pictures, evenly from 0
-    to `deviation` levels. (Keras' GaussianNoise is equally strong for all.)
+    Its standard deviation is drawn for each of these pictures, evenly from 0 to `deviation` levels.
+    (Keras' GaussianNoise is equally strong for all.)
     """
 
     def __init__(self, deviation: float, seed: int):
