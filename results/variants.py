@@ -272,6 +272,7 @@ class Cells:
 
 
 def cells_of(measured: Measured, halves: int, resamples: int) -> Cells:
+    """The cells of a model, from so many halves of its lesions and bootstrap resamples."""
     own, kept = by_halves(measured, halves)
     files, differences = files_cells(measured, resamples)
     said = findings(measured, differences, kept, own[WHOLE])

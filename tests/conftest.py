@@ -70,6 +70,19 @@ def trained(made, tmp_path_factory):
     return make_once(tmp_path_factory, "runs", lambda base: train_made(made, base)) / "made"
 
 
+@pytest.fixture
+def final(trained, tmp_path):
+    """A copy of `trained` that says that it learned its validation part too."""
+    from model.folder import CONFIG, read_config, write_checksums, write_json
+
+    copy = shutil.copytree(trained, tmp_path / "final")
+    config = read_config(copy)
+    config["training"]["final"] = {"like": "another", "epochs": 3}
+    write_json(copy / CONFIG, config)
+    write_checksums(copy)
+    return copy
+
+
 def train_made(made, base):
     import convert
     import evaluate

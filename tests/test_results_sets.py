@@ -1,7 +1,5 @@
 """The comparison of prediction sets: scores computed by hand, halves, and the report."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -93,10 +91,6 @@ def test_the_report_has_each_method_at_each_level(trained, made, tmp_path):
     assert " of 3 cases, and `model/sets.py` uses it.**" in report
 
 
-def test_a_model_that_saw_its_validation_part_is_refused(trained, tmp_path):
-    copy = shutil.copytree(trained, tmp_path / "copy")
-    config = f.read_config(copy)
-    config["training"]["final"] = {"like": "another", "epochs": 3}
-    f.write_json(copy / f.CONFIG, config)
+def test_a_model_that_saw_its_validation_part_is_refused(final):
     with pytest.raises(f.UserError, match="that part measures nothing"):
-        s.measure(copy, "nowhere")
+        s.measure(final, "nowhere")

@@ -1,7 +1,5 @@
 """Quantised files compared: figures by halves, what the sentences claim, and the report."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -87,13 +85,9 @@ def test_the_report_has_every_precision_of_a_trained_model(trained, made, tmp_pa
         assert report.count(f"\n| made | {precision} |") == 1
 
 
-def test_a_model_that_saw_its_validation_part_is_refused(trained, tmp_path):
-    copy = shutil.copytree(trained, tmp_path / "copy")
-    config = f.read_config(copy)
-    config["training"]["final"] = {"like": "another", "epochs": 3}
-    f.write_json(copy / f.CONFIG, config)
+def test_a_model_that_saw_its_validation_part_is_refused(final):
     with pytest.raises(f.UserError, match="that part measures nothing"):
-        v.measure(copy, None)
-    (copy / f.WEIGHTS).unlink()
+        v.measure(final, None)
+    (final / f.WEIGHTS).unlink()
     with pytest.raises(f.ModelFolderError, match="no Keras weights"):
-        v.measure(copy, None)
+        v.measure(final, None)

@@ -206,8 +206,7 @@ def _card_facts(folder, config, metrics, repo_id):
         "licence": data.get("licence") or ("cc-by-nc-4.0" if ham10000 else None),
         "own_part": measured.get("part") in PARTS,
         "shift": shift_sentences(folder),
-        "variants": (metrics.get("conversion") or {}).get("variants"),
-        "files_table": _files_table(folder, metrics.get("conversion") or {}),
+        "folder": folder,
     }
     if not _measured(metrics):
         return facts | {"compares": False}
@@ -331,7 +330,9 @@ def _subgroup_table(groups):
 
 
 def _files_table(folder, conversion):
-    """Size, agreement with Keras and digest of the files that hold the network."""
+    """Size, agreement with Keras and digest of the files that hold the network; conversion: as in
+    metrics.json, or nothing."""
+    conversion = conversion or {}
     files = {WEIGHTS: ("Keras weights", {})}
     quantize = conversion.get("quantize")
     files[TFLITE] = (PRECISIONS.get(QUANTIZATIONS.get(quantize), quantize or "–"), conversion)
@@ -381,7 +382,8 @@ TEMPLATES.filters |= {"thousands": "{:,}".format, "names_skin": names_skin}
 TEMPLATES.globals |= {"PUBLISHED": PUBLISHED, "RUNTIMES": RUNTIMES, "SUMMARY": SUMMARY}
 TEMPLATES.globals |= {"backbone_title": title_of, "display_name": display_name}
 TEMPLATES.globals |= {"summary_table": _summary_table, "subgroup_table": _subgroup_table}
-TEMPLATES.globals |= {"counts_table": _counts_table, "conversion_text": conversion_text}
+TEMPLATES.globals |= {"counts_table": _counts_table, "files_table": _files_table}
+TEMPLATES.globals |= {"conversion_text": conversion_text}
 TEMPLATES.globals |= {"always": always, "always_text": always_text, "sets_table": sets_table}
 TEMPLATES.globals |= {"at": at, "gaps": gaps, "calibration_text": calibration_text}
 TEMPLATES.globals |= {"counts": counts, "drawn": drawn, "seen_text": seen_text}
