@@ -76,6 +76,28 @@ def test_an_epoch_of_several_passes_draws_each_anew():
     assert (np.sort(order) == np.arange(124)).all() and (order[0] != order[1]).any()
 
 
+@pytest.mark.parametrize("passes, length, epochs", [(0.25, 31, 4), (0.3, 37, 7), (1.5, 186, 2)])
+def test_an_epoch_of_part_of_a_pass_goes_on_where_the_last_one_ended(passes, length, epochs):
+    images = np.arange(124, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    batches = t.TrainingBatches(images, TRUTH, 3, 16, passes=passes)
+    seen = []
+    for epoch in range(epochs):
+        assert len(batches.order) == length
+        resumed = t.TrainingBatches(images, TRUTH, 3, 16, passes=passes, epoch=epoch)
+        np.testing.assert_array_equal(resumed.order, batches.order)
+        seen.extend(batches.order)
+        batches.on_epoch_end()
+    whole = [t.TrainingBatches(images, TRUTH, 3, 16, epoch=e).order for e in range(3)]
+    np.testing.assert_array_equal(seen, np.concatenate(whole)[: len(seen)])
+
+
+def test_the_prior_is_that_of_a_whole_pass():
+    images = np.arange(124, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    priors = [t.TrainingBatches(images, TRUTH, 3, 16, passes=p).prior() for p in (0.05, 1, 4)]
+    for prior in priors:
+        np.testing.assert_allclose(prior, np.array([100, 20, 4]) / 124)
+
+
 @pytest.mark.parametrize("cores", [1, 16])
 def test_batches_made_ahead_are_those_asked_for(cores, monkeypatch):
     """Also where the first is asked for twice, as Keras does to see its shape."""

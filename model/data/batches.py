@@ -42,7 +42,8 @@ class TrainingBatches(keras.utils.PyDataset):
 
     process: (number of this process, number of processes); each gets its part of every batch.
     balance, power: as in `epoch_order`; with "class-weight" the weights balance the classes.
-    passes: how many such orders make an epoch, one after the other.
+    passes: how many such orders make an epoch, one after the other. 0.25 is a quarter of an order;
+    the next epoch goes on where this one ends.
     artefacts, artefact_share: as `kinds` and `share` of `add_artefacts` in model/data/artefacts.py.
     """
 
@@ -55,7 +56,7 @@ class TrainingBatches(keras.utils.PyDataset):
         *,
         balance="none",
         power=1.0,
-        passes=1,
+        passes=1.0,
         seed=0,
         epoch=0,
         process=(0, 1),
@@ -84,15 +85,24 @@ class TrainingBatches(keras.utils.PyDataset):
     def draw(self, epoch: int) -> None:
         """Draw the order of an epoch, counted from 0."""
         self.epoch = epoch
-        rng = np.random.default_rng([self.seed, self.epoch])
-        how = self.truth, self.classes, self.balance, self.power, rng
-        self.order = np.concatenate([epoch_order(*how) for _ in range(self.passes)])
+        whole = len(self._order(0))
+        length = max(1, round(self.passes * whole))
+        first, start = divmod(epoch * length, whole)
+        count = math.ceil((start + length) / whole)
+        orders = [self._order(first + i) for i in range(count)]
+        self.order = np.concatenate(orders)[start : start + length]
         self.coming = {}
 
+    def _order(self, number):
+        """The order of a pass, counted from 0 over all epochs."""
+        rng = np.random.default_rng([self.seed, number])
+        return epoch_order(self.truth, self.classes, self.balance, self.power, rng)
+
     def prior(self) -> np.ndarray:
-        """The weighted share of each class in an epoch, [classes]. An absent class counts as one
+        """The weighted share of each class in a pass, [classes]. An absent class counts as one
         image."""
-        order = self.order[self.truth[self.order] >= 0]
+        order = self._order(0)
+        order = order[self.truth[order] >= 0]
         totals = np.bincount(self.truth[order], self.weight[order], self.classes)
         totals = np.maximum(totals, 1.0)
         return totals / totals.sum()

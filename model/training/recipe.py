@@ -75,13 +75,13 @@ CHOICES = {
 OPTIONS = ("backbone", "size", "epochs", "batch", "learning_rate", "precision")
 # The numeric settings by what they must be, in words and as a test.
 RANGES = {
-    "at least 1": (lambda x: x >= 1, "height width batch epochs passes devices"),
+    "at least 1": (lambda x: x >= 1, "height width batch epochs devices"),
     "at least 20": (lambda x: x >= 20, "limit"),
     "at least 0": (
         lambda x: x >= 0,
         "steps_per_execution patience warmup_epochs weight_decay logit_adjust colour mixup noise",
     ),
-    "above 0": (lambda x: x > 0, "learning_rate epsilon budget distill_temperature"),
+    "above 0": (lambda x: x > 0, "learning_rate epsilon passes budget distill_temperature"),
     "at least 0 and below 1": (
         lambda x: 0 <= x < 1,
         "dropout batchnorm_momentum average label_smoothing",
